@@ -1,0 +1,77 @@
+"""ADK sessions on Redis and MongoDB: services for a `Runner`, blocking stores for everything else.
+
+    from adk_extra_sessions import RedisSessionService, MongoSessionService
+    from adk_extra_sessions import RedisSessionStore, MongoSessionStore
+
+Each name is imported, with its database driver, when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adk_extra_sessions.errors import (
+        AlreadyExistsError,
+        ConfigurationError,
+        CorruptRecordError,
+        EventTooLargeError,
+        EventValueError,
+        InputValidationError,
+        SessionNotFoundError,
+        StaleSessionError,
+        StateValueError,
+    )
+    from adk_extra_sessions.service import MongoSessionService, RedisSessionService
+    from adk_extra_sessions.stores.base import SessionStore
+    from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
+    from adk_extra_sessions.stores.redis.store import RedisSessionStore
+
+__version__ = "0.1.0"
+
+_homes = {
+    "AlreadyExistsError": "errors",
+    "ConfigurationError": "errors",
+    "CorruptRecordError": "errors",
+    "EventTooLargeError": "errors",
+    "EventValueError": "errors",
+    "InputValidationError": "errors",
+    "MongoSessionService": "service",
+    "MongoSessionStore": "stores.mongodb.store",
+    "RedisSessionService": "service",
+    "RedisSessionStore": "stores.redis.store",
+    "SessionNotFoundError": "errors",
+    "SessionStore": "stores.base",
+    "StaleSessionError": "errors",
+    "StateValueError": "errors",
+}
+
+__all__ = [
+    "AlreadyExistsError",
+    "ConfigurationError",
+    "CorruptRecordError",
+    "EventTooLargeError",
+    "EventValueError",
+    "InputValidationError",
+    "MongoSessionService",
+    "MongoSessionStore",
+    "RedisSessionService",
+    "RedisSessionStore",
+    "SessionNotFoundError",
+    "SessionStore",
+    "StaleSessionError",
+    "StateValueError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _homes:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module(f"{__name__}.{_homes[name]}")
+    value = globals()[name] = getattr(home, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_homes})

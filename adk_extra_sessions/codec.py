@@ -1,0 +1,200 @@
+"""Event to stored text and back, state value to JSON text and back. Knows no database.
+
+Stored text is the event's own JSON (pydantic's, without unset fields), read
+back by `Event.model_validate_json`. Two things pydantic's default form loses
+are kept: NaN and infinities (it writes null), and a state delta that differs
+from what is stored as state.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.adk.events import Event
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json, to_jsonable_python
+
+from adk_extra_sessions.errors import CorruptRecordError, EventValueError, InputValidationError, StateValueError
+from adk_extra_sessions.records import EventRecord, SessionKey, StateTexts
+from adk_extra_sessions.state import split, without_temp
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Version of the stored form; a record with a greater one is refused."""
+
+_events = TypeAdapter(list[Event])
+
+
+def check_format(version: object, key: SessionKey) -> None:
+    """Refuses a record that a newer version of this package wrote.
+
+    Raises:
+        CorruptRecordError: `version` is no integer up to `FORMAT`.
+    """
+    try:
+        known = int(version) <= FORMAT  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        known = False
+    if not known:
+        raise CorruptRecordError(f"{describe(key)} is foreign, or was stored by a newer version of adk-extra-sessions.")
+
+
+def describe(key: SessionKey) -> str:
+    """Names a session in an error's message."""
+    return f"Session {key.session_id!r} of user {key.user_id!r} in app {key.app_name!r}"
+
+
+def encode_value(key: str, value: object, *, coerce: bool = False) -> str:
+    """Returns the JSON text of a state value.
+
+    What pydantic can turn into JSON (models, datetimes, sets, UTF-8 bytes) is
+    stored in that form, as ADK's own services do.
+
+    Args:
+        key: The state key with its prefix, for errors.
+        value: Any value.
+        coerce: Store the string form of what has no JSON form, and warn.
+
+    Raises:
+        StateValueError: `value` or `key` has no JSON form and `coerce` is off.
+    """
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise StateValueError(key, "a state key must be Unicode text, without lone surrogates") from None
+    try:
+        return _readable_json(value)
+    except Exception:  # a value's own serializer may raise anything
+        if not coerce:
+            raise StateValueError(key, f"a value of type {type(value).__name__} has no JSON form") from None
+    logger.warning("State key %r: a value of type %s has no JSON form; its string form is stored.", key, type(value))
+    try:
+        return _readable_json(to_jsonable_python(value, serialize_unknown=True))
+    except Exception:
+        return _readable_json(str(value).encode("utf-8", "backslashreplace").decode())
+
+
+def _readable_json(value: object) -> str:
+    text = to_json(value, inf_nan_mode="constants").decode()
+    # As deep as it will stand in its event: the reader's limit is on the whole.
+    from_json(f"[[[{text}]]]")
+    return text
+
+
+def decode_value(text: bytes | str) -> Any:
+    """Returns the value of a JSON text made by `encode_value`."""
+    return from_json(text)
+
+
+def encode_state(state: Mapping[str, Any], *, coerce: bool = False) -> StateTexts:
+    """Encodes every value but those of `temp:` keys, and sorts them by scope.
+
+    Raises:
+        StateValueError: A key or value has no JSON form.
+    """
+    return _by_scope(_texts(state, coerce=coerce))
+
+
+def _texts(state: Mapping[str, Any], *, coerce: bool) -> dict[str, str]:
+    for key in state:
+        if not isinstance(key, str):
+            raise StateValueError(key, f"a state key must be a string, not {type(key).__name__}")
+    return {key: encode_value(key, value, coerce=coerce) for key, value in without_temp(state).items()}
+
+
+def _by_scope(texts: Mapping[str, str]) -> StateTexts:
+    scoped = split(texts)
+    return StateTexts(scoped.session, scoped.user, scoped.app)
+
+
+def encode_event(event: Event, *, coerce: bool = False) -> EventRecord:
+    """Returns the stored form of an event; the event itself is left as it is.
+
+    Args:
+        event: A complete event.
+        coerce: As for `encode_value`.
+
+    Raises:
+        StateValueError: A value of its state delta has no JSON form.
+        EventValueError: Anything else in it has none.
+        InputValidationError: Its timestamp is not a finite number.
+    """
+    if not math.isfinite(event.timestamp):
+        raise InputValidationError("An event's timestamp must be a finite number of seconds.")
+    texts = _texts(event.actions.state_delta, coerce=coerce)
+    stored = event
+    if event.actions.state_delta:
+        # The delta as stored in state, so that history and state never differ.
+        delta = {key: from_json(text) for key, text in texts.items()}
+        stored = event.model_copy(update={"actions": event.actions.model_copy(update={"state_delta": delta})})
+    return EventRecord(
+        event.id, event.timestamp, event.author, event.invocation_id, _body(stored), _by_scope(texts)
+    )
+
+
+def _body(event: Event) -> bytes:
+    # Only authentication configs have optional fields whose default is not
+    # None; without them, leaving None out loses nothing.
+    exclude_none = not event.actions.requested_auth_configs
+    try:
+        body = event.model_dump_json(exclude_none=exclude_none, warnings=False).encode()
+        tree = from_json(body)
+        if b"null" in body:
+            raw = event.model_dump(mode="python", exclude_none=exclude_none, warnings=False)
+            if _restore_non_finite(tree, raw):
+                body = to_json(tree, inf_nan_mode="constants")
+    except Exception:
+        raise EventValueError(f"Event {event.id!r} has no JSON form that can be read back. Nothing was written.") from None
+    return body
+
+
+def _restore_non_finite(tree: Any, raw: Any) -> bool:
+    """Puts NaN and infinities of `raw` back into the places of its JSON `tree`."""
+    if isinstance(tree, dict) and isinstance(raw, dict):
+        places: Any = [(key if key in tree else str(key), value) for key, value in raw.items()]
+        places = [(key, value) for key, value in places if key in tree]
+    elif isinstance(tree, list) and isinstance(raw, (list, tuple, set, frozenset)) and len(tree) == len(raw):
+        places = list(enumerate(raw))
+    else:
+        return False
+    found = False
+    for place, value in places:
+        if isinstance(value, float):
+            if not math.isfinite(value) and tree[place] is None:
+                tree[place] = float(value)
+                found = True
+        elif _restore_non_finite(tree[place], value):
+            found = True
+    return found
+
+
+def decode_events(bodies: Sequence[bytes | str], key: SessionKey, first: int = 0) -> list[Event]:
+    """Reads stored events back.
+
+    Args:
+        bodies: Texts made by `encode_event`, oldest first.
+        key: The session they belong to, for errors.
+        first: Position of the first of them in the full history.
+
+    Raises:
+        CorruptRecordError: One of them cannot be read; names its position.
+    """
+    raw = [body.encode() if isinstance(body, str) else body for body in bodies]
+    try:
+        events = _events.validate_json(b"[" + b",".join(raw) + b"]")
+        if len(events) == len(raw):
+            return events
+    except ValueError:
+        pass
+    return [_decode_event(body, key, first + index) for index, body in enumerate(raw)]
+
+
+def _decode_event(body: bytes, key: SessionKey, position: int) -> Event:
+    try:
+        return Event.model_validate_json(body)
+    except ValueError:
+        raise CorruptRecordError(f"{describe(key)}: the event at position {position} cannot be read.") from None

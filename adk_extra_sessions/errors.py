@@ -1,0 +1,72 @@
+"""The errors this package adds to those of ADK.
+
+Where ADK has an error for a situation, that error is raised and found here by
+name too: `AlreadyExistsError`, `SessionNotFoundError`, `StaleSessionError` and
+`InputValidationError`. No message ever holds a password or a stored value.
+"""
+
+from __future__ import annotations
+
+from google.adk.errors.already_exists_error import AlreadyExistsError
+from google.adk.errors.input_validation_error import InputValidationError
+from google.adk.errors.session_not_found_error import SessionNotFoundError
+
+from adk_extra_sessions.adk_private import StaleSessionError
+
+__all__ = [
+    "AlreadyExistsError",
+    "ConfigurationError",
+    "CorruptRecordError",
+    "EventTooLargeError",
+    "EventValueError",
+    "InputValidationError",
+    "SessionNotFoundError",
+    "StaleSessionError",
+    "StateValueError",
+]
+
+
+class ConfigurationError(ValueError):
+    """A service or store was given a wrong URL, option or combination of them."""
+
+
+class StateValueError(ValueError, TypeError):
+    """A state key or value has no JSON form.
+
+    Attributes:
+        key: The state key, with its `app:` or `user:` prefix.
+    """
+
+    def __init__(self, key: object, reason: str) -> None:
+        super().__init__(key, reason)
+        self.key = key
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"State key {self.key!r}: {self.reason}. Nothing was written."
+
+
+class EventValueError(ValueError):
+    """An event, outside its state delta, has no JSON form that can be read back."""
+
+
+class EventTooLargeError(ValueError):
+    """An event, or the state it would leave, is over what the server stores.
+
+    Attributes:
+        size: What was given, in bytes.
+        limit: What is accepted, in bytes.
+    """
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        super().__init__(what, size, limit)
+        self.what = what
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.what} takes {self.size:,} bytes; the limit is {self.limit:,}. Nothing was written."
+
+
+class CorruptRecordError(RuntimeError):
+    """A stored record cannot be read: foreign, damaged, or from a newer version."""

@@ -1,0 +1,60 @@
+"""In-process fakes of Redis and MongoDB, by URL: `fakeredis://NAME` and `mongomock://NAME`.
+
+The same name shares one in-process server for as long as the process lives, so
+a second service on it stands for a restart. They need the extra `fakes`.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+from adk_extra_sessions.errors import ConfigurationError
+
+_redis_servers: dict[str, Any] = {}
+_mongo_stores: dict[str, Any] = {}
+_lock = threading.Lock()
+
+_INSTALL = "needs the fakes: pip install 'adk-extra-sessions[fakes]'"
+
+
+def fake_redis(url: str, options: dict[str, Any]) -> Any:
+    """Returns a `fakeredis.FakeRedis` on the server that the URL names.
+
+    Args:
+        url: `fakeredis://NAME`; without a name, the server named "".
+        options: Of redis-py's, `decode_responses` and `protocol` have an effect.
+
+    Raises:
+        ConfigurationError: fakeredis, or its Lua interpreter, is not installed.
+    """
+    try:
+        import fakeredis
+        import lupa  # noqa: F401  (fakeredis runs scripts with it)
+    except ImportError:
+        raise ConfigurationError(f"{url!r} {_INSTALL}") from None
+    with _lock:
+        server = _redis_servers.setdefault(_name(url), fakeredis.FakeServer())
+    kept = {name: value for name, value in options.items() if name in ("decode_responses", "protocol")}
+    return fakeredis.FakeRedis(server=server, **kept)
+
+
+def fake_mongo(url: str) -> Any:
+    """Returns a `mongomock.MongoClient` on the server that the URL names.
+
+    Raises:
+        ConfigurationError: mongomock is not installed.
+    """
+    try:
+        import mongomock
+        from mongomock.store import ServerStore
+    except ImportError:
+        raise ConfigurationError(f"{url!r} {_INSTALL}") from None
+    with _lock:
+        store = _mongo_stores.setdefault(_name(url), ServerStore())
+    return mongomock.MongoClient(_store=store)
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).netloc

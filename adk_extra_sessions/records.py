@@ -1,0 +1,169 @@
+"""What travels between the rules (`stores.base`) and a backend: plain frozen values.
+
+State values are JSON texts here, so that a backend may store them in whatever
+form it likes and still gives back exactly what was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from adk_extra_sessions.errors import InputValidationError
+
+
+def checked_name(what: str, value: object) -> str:
+    """Returns `value` if it can name something, else raises.
+
+    Args:
+        what: The argument's name, for the error.
+        value: Anything a caller passed.
+
+    Raises:
+        InputValidationError: `value` is no string, or holds lone surrogates.
+    """
+    if not isinstance(value, str):
+        raise InputValidationError(f"{what} must be a string, not {type(value).__name__}.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InputValidationError(f"{what} holds a lone surrogate, which is no Unicode text.") from None
+    return value
+
+
+@frozen
+class SessionKey:
+    """The three names that identify a session; any Unicode text is allowed in each."""
+
+    app_name: str
+    user_id: str
+    session_id: str
+
+    @classmethod
+    def of(cls, app_name: object, user_id: object, session_id: object) -> SessionKey:
+        """Checks the names and strips white space around the session id, as ADK does.
+
+        Raises:
+            InputValidationError: One of the names is not Unicode text.
+        """
+        return cls(
+            checked_name("app_name", app_name),
+            checked_name("user_id", user_id),
+            checked_name("session_id", session_id).strip(),
+        )
+
+
+@frozen
+class StateTexts:
+    """State by scope: raw key (without prefix) to the value's JSON text."""
+
+    session: Mapping[str, str] = field(factory=dict)
+    user: Mapping[str, str] = field(factory=dict)
+    app: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
+class NewSession:
+    """A session to be created.
+
+    Attributes:
+        revision: Its first revision; each event adds one. It starts at the
+            time of creation in microseconds, so that a session created again
+            under an old id never repeats a revision of its predecessor.
+        nonce: Tells a repeated request from another caller's.
+        created: Seconds since the epoch.
+    """
+
+    key: SessionKey
+    revision: int
+    nonce: str
+    created: float
+    state: StateTexts
+
+
+@frozen
+class EventRecord:
+    """An event in stored form, with the state it changes.
+
+    Attributes:
+        timestamp: Seconds since the epoch.
+        body: The event's JSON text, without `temp:` keys.
+    """
+
+    id: str
+    timestamp: float
+    author: str
+    invocation_id: str
+    body: bytes
+    state: StateTexts
+
+
+@frozen
+class AppendRequest:
+    """Events of one live session, to be stored together behind one revision check.
+
+    Attributes:
+        expected: The revision storage must be at; None to accept any.
+        not_after: When set, the session is refused if storage is newer than
+            this time (for sessions without a revision).
+    """
+
+    key: SessionKey
+    events: Sequence[EventRecord]
+    expected: int | None = None
+    not_after: float | None = None
+
+
+@frozen
+class AppendOutcome:
+    """What became of a request: a revision for each event, or the reason why not.
+
+    Attributes:
+        revisions: For each event, the revision of the session just after it.
+            An event that had been stored before has its old one.
+        error: What each caller gets when the request was refused.
+    """
+
+    revisions: Sequence[int] = ()
+    error: Exception | None = None
+
+
+@frozen
+class Window:
+    """Which events to read.
+
+    Attributes:
+        recent: At most this many of the newest; None for all.
+        after: Then only those with a timestamp at or after this; None for all.
+    """
+
+    recent: int | None = None
+    after: float | None = None
+
+
+@frozen
+class SharedState:
+    """The app's and the user's state, raw key to value."""
+
+    app: Mapping[str, Any]
+    user: Mapping[str, Any]
+
+
+@frozen
+class SessionRecord:
+    """A session as read from storage; `bodies` are its events' JSON texts, in order.
+
+    Attributes:
+        state: The session's own state, raw key to value.
+        first: Position in the full history of the first event in `bodies`.
+    """
+
+    key: SessionKey
+    revision: int
+    last_update_time: float
+    state: Mapping[str, Any]
+    shared: SharedState
+    bodies: Sequence[bytes | str] = ()
+    first: int = 0

@@ -1,0 +1,144 @@
+"""One append: from a live session and an event to a request, and from its outcome back.
+
+The live session changes here and only here, after the write has succeeded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from attrs import define
+from google.adk.events import Event
+from google.adk.sessions import Session
+
+from adk_extra_sessions.adk_private import StaleSessionError, set_storage_marker, storage_marker
+from adk_extra_sessions.codec import encode_event
+from adk_extra_sessions.errors import InputValidationError
+from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord, SessionKey
+from adk_extra_sessions.state import without_temp
+
+STALE = (
+    "The session has been changed in storage since it was loaded: reload it before appending,"
+    ' or build the store with on_stale="append".'
+)
+
+
+@define(eq=False)
+class Append:
+    """An event on its way into a live session.
+
+    Attributes:
+        error: Set when the event was refused.
+        fresh: Whether the event is new to the live session.
+    """
+
+    session: Session
+    event: Event
+    record: EventRecord | None = None
+    error: BaseException | None = None
+    fresh: bool = False
+
+    @classmethod
+    def of(cls, session: object, event: object) -> Append:
+        """Checks the types of what a caller passed.
+
+        Raises:
+            InputValidationError: Not a `Session` and an `Event`.
+        """
+        if not isinstance(session, Session) or not isinstance(event, Event):
+            raise InputValidationError("append_event takes an ADK Session and an ADK Event.")
+        return cls(session, event)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is something to store: no partial event, no earlier error."""
+        return self.error is None and not self.event.partial
+
+    def encode(self, *, coerce: bool) -> None:
+        """Fills in `record`, or `error`."""
+        try:
+            self.record = encode_event(self.event, coerce=coerce)
+        except Exception as error:
+            self.error = error
+
+    def settle(self) -> Event:
+        """Brings the live session up to date and returns the event, or raises its error.
+
+        To be called once, by the caller that owns the live session, after the write.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.fresh:
+            self.fresh = False
+            delta = self.event.actions.state_delta
+            if delta:
+                self.session.state.update(delta)
+                self.event.actions.state_delta = without_temp(delta)
+            self.session.events.append(self.event)
+            self.session.last_update_time = self.event.timestamp
+        return self.event
+
+
+def runs(appends: Sequence[Append]) -> list[list[Append]]:
+    """Groups appends by live session, keeping each session's order."""
+    by_session: dict[int, list[Append]] = {}
+    for append in appends:
+        by_session.setdefault(id(append.session), []).append(append)
+    return list(by_session.values())
+
+
+def request(run: Sequence[Append], *, any_revision: bool) -> AppendRequest:
+    """Makes the request that stores a run of one live session's events.
+
+    Raises:
+        StaleSessionError: The session's marker is not one of ours.
+        InputValidationError: The session's names are not Unicode text.
+    """
+    session = run[0].session
+    key = SessionKey.of(session.app_name, session.user_id, session.id)
+    events = [append.record for append in run if append.record is not None]
+    marker = storage_marker(session)
+    if any_revision:
+        return AppendRequest(key, events)
+    if marker is None:
+        return AppendRequest(key, events, not_after=session.last_update_time)
+    try:
+        return AppendRequest(key, events, expected=int(marker))
+    except ValueError:
+        raise StaleSessionError(STALE) from None
+
+
+def record_outcome(run: Sequence[Append], outcome: AppendOutcome) -> None:
+    """Notes on each append of a run what became of it, and moves the session's marker on."""
+    if outcome.error is not None:
+        for append in run:
+            append.error = outcome.error
+        return
+    session = run[0].session
+    marker = storage_marker(session)
+    held = int(marker) if marker is not None and marker.isdecimal() else None
+    newest = held or 0
+    for append, revision in zip(run, outcome.revisions):
+        # Without a marker only the events themselves tell what the session already has.
+        known = held is None and any(event.id == append.event.id for event in session.events)
+        append.fresh = revision > newest and not known
+        newest = max(newest, revision)
+    set_storage_marker(session, str(newest))
+
+
+class LiveSessionLocks:
+    """Locks that keep two threads from appending to one live session at once."""
+
+    def __init__(self, stripes: int = 64) -> None:
+        self._locks = [threading.Lock() for _ in range(stripes)]
+
+    @contextmanager
+    def holding(self, sessions: Sequence[Session]) -> Iterator[None]:
+        """Holds the locks of all `sessions`, always taken in the same order."""
+        stripes = sorted({(id(session) >> 4) % len(self._locks) for session in sessions})
+        with ExitStack() as stack:
+            for stripe in stripes:
+                stack.enter_context(self._locks[stripe])
+            yield

@@ -1,0 +1,323 @@
+"""ADK's session rules, once, for every backend.
+
+A backend subclasses `SessionStore` and supplies the primitives at its end.
+CONTRIBUTING.md walks through a new one file by file.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal
+
+from attrs import field, frozen, validators
+from google.adk.events import Event
+from google.adk.platform import time as platform_time
+from google.adk.platform import uuid as platform_uuid
+from google.adk.sessions import Session
+from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
+from typing_extensions import Self
+
+from adk_extra_sessions.adk_private import set_storage_marker
+from adk_extra_sessions.codec import decode_events, decode_value, encode_state
+from adk_extra_sessions.errors import AlreadyExistsError, InputValidationError
+from adk_extra_sessions.records import (
+    AppendOutcome,
+    AppendRequest,
+    NewSession,
+    SessionKey,
+    SessionRecord,
+    SharedState,
+    Window,
+    checked_name,
+)
+from adk_extra_sessions.state import merge, split
+from adk_extra_sessions.stores.appends import Append, LiveSessionLocks, record_outcome, request, runs
+
+
+@frozen
+class StoreOptions:
+    """What every store can be told.
+
+    Attributes:
+        ttl_ms: Milliseconds after its last write at which a session expires; 0 for never.
+        on_stale: What an append to a superseded session does: "raise"
+            `StaleSessionError`, or "append" the event at the end all the same.
+        unserializable: What becomes of a state value without a JSON form:
+            "raise" `StateValueError`, or "coerce" it to a string with a warning.
+    """
+
+    ttl_ms: int = 0
+    on_stale: Literal["raise", "append"] = field(default="raise", validator=validators.in_(("raise", "append")))
+    unserializable: Literal["raise", "coerce"] = field(default="raise", validator=validators.in_(("raise", "coerce")))
+
+
+class SessionStore(ABC):
+    """A blocking session store: ADK's `BaseSessionService` minus `await`.
+
+    Safe to share between threads. A context manager: leaving it closes the
+    client, unless that was the caller's own.
+    """
+
+    def __init__(self, options: StoreOptions) -> None:
+        self.options = options
+        self._live = LiveSessionLocks()
+
+    def create_session(
+        self,
+        *,
+        app_name: str,
+        user_id: str,
+        state: dict[str, Any] | None = None,
+        session_id: str | None = None,
+    ) -> Session:
+        """Creates a session.
+
+        Args:
+            app_name: The app's name.
+            user_id: The user's id.
+            state: Initial state. `app:` and `user:` keys go to the app's and
+                the user's state; `temp:` keys only into the returned session.
+            session_id: Its id, stripped of white space; blank or None to have one made.
+
+        Returns:
+            The session, with its merged state and no events.
+
+        Raises:
+            AlreadyExistsError: The user has a session of this id.
+            StateValueError: A state value has no JSON form.
+        """
+        key = SessionKey.of(app_name, user_id, session_id or "")
+        if not key.session_id:
+            key = SessionKey(key.app_name, key.user_id, platform_uuid.new_uuid())
+        if state is not None and not isinstance(state, Mapping):
+            raise InputValidationError(f"state must be a dictionary, not {type(state).__name__}.")
+        texts = encode_state(state or {}, coerce=self._coerce)
+        new = NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, platform_time.get_time(), texts)
+        shared = self._insert(new)
+        if shared is None:
+            raise AlreadyExistsError(f"Session with id {key.session_id!r} already exists.")
+        own = {name: decode_value(text) for name, text in texts.session.items()}
+        session = _session(SessionRecord(key, new.revision, new.created, own, shared), [])
+        session.state.update(split(state or {}).temp)
+        return session
+
+    def get_session(
+        self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
+    ) -> Session | None:
+        """Reads a session with its merged state and its events.
+
+        Args:
+            app_name: The app's name.
+            user_id: The user's id.
+            session_id: The session's id.
+            config: Which events: `num_recent_events` of the newest, then of
+                these the ones with `timestamp >= after_timestamp`.
+
+        Returns:
+            The session, or None when there is none.
+
+        Raises:
+            CorruptRecordError: What is stored cannot be read.
+        """
+        key = SessionKey.of(app_name, user_id, session_id)
+        window = _window(config)
+        record = self._read(key, window)
+        if record is None:
+            return None
+        events = decode_events(record.bodies, key, record.first)
+        if window.after is not None:
+            events = [event for event in events if event.timestamp >= window.after]
+        return _session(record, events)
+
+    def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
+        """Lists sessions with their merged state, without events.
+
+        Args:
+            app_name: The app's name.
+            user_id: The user's id; None for the sessions of all users.
+
+        Returns:
+            All of them, ascending by (last_update_time, user_id, id).
+        """
+        sessions = list(self.iter_sessions(app_name=app_name, user_id=user_id, page_size=10_000))
+        sessions.sort(key=lambda session: (session.last_update_time, session.user_id, session.id))
+        return ListSessionsResponse(sessions=sessions)
+
+    def iter_sessions(self, *, app_name: str, user_id: str | None = None, page_size: int = 100) -> Iterator[Session]:
+        """Iterates over sessions as `list_sessions` has them, in constant memory.
+
+        The order is the storage's own. A session that is there during the
+        whole iteration is met exactly once.
+
+        Args:
+            app_name: The app's name.
+            user_id: The user's id; None for all users.
+            page_size: About how many sessions to read at once.
+        """
+        checked_name("app_name", app_name)
+        if user_id is not None:
+            checked_name("user_id", user_id)
+        if not isinstance(page_size, int) or page_size < 1:
+            raise InputValidationError("page_size must be a positive integer.")
+        for page in self._pages(app_name, user_id, page_size):
+            for record in page:
+                yield _session(record, [])
+
+    def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
+        """Deletes a session and its events; the app's and the user's state stay.
+
+        Deleting a session that does not exist does nothing.
+        """
+        self._delete(SessionKey.of(app_name, user_id, session_id))
+
+    def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
+        """Reads the user's state, keys without the `user:` prefix."""
+        return dict(self._user_state(checked_name("app_name", app_name), checked_name("user_id", user_id)))
+
+    def append_event(self, session: Session, event: Event) -> Event:
+        """Stores an event and applies its state delta, or does nothing at all.
+
+        The event, the session's state, revision and time change together in
+        storage, then in `session`. Appending the same event again is done
+        once, also when an earlier try broke off with its outcome unknown.
+
+        Args:
+            session: A live session of this store.
+            event: The event. A partial one is returned and not stored.
+
+        Returns:
+            The event; `temp:` keys have gone from its state delta into `session.state`.
+
+        Raises:
+            SessionNotFoundError: The session was deleted, has expired, or never was.
+            StaleSessionError: Storage has moved on since `session` was loaded.
+            StateValueError: A value of its state delta has no JSON form.
+            EventTooLargeError: It is over what the server stores.
+        """
+        append = Append.of(session, event)
+        self.write([append])
+        return append.settle()
+
+    def append_many(self, appends: Iterable[tuple[Session, Event]]) -> list[Event | BaseException]:
+        """Appends events to any number of sessions in as few round trips as possible.
+
+        Args:
+            appends: Pairs as for `append_event`. Events of one live session
+                are stored in the order given, together or not at all.
+
+        Returns:
+            For each pair its event, or the exception that `append_event` would have raised.
+        """
+        pending = [Append.of(session, event) for session, event in appends]
+        self.write(pending)
+        results: list[Event | BaseException] = []
+        for append in pending:
+            try:
+                results.append(append.settle())
+            except Exception as error:
+                results.append(error)
+        return results
+
+    def write(self, appends: Sequence[Append]) -> None:
+        """Stores what `appends` hold and notes each one's outcome on it; settles none."""
+        wanted = [append for append in appends if append.wanted]
+        for append in wanted:
+            append.encode(coerce=self._coerce)
+        wanted = [append for append in wanted if append.error is None]
+        with self._live.holding([append.session for append in wanted]):
+            self._write_encoded(wanted)
+
+    def _write_encoded(self, appends: Sequence[Append]) -> None:
+        sent, requests = [], []
+        for run in runs(appends):
+            try:
+                requests.append(request(run, any_revision=self.options.on_stale == "append"))
+                sent.append(run)
+            except ValueError as error:
+                record_outcome(run, AppendOutcome(error=error))
+        try:
+            outcomes = self._append(requests) if requests else []
+        except Exception as error:
+            outcomes = [AppendOutcome(error=error)] * len(requests)
+        for run, outcome in zip(sent, outcomes):
+            record_outcome(run, outcome)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _coerce(self) -> bool:
+        return self.options.unserializable == "coerce"
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Makes one round trip to the server, for health checks; raises the driver's error."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes the client if this store made it. May be called more than once."""
+
+    @abstractmethod
+    def _insert(self, new: NewSession) -> SharedState | None:
+        """Stores a new session and its state of all scopes, all or nothing.
+
+        Returns:
+            The app's and the user's state after it; None when the session exists.
+        """
+
+    @abstractmethod
+    def _read(self, key: SessionKey, window: Window) -> SessionRecord | None:
+        """Reads one session; may return events older than `window.after`, never fewer."""
+
+    @abstractmethod
+    def _pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
+        """Reads all sessions of an app or of one user, without events, page by page."""
+
+    @abstractmethod
+    def _delete(self, key: SessionKey) -> None:
+        """Deletes one session and its events."""
+
+    @abstractmethod
+    def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
+        """Reads the user's state, raw key to value."""
+
+    @abstractmethod
+    def _append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
+        """Stores each request's events and state, each request all or nothing.
+
+        No two requests are of one live session. One request's error is its own.
+        """
+
+
+def _window(config: GetSessionConfig | None) -> Window:
+    if config is None:
+        return Window()
+    if not isinstance(config, GetSessionConfig):
+        raise InputValidationError(f"config must be a GetSessionConfig, not {type(config).__name__}.")
+    recent, after = config.num_recent_events, config.after_timestamp
+    if recent is not None and recent < 0:
+        raise InputValidationError("num_recent_events must be greater than or equal to 0.")
+    return Window(recent, after)
+
+
+def _session(record: SessionRecord, events: list[Event]) -> Session:
+    key = record.key
+    session = Session(
+        id=key.session_id,
+        app_name=key.app_name,
+        user_id=key.user_id,
+        state=merge(record.state, record.shared.user, record.shared.app),
+        last_update_time=record.last_update_time,
+    )
+    session.events = events
+    set_storage_marker(session, str(record.revision))
+    return session

@@ -1,0 +1,66 @@
+"""Making a redis-py client from a URL, with limits on every wait."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError, TimeoutError
+from redis.retry import Retry
+
+from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.urls import checked_scheme, query_names, redact, refuse_unknown
+
+SCHEMES = ("redis", "rediss", "unix", "fakeredis")
+
+POOL_SIZE = 50
+"""Connections at most, unless `max_connections` says otherwise."""
+
+
+def make_client(url: str, options: dict[str, Any]) -> Any:
+    """Makes a client; it connects when first used.
+
+    Args:
+        url: `redis://`, `rediss://`, `unix://` or, for the in-process fake, `fakeredis://NAME`.
+        options: Keyword arguments of `redis.Redis.from_url`.
+
+    Raises:
+        ConfigurationError: The URL or an option is not one that redis-py takes.
+    """
+    if checked_scheme(url, SCHEMES) == "fakeredis":
+        from adk_extra_sessions.fakes import fake_redis
+
+        return fake_redis(url, options)
+    refuse_unknown([*options, *query_names(url)], _known_options(), "redis-py")
+    if "connection_pool" in options:
+        raise ConfigurationError("Pass a client made with that connection_pool as client= instead.")
+    # Every wait is bounded; a lost connection is tried again, which is safe
+    # because each script recognises its own repetition.
+    bounded = {
+        "socket_timeout": 10.0,
+        "socket_connect_timeout": 5.0,
+        "health_check_interval": 30,
+        "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), 3),
+        "retry_on_error": [ConnectionError, TimeoutError],
+        "max_connections": POOL_SIZE,
+        "timeout": 20,
+    }
+    given = {*options, *query_names(url)}
+    defaults = {name: value for name, value in bounded.items() if name not in given}
+    try:
+        pool = redis.BlockingConnectionPool.from_url(url, **defaults, **options)
+    except (ValueError, TypeError):
+        raise ConfigurationError(f"redis-py cannot use this URL: {redact(url)}.") from None
+    client = redis.Redis.from_pool(pool)
+    return client
+
+
+def _known_options() -> set[str]:
+    classes: list[type] = [redis.Redis, redis.ConnectionPool, redis.BlockingConnectionPool]
+    classes += [redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection]
+    known = {"retry", "retry_on_error", "connection_class"}
+    for cls in {base for one in classes for base in one.__mro__}:
+        known.update(inspect.signature(cls.__init__).parameters)
+    return known - {"self", "args", "kwargs", "connection_kwargs", "kwds"}

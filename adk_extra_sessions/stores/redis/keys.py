@@ -1,0 +1,104 @@
+"""The one place that makes Redis keys.
+
+All keys of one user of one app carry one hash tag, so they live in one slot of
+a Redis Cluster and one script call reaches them all. Names are
+percent-encoded: no name can end a hash tag, and no two triples share a key.
+
+    adk:{app/user}:s:SESSION   hash   the session: revision, times, state
+    adk:{app/user}:e:SESSION   list   its events, in the order of the appends
+    adk:{app/user}:i           set    the ids of the user's sessions
+    adk:{app/user}:u           hash   the user's state
+    adk:{app}:a                hash   the app's state
+    adk:{app}:i                set    the ids of the app's users
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from attrs import frozen
+
+from adk_extra_sessions.records import SessionKey
+
+
+def encoded(name: str) -> str:
+    """Percent-encodes all of a name but ASCII letters, digits and `_.-~`."""
+    return quote(name, safe="")
+
+
+@frozen
+class UserKeys:
+    """The keys of one user of one app."""
+
+    prefix: str
+
+    @classmethod
+    def of(cls, prefix: str, app_name: str, user_id: str) -> UserKeys:
+        """Makes the keys below the store's `prefix`."""
+        return cls(f"{prefix}:{{{encoded(app_name)}/{encoded(user_id)}}}:")
+
+    @property
+    def index(self) -> str:
+        """The set of the user's session ids."""
+        return f"{self.prefix}i"
+
+    @property
+    def state(self) -> str:
+        """The user's state."""
+        return f"{self.prefix}u"
+
+    def session(self, session_id: str) -> str:
+        """The session's hash."""
+        return f"{self.prefix}s:{encoded(session_id)}"
+
+    def events(self, session_id: str) -> str:
+        """The session's list of events."""
+        return f"{self.prefix}e:{encoded(session_id)}"
+
+
+@frozen
+class AppKeys:
+    """The keys of one app."""
+
+    prefix: str
+
+    @classmethod
+    def of(cls, prefix: str, app_name: str) -> AppKeys:
+        """Makes the keys below the store's `prefix`."""
+        return cls(f"{prefix}:{{{encoded(app_name)}}}:")
+
+    @property
+    def state(self) -> str:
+        """The app's state."""
+        return f"{self.prefix}a"
+
+    @property
+    def users(self) -> str:
+        """The set of the ids of users who have sessions."""
+        return f"{self.prefix}i"
+
+
+@frozen
+class SessionKeys:
+    """All keys that an operation on one session may touch."""
+
+    session: str
+    events: str
+    index: str
+    user: str
+    app: str
+    users: str
+
+    @classmethod
+    def of(cls, prefix: str, key: SessionKey) -> SessionKeys:
+        """Makes the keys below the store's `prefix`."""
+        user = UserKeys.of(prefix, key.app_name, key.user_id)
+        app = AppKeys.of(prefix, key.app_name)
+        return cls(
+            user.session(key.session_id),
+            user.events(key.session_id),
+            user.index,
+            user.state,
+            app.state,
+            app.users,
+        )

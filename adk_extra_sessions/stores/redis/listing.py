@@ -1,0 +1,101 @@
+"""Listing sessions on Redis: indexes first, then the sessions' hashes, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState
+from adk_extra_sessions.stores.redis import scripts
+from adk_extra_sessions.stores.redis.keys import AppKeys, UserKeys
+from adk_extra_sessions.stores.redis.replies import StoredSession, fields, texts, values
+
+
+@frozen
+class Listing:
+    """A walk over an app's sessions without their events.
+
+    Attributes:
+        page_size: About how many sessions to read at once.
+    """
+
+    client: Any
+    prefix: str
+    app_name: str
+    page_size: int
+
+    def of_app(self) -> Iterator[Sequence[SessionRecord]]:
+        """Yields pages of all users' sessions: three round trips up to a page of each."""
+        users = AppKeys.of(self.prefix, self.app_name).users
+        cursor: int | None = None
+        while cursor != 0:
+            cursor, found = self.client.sscan(users, cursor or 0, count=self.page_size)
+            yield from self.of_users(texts(found))
+
+    def of_users(self, user_ids: Sequence[str]) -> Iterator[Sequence[SessionRecord]]:
+        """Yields pages of some users' sessions: two round trips for the first page of all."""
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.hgetall(AppKeys.of(self.prefix, self.app_name).state)
+        for user_id in user_ids:
+            keys = UserKeys.of(self.prefix, self.app_name, user_id)
+            pipeline.hgetall(keys.state)
+            pipeline.sscan(keys.index, 0, count=self.page_size)
+        app, *replies = pipeline.execute()
+        shared = {
+            user_id: SharedState(values(fields(app)), values(fields(state)))
+            for user_id, state in zip(user_ids, replies[::2])
+        }
+        met: list[SessionKey] = []
+        for user_id, (cursor, found) in zip(user_ids, replies[1::2]):
+            index = UserKeys.of(self.prefix, self.app_name, user_id).index
+            met += self._session_keys(user_id, found)
+            while cursor != 0:
+                cursor, found = self.client.sscan(index, cursor, count=self.page_size)
+                met += self._session_keys(user_id, found)
+                yield from self._full_pages(met, shared)
+            yield from self._full_pages(met, shared)
+        if met:
+            yield self._page(met, shared)
+
+    def _session_keys(self, user_id: str, found: Sequence[Any]) -> list[SessionKey]:
+        return [SessionKey(self.app_name, user_id, session_id) for session_id in texts(found)]
+
+    def _full_pages(
+        self, met: list[SessionKey], shared: Mapping[str, SharedState]
+    ) -> Iterator[Sequence[SessionRecord]]:
+        while len(met) >= self.page_size:
+            page, met[: self.page_size] = met[: self.page_size], []
+            yield self._page(page, shared)
+
+    def _page(self, page: Sequence[SessionKey], shared: Mapping[str, SharedState]) -> list[SessionRecord]:
+        pipeline = self.client.pipeline(transaction=False)
+        for key in page:
+            pipeline.hgetall(self._user_keys(key.user_id).session(key.session_id))
+        records, gone = [], []
+        for key, reply in zip(page, pipeline.execute()):
+            if not reply:
+                gone.append(key)
+                continue
+            stored = StoredSession.of(reply, key)
+            records.append(
+                SessionRecord(key, stored.revision, stored.last_update_time, stored.state, shared[key.user_id])
+            )
+        if gone:
+            self._forget(gone)
+        return records
+
+    def _forget(self, gone: Sequence[SessionKey]) -> None:
+        by_user: dict[str, list[str]] = {}
+        for key in gone:
+            by_user.setdefault(key.user_id, []).append(key.session_id)
+        calls = []
+        for user_id, session_ids in by_user.items():
+            keys = self._user_keys(user_id)
+            names = [keys.index, *map(keys.session, session_ids)]
+            calls.append(scripts.Call(scripts.FORGET, names, session_ids))
+        scripts.run_many(self.client, calls)
+
+    def _user_keys(self, user_id: str) -> UserKeys:
+        return UserKeys.of(self.prefix, self.app_name, user_id)

@@ -1,0 +1,123 @@
+"""Redis replies to records: whatever the client's protocol and decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Union
+
+from attrs import field, frozen
+
+from adk_extra_sessions.codec import check_format, decode_value, describe
+from adk_extra_sessions.errors import CorruptRecordError
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.stores.redis.scripts import Argument
+
+Reply = Union[bytes, str]
+
+
+def text(reply: Reply) -> str:
+    """Returns a reply as text, also from a client that does not decode."""
+    return reply.decode() if isinstance(reply, bytes) else reply
+
+
+def fields(reply: Mapping[Reply, Reply] | Sequence[Reply]) -> dict[str, Reply]:
+    """Returns a hash as a dictionary, also where it came as a flat array."""
+    if isinstance(reply, Mapping):
+        return {text(name): value for name, value in reply.items()}
+    return {text(name): value for name, value in zip(reply[::2], reply[1::2])}
+
+
+def values(hash_fields: Mapping[str, Reply]) -> dict[str, Any]:
+    """Returns the state values among a hash's fields."""
+    return {name[2:]: decode_value(value) for name, value in hash_fields.items() if name.startswith("s:")}
+
+
+def state_pairs(texts: Mapping[str, str]) -> list[Argument]:
+    """Returns state as a script takes it: a count, then that many fields and values."""
+    pairs: list[Argument] = [len(texts)]
+    for name, value in texts.items():
+        pairs += (f"s:{name}", value)
+    return pairs
+
+
+@frozen
+class PendingDelta:
+    """An app delta that a session holds until it has been applied (Redis Cluster).
+
+    Attributes:
+        id: What it is known by.
+        time: When it was recorded, in seconds since the epoch.
+        texts: Raw key to JSON text.
+    """
+
+    id: str
+    time: float
+    texts: Mapping[str, str]
+
+
+@frozen
+class StoredSession:
+    """A session's hash.
+
+    Attributes:
+        base: The revision it was created with.
+        backstep: How far back, in seconds, an event's timestamp ever was
+            behind that of an earlier one.
+    """
+
+    revision: int
+    base: int
+    last_update_time: float
+    backstep: float
+    state: Mapping[str, Any]
+    pending: Sequence[PendingDelta] = field(factory=tuple)
+
+    @property
+    def count(self) -> int:
+        """How many events it has."""
+        return self.revision - self.base
+
+    @classmethod
+    def of(cls, reply: Mapping[Reply, Reply] | Sequence[Reply], key: SessionKey) -> StoredSession:
+        """Reads a session's hash.
+
+        Raises:
+            CorruptRecordError: It was not written by this package, or only in part.
+        """
+        found = fields(reply)
+        check_format(text(found.get("v", "")), key)
+        try:
+            return cls(
+                int(found["r"]),
+                int(found["b"]),
+                float(found["t"]),
+                float(found.get("d", 0)),
+                values(found),
+                [pending_delta(name[2:], value) for name, value in found.items() if name.startswith("p:")],
+            )
+        except (KeyError, ValueError):
+            raise CorruptRecordError(f"{describe(key)} cannot be read: its hash is damaged.") from None
+
+
+def pending_delta(name: str, value: Reply) -> PendingDelta:
+    """Reads the record of an app delta from a session's field."""
+    recorded = decode_value(value)
+    return PendingDelta(name, recorded["time"], recorded["state"])
+
+
+def checked(reply: Any, key: SessionKey) -> Any:
+    """Returns a script's reply, or raises the error that came in its place.
+
+    Raises:
+        CorruptRecordError: One of the session's keys holds something else.
+    """
+    if isinstance(reply, Exception):
+        if "WRONGTYPE" in str(reply):
+            raise CorruptRecordError(f"{describe(key)} cannot be used: one of its keys is of a foreign type.") from None
+        raise reply
+    return reply
+
+
+def texts(replies: Iterable[Reply]) -> list[str]:
+    """Returns replies as texts."""
+    return [text(reply) for reply in replies]

@@ -1,0 +1,89 @@
+"""The app's state on a Redis Cluster, where it is in another slot than the session.
+
+A delta to it is first recorded in the session's hash, by the very script call
+that stores the event, then applied to the app's state, then struck out. A
+record that a crash left behind is applied by whoever meets it, but never over
+a newer value and never twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from adk_extra_sessions.codec import decode_value, encode_value
+from adk_extra_sessions.records import EventRecord, NewSession
+from adk_extra_sessions.stores.redis import scripts
+from adk_extra_sessions.stores.redis.keys import AppKeys, SessionKeys
+from adk_extra_sessions.stores.redis.replies import PendingDelta, StoredSession, fields, pending_delta, text, values
+
+RESCUE_AFTER = 60.0
+"""Seconds after which a record's writer is presumed dead: longer than any call may take."""
+
+
+def held(state: Mapping[str, str], delta_id: str) -> list[str]:
+    """Returns the field and value that record an app delta in its session's hash."""
+    return [f"p:{delta_id}", encode_value("app:", {"time": time.time(), "state": dict(state)})]
+
+
+def delta_id(event: EventRecord) -> str:
+    """Names an event's delta; a repeated event has the same name."""
+    return hashlib.blake2b(event.body, digest_size=12).hexdigest()
+
+
+@frozen
+class SplitAppState:
+    """The second half of operations that change or read the app's state."""
+
+    client: Any
+    prefix: str
+
+    def before_create(self, keys: SessionKeys, new: NewSession) -> None:
+        """Enters the user before the first session, so that no crash can hide it from lists."""
+        self.client.sadd(keys.users, new.key.user_id)
+
+    def after_create(self, keys: SessionKeys, new: NewSession) -> Mapping[str, Any]:
+        """Applies a new session's app state and returns what the app's state is then."""
+        if new.state.app:
+            self._apply_recorded(keys, new.nonce)
+        return values(fields(self.client.hgetall(keys.app)))
+
+    def after_append(self, keys: SessionKeys, events: Sequence[EventRecord]) -> None:
+        """Applies the app deltas of events just stored."""
+        for event in events:
+            if event.state.app:
+                self._apply_recorded(keys, delta_id(event))
+
+    def read(self, app_name: str, keys: SessionKeys, stored: StoredSession) -> Mapping[str, Any]:
+        """Returns the app's state as a reader of the session must see it."""
+        for pending in stored.pending:
+            if time.time() - pending.time > RESCUE_AFTER:
+                self._apply(keys, pending, rescue=True)
+        found = fields(self.client.hgetall(AppKeys.of(self.prefix, app_name).state))
+        state = values(found)
+        for pending in stored.pending:
+            for name, value in pending.texts.items():
+                if float(found.get(f"t:{name}", 0)) <= pending.time:
+                    state[name] = decode_value(value)
+        return state
+
+    def apply_held(self, keys: SessionKeys, flat: Sequence[Any]) -> None:
+        """Applies the records of a session that is about to be deleted."""
+        for name, value in zip(flat[::2], flat[1::2]):
+            self._apply(keys, pending_delta(text(name)[2:], value), rescue=True)
+
+    def _apply_recorded(self, keys: SessionKeys, name: str) -> None:
+        value = self.client.hget(keys.session, f"p:{name}")
+        if value is not None:  # else it has been applied: the event was a repeated one
+            self._apply(keys, pending_delta(name, value), rescue=False)
+
+    def _apply(self, keys: SessionKeys, pending: PendingDelta, *, rescue: bool) -> None:
+        arguments: list[Any] = [pending.id, repr(pending.time), int(rescue)]
+        for name, value in pending.texts.items():
+            arguments += (name, value)
+        scripts.run(self.client, scripts.Call(scripts.APPLY, [keys.app], arguments))
+        self.client.hdel(keys.session, f"p:{pending.id}")

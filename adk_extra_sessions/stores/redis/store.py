@@ -1,0 +1,254 @@
+"""Sessions on Redis: the primitives of `SessionStore`, one script call each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal
+
+import redis
+from pydantic_core import from_json
+
+from adk_extra_sessions.codec import FORMAT, describe
+from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError, StaleSessionError
+from adk_extra_sessions.records import (
+    AppendOutcome,
+    AppendRequest,
+    EventRecord,
+    NewSession,
+    SessionKey,
+    SessionRecord,
+    SharedState,
+    Window,
+)
+from adk_extra_sessions.stores.appends import STALE
+from adk_extra_sessions.stores.base import SessionStore, StoreOptions
+from adk_extra_sessions.stores.redis import scripts
+from adk_extra_sessions.stores.redis.client import make_client
+from adk_extra_sessions.stores.redis.keys import SessionKeys, UserKeys
+from adk_extra_sessions.stores.redis.listing import Listing
+from adk_extra_sessions.stores.redis.replies import StoredSession, checked, fields, state_pairs, values
+from adk_extra_sessions.stores.redis.scripts import Argument, Call
+from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, delta_id, held
+from adk_extra_sessions.urls import choice, exactly_one, flag, joined, milliseconds, redact, take_options
+
+FIRST_PAGE = 64
+"""Events read at once when looking back for a timestamp; each further page doubles."""
+
+OPTIONS = ("prefix", "ttl", "refresh_on_read", "on_stale", "unserializable")
+
+
+class RedisSessionStore(SessionStore):
+    """A blocking session store on Redis, for scripts and notebooks.
+
+    `RedisSessionService` is the same for a `Runner`.
+
+    Args:
+        redis_url: `redis://`, `rediss://` or `unix://` as redis-py takes it,
+            or `fakeredis://NAME` for an in-process fake. The options below
+            may ride in its query string.
+        client: Instead of a URL, a `redis.Redis` (a Sentinel's `master_for`
+            too) or `redis.RedisCluster`. It is never closed by this store.
+        prefix: What all keys begin with.
+        ttl: Seconds, a timedelta or a text such as "30d" after its last
+            write at which a session expires. None: never.
+        refresh_on_read: Whether reading a session renews its expiry too.
+        on_stale: "raise" or "append", see `StoreOptions`.
+        unserializable: "raise" or "coerce", see `StoreOptions`.
+        **from_url_options: Passed to `redis.Redis.from_url`.
+
+    Raises:
+        ConfigurationError: A wrong URL or option.
+    """
+
+    def __init__(
+        self,
+        redis_url: str | None = None,
+        *,
+        client: Any = None,
+        prefix: str | None = None,
+        ttl: float | timedelta | str | None = None,
+        refresh_on_read: bool | None = None,
+        on_stale: Literal["raise", "append"] | None = None,
+        unserializable: Literal["raise", "coerce"] | None = None,
+        **from_url_options: Any,
+    ) -> None:
+        exactly_one(redis_url=redis_url, client=client)
+        given = dict(
+            prefix=prefix, ttl=ttl, refresh_on_read=refresh_on_read, on_stale=on_stale, unserializable=unserializable
+        )
+        self._arguments = {"redis_url": redis_url, **given, **from_url_options}
+        self._owns_client = client is None
+        url, taken = take_options(redis_url, OPTIONS) if isinstance(redis_url, str) else (redis_url, {})
+        options = joined(taken, given)
+        super().__init__(
+            StoreOptions(
+                milliseconds("ttl", options.get("ttl")),
+                choice("on_stale", options.get("on_stale"), ("raise", "append")),
+                choice("unserializable", options.get("unserializable"), ("raise", "coerce")),
+            )
+        )
+        self.prefix: str = options.get("prefix", "adk")
+        self.refresh_on_read = flag("refresh_on_read", options.get("refresh_on_read"))
+        self.client: Any = client if client is not None else make_client(url, from_url_options)  # type: ignore[arg-type]
+        # On a cluster the app's state is in a slot of its own, out of a script's reach.
+        split = isinstance(self.client, redis.RedisCluster)
+        self._split = SplitAppState(self.client, self.prefix) if split else None
+
+    def __repr__(self) -> str:
+        place = redact(self._arguments["redis_url"]) if self._owns_client else "client given"
+        return f"{type(self).__name__}({place!r}, prefix={self.prefix!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        if not self._owns_client:
+            raise TypeError(f"A {type(self).__name__} made from a client cannot be pickled: give it a redis_url.")
+        return _rebuilt, (type(self), self._arguments)
+
+    def ping(self) -> None:
+        self.client.ping()
+
+    def close(self) -> None:
+        if self._owns_client:
+            self.client.close()
+            self.client.connection_pool.disconnect()
+
+    def _insert(self, new: NewSession) -> SharedState | None:
+        keys = SessionKeys.of(self.prefix, new.key)
+        head = {"v": FORMAT, "n": new.nonce, "b": new.revision, "r": new.revision, "c": new.created, "t": new.created}
+        session: list[Argument] = []
+        for name, value in head.items():
+            session += (name, repr(value) if isinstance(value, float) else value)
+        session += state_pairs(new.state.session)[1:]
+        names = [keys.session, keys.events, keys.index, keys.user]
+        app: list[Argument] = [0]
+        if self._split is None:
+            names += [keys.app, keys.users]
+            app = state_pairs(new.state.app)
+        else:
+            session += held(new.state.app, new.nonce) if new.state.app else []
+            self._split.before_create(keys, new)
+        arguments = [new.nonce, self.options.ttl_ms, new.key.session_id, new.key.user_id, len(session) // 2, *session]
+        reply = self._run(Call(scripts.CREATE, names, [*arguments, *state_pairs(new.state.user), *app]), new.key)
+        if int(reply[0]) == 0:
+            return None
+        app_state = self._split.after_create(keys, new) if self._split else values(fields(reply[2]))
+        return SharedState(app_state, values(fields(reply[1])))
+
+    def _read(self, key: SessionKey, window: Window) -> SessionRecord | None:
+        keys = SessionKeys.of(self.prefix, key)
+        first, last = _range(window)
+        ttl_ms = self.options.ttl_ms if self.refresh_on_read else 0
+        names = [keys.session, keys.events, keys.user] + ([] if self._split else [keys.app])
+        reply = self._run(Call(scripts.READ, names, [first, last, ttl_ms]), key)
+        if not reply:
+            return None
+        stored = StoredSession.of(reply[0], key)
+        if int(reply[2]) != stored.count:
+            raise CorruptRecordError(f"{describe(key)}: {stored.count} events are recorded, {reply[2]} are there.")
+        app = self._split.read(key.app_name, keys, stored) if self._split else values(fields(reply[4]))
+        bodies = list(reply[1])
+        if window.after is not None and bodies:
+            wanted = min(stored.count, window.recent if window.recent is not None else stored.count)
+            older = self._older(keys.events, stored, bodies, wanted, window.after)
+            if older is None:  # deleted meanwhile
+                return self._read(key, window)
+            bodies = older + bodies
+        shared = SharedState(app, values(fields(reply[3])))
+        return SessionRecord(
+            key, stored.revision, stored.last_update_time, stored.state, shared, bodies, stored.count - len(bodies)
+        )
+
+    def _older(
+        self, events: str, stored: StoredSession, bodies: list[Any], wanted: int, after: float
+    ) -> list[Any] | None:
+        """Reads back from `bodies` as long as an event at or after `after` may still come.
+
+        No event is further behind an earlier one than `backstep`, so the first
+        one older than `after` minus that ends the search.
+        """
+        enough = after - stored.backstep - 0.001
+        older: list[Any] = []
+        page = FIRST_PAGE
+        while len(older) + len(bodies) < wanted and from_json((older or bodies)[0])["timestamp"] >= enough:
+            page *= 2
+            last = stored.count - len(older) - len(bodies) - 1
+            first = max(last - page + 1, stored.count - wanted)
+            found = self.client.lrange(events, first, last)
+            if len(found) != last - first + 1:
+                return None
+            older = found + older
+        return older
+
+    def _pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
+        listing = Listing(self.client, self.prefix, app_name, page_size)
+        return listing.of_app() if user_id is None else listing.of_users([user_id])
+
+    def _delete(self, key: SessionKey) -> None:
+        keys = SessionKeys.of(self.prefix, key)
+        names = [keys.session, keys.events, keys.index] + ([] if self._split else [keys.users])
+        while pending := self._run(Call(scripts.DELETE, names, [key.session_id, key.user_id]), key):
+            assert self._split is not None
+            self._split.apply_held(keys, pending)
+
+    def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
+        return values(fields(self.client.hgetall(UserKeys.of(self.prefix, app_name, user_id).state)))
+
+    def _append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
+        calls = [self._append_call(request) for request in requests]
+        replies = scripts.run_many(self.client, calls)
+        return [self._outcome(request, reply) for request, reply in zip(requests, replies)]
+
+    def _append_call(self, request: AppendRequest) -> Call:
+        keys = SessionKeys.of(self.prefix, request.key)
+        names = [keys.session, keys.events]
+        if any(event.state.user for event in request.events):
+            names.append(keys.user)
+        if not self._split and any(event.state.app for event in request.events):
+            names.append(keys.app)
+        arguments: list[Argument] = [_condition(request), self.options.ttl_ms]
+        for event in request.events:
+            arguments += self._event_arguments(event)
+        return Call(scripts.APPEND, names, arguments)
+
+    def _event_arguments(self, event: EventRecord) -> list[Argument]:
+        session, app = state_pairs(event.state.session), state_pairs(event.state.app)
+        if self._split and event.state.app:
+            session = [len(event.state.session) + 1, *session[1:], *held(event.state.app, delta_id(event))]
+            app = [0]
+        return [repr(event.timestamp), event.body, *session, *state_pairs(event.state.user), *app]
+
+    def _outcome(self, request: AppendRequest, reply: Any) -> AppendOutcome:
+        key = request.key
+        try:
+            status, *revisions = map(int, checked(reply, key))
+            if status == 0:
+                return AppendOutcome(error=SessionNotFoundError(f"Session {key.session_id!r} not found."))
+            if status < 0:
+                return AppendOutcome(error=StaleSessionError(STALE))
+            if self._split:
+                self._split.after_append(SessionKeys.of(self.prefix, key), request.events)
+        except Exception as error:
+            return AppendOutcome(error=error)
+        return AppendOutcome(revisions)
+
+    def _run(self, call: Call, key: SessionKey) -> Any:
+        return checked(scripts.run_many(self.client, [call])[0], key)
+
+
+def _condition(request: AppendRequest) -> str:
+    if request.expected is not None:
+        return f"={request.expected}"
+    return "*" if request.not_after is None else f"<{request.not_after!r}"
+
+
+def _range(window: Window) -> tuple[int, int]:
+    recent = window.recent
+    if recent == 0:
+        return 1, 0
+    if window.after is not None:
+        recent = FIRST_PAGE if recent is None else min(recent, FIRST_PAGE)
+    return (0, -1) if recent is None else (-recent, -1)
+
+
+def _rebuilt(cls: type[RedisSessionStore], arguments: dict[str, Any]) -> RedisSessionStore:
+    return cls(**arguments)

@@ -1,0 +1,149 @@
+"""URLs: our options in the query string, durations, and what may be shown of a URL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from adk_extra_sessions.errors import ConfigurationError
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SECRET = re.compile(r"([?&][^=&#]*(?:password|secret|token|authmechanismproperties)[^=&#]*=)[^&#]*", re.IGNORECASE)
+
+
+def redact(url: object) -> str:
+    """Returns `url` as it may be shown: without user, password or secret options."""
+    if not isinstance(url, str):
+        return f"a {type(url).__name__}"
+    # Up to the last "@": a password with unescaped characters stays hidden too.
+    return _SECRET.sub(r"\1***", re.sub(r"//.*@", "//***@", url, flags=re.DOTALL))
+
+
+def checked_scheme(url: object, accepted: Collection[str]) -> str:
+    """Returns the URL's scheme.
+
+    Raises:
+        ConfigurationError: Not a URL, or its scheme is none of `accepted`.
+    """
+    scheme = url.partition("://")[0] if isinstance(url, str) and "://" in url else None
+    if scheme not in accepted:
+        expected = ", ".join(f"{name}://" for name in accepted)
+        raise ConfigurationError(f"Not a usable URL: {redact(url)}. It must begin with one of {expected}.")
+    return scheme
+
+
+def take_options(url: str, names: Collection[str]) -> tuple[str, dict[str, str]]:
+    """Takes our options out of a URL's query string.
+
+    Args:
+        url: A URL whose other options are the driver's.
+        names: The names of our options.
+
+    Returns:
+        The URL without them, and their texts by name.
+
+    Raises:
+        ConfigurationError: An option is given twice.
+    """
+    parts = urlsplit(url)
+    taken: dict[str, str] = {}
+    left = []
+    for name, text in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in names:
+            left.append((name, text))
+        elif name in taken:
+            raise ConfigurationError(f"Option {name!r} is given twice in {redact(url)}.")
+        else:
+            taken[name] = text
+    if not taken:
+        return url, {}
+    return urlunsplit(parts._replace(query=urlencode(left))), taken
+
+
+def query_names(url: str) -> list[str]:
+    """Returns the names of the options in a URL's query string."""
+    return [name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)]
+
+
+def joined(taken: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Joins options from the URL with those passed as arguments (None: not passed).
+
+    Raises:
+        ConfigurationError: One is in both.
+    """
+    passed = {name: value for name, value in given.items() if value is not None}
+    for name in passed:
+        if name in taken:
+            raise ConfigurationError(f"Option {name!r} is given in the URL and as an argument.")
+    return {**taken, **passed}
+
+
+def refuse_unknown(names: Iterable[str], known: Collection[str], what: str) -> None:
+    """Raises ConfigurationError for the first of `names` that is not `known`."""
+    for name in names:
+        if name not in known:
+            raise ConfigurationError(f"Unknown option {name!r}; neither {what} nor adk-extra-sessions has it.")
+
+
+def exactly_one(**given: object) -> None:
+    """Raises ConfigurationError unless one of the arguments is not None."""
+    names = " or ".join(given)
+    passed = [name for name, value in given.items() if value is not None]
+    if len(passed) != 1:
+        raise ConfigurationError(f"Give exactly one of {names}; got {' and '.join(passed) or 'none of them'}.")
+
+
+def milliseconds(name: str, value: object) -> int:
+    """Returns a duration in milliseconds.
+
+    Args:
+        name: The option's name, for the error.
+        value: None or 0 for none, seconds, a `timedelta`, or a text such as "90", "45m", "12h", "30d".
+
+    Raises:
+        ConfigurationError: Anything else, or less than a millisecond.
+    """
+    if value is None:
+        return 0
+    seconds: float | None = None
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw]?)", value.strip())):
+        seconds = float(match[1]) * _UNITS[match[2] or "s"]
+    if seconds == 0:
+        return 0
+    if seconds is None or not 0.001 <= seconds <= 1e11:
+        raise ConfigurationError(f'{name} must be a duration in seconds, a timedelta or a text such as "30d"; got {value!r}.')
+    return int(seconds * 1000)
+
+
+def flag(name: str, value: object) -> bool:
+    """Returns a yes-or-no option, which in a URL is a text.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if isinstance(value, str) and value.lower() in known:
+        return known[value.lower()]
+    raise ConfigurationError(f"{name} must be true or false; got {value!r}.")
+
+
+def choice(name: str, value: object, accepted: tuple[str, ...]) -> Any:
+    """Returns an option that must be one of a few words; None for the first of them.
+
+    Raises:
+        ConfigurationError: It is none of `accepted`.
+    """
+    if value is None:
+        return accepted[0]
+    if value not in accepted:
+        raise ConfigurationError(f"{name} must be one of {', '.join(map(repr, accepted))}; got {value!r}.")
+    return value

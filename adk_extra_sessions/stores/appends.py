@@ -24,6 +24,12 @@ STALE = (
     ' or build the store with on_stale="append".'
 )
 
+PIECE_EVENTS = 50
+"""Events of one session that are stored in one go, at most."""
+
+PIECE_BYTES = 1 << 20
+"""Bytes of them, at most; a larger event goes alone."""
+
 
 @define(eq=False)
 class Append:
@@ -87,6 +93,20 @@ def runs(appends: Sequence[Append]) -> list[list[Append]]:
     for append in appends:
         by_session.setdefault(id(append.session), []).append(append)
     return list(by_session.values())
+
+
+def pieces(run: Sequence[Append]) -> list[list[Append]]:
+    """Cuts a run into parts that a backend stores in one go."""
+    cut: list[list[Append]] = []
+    size = 0
+    for append in run:
+        length = len(append.record.body) if append.record is not None else 0
+        if not cut or len(cut[-1]) == PIECE_EVENTS or size + length > PIECE_BYTES:
+            cut.append([])
+            size = 0
+        cut[-1].append(append)
+        size += length
+    return cut
 
 
 def request(run: Sequence[Append], *, any_revision: bool) -> AppendRequest:

@@ -35,7 +35,7 @@ from adk_extra_sessions.records import (
     checked_name,
 )
 from adk_extra_sessions.state import merge, split
-from adk_extra_sessions.stores.appends import Append, LiveSessionLocks, record_outcome, request, runs
+from adk_extra_sessions.stores.appends import Append, LiveSessionLocks, pieces, record_outcome, request, runs
 
 
 @frozen
@@ -207,7 +207,8 @@ class SessionStore(ABC):
 
         Args:
             appends: Pairs as for `append_event`. Events of one live session
-                are stored in the order given, together or not at all.
+                are stored in the order given; if storage refuses one, those
+                after it are refused too.
 
         Returns:
             For each pair its event, or the exception that `append_event` would have raised.
@@ -232,19 +233,29 @@ class SessionStore(ABC):
             self._write_encoded(wanted)
 
     def _write_encoded(self, appends: Sequence[Append]) -> None:
+        waiting = [pieces(run) for run in runs(appends)]
+        while waiting:
+            self._write_pieces([run[0] for run in waiting])
+            for done, *rest in waiting:
+                # What follows a refused event of the same session is refused with it.
+                for append in (append for piece in rest for append in piece):
+                    append.error = done[0].error
+            waiting = [rest for done, *rest in waiting if rest and done[0].error is None]
+
+    def _write_pieces(self, waiting: Sequence[Sequence[Append]]) -> None:
         sent, requests = [], []
-        for run in runs(appends):
+        for piece in waiting:
             try:
-                requests.append(request(run, any_revision=self.options.on_stale == "append"))
-                sent.append(run)
+                requests.append(request(piece, any_revision=self.options.on_stale == "append"))
+                sent.append(piece)
             except ValueError as error:
-                record_outcome(run, AppendOutcome(error=error))
+                record_outcome(piece, AppendOutcome(error=error))
         try:
             outcomes = self._append(requests) if requests else []
         except Exception as error:
             outcomes = [AppendOutcome(error=error)] * len(requests)
-        for run, outcome in zip(sent, outcomes):
-            record_outcome(run, outcome)
+        for piece, outcome in zip(sent, outcomes):
+            record_outcome(piece, outcome)
 
     def __enter__(self) -> Self:
         return self

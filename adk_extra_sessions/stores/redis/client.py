@@ -53,8 +53,7 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
         pool = redis.BlockingConnectionPool.from_url(url, **defaults, **options)
     except (ValueError, TypeError):
         raise ConfigurationError(f"redis-py cannot use this URL: {redact(url)}.") from None
-    client = redis.Redis.from_pool(pool)
-    return client
+    return redis.Redis(connection_pool=pool)
 
 
 def _known_options() -> set[str]:

@@ -1,0 +1,209 @@
+"""Appending on MongoDB: all at once where nothing stands in the way, else with care.
+
+The quick way sends one update for each session, guarded by everything that
+could forbid it; if all match, all are stored. Where one does not match, the
+careful way reads why: gone, stale, stored before, or the tail is full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+from pymongo import ReturnDocument
+from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, WriteError
+
+from adk_extra_sessions.codec import check_format
+from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError, StaleSessionError
+from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord
+from adk_extra_sessions.stores.appends import STALE
+from adk_extra_sessions.stores.mongodb import bulk, documents
+from adk_extra_sessions.stores.mongodb.documents import Document
+from adk_extra_sessions.stores.mongodb.expiry import Expiry
+from adk_extra_sessions.stores.mongodb.history import History
+from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
+
+HEAD = {"tail.body": 0, "state": 0}
+
+
+@frozen
+class Appending:
+    """The write path of a MongoDB store."""
+
+    sessions: Any
+    history: History
+    shared: SharedStates
+    expiry: Expiry
+
+    def append(self, requests: Sequence[AppendRequest]) -> list[AppendOutcome]:
+        """Stores requests; see `SessionStore._append`."""
+        at_revision = [one for one in range(len(requests)) if requests[one].expected is not None]
+        outcomes = self._quickly(requests, [one for one in at_revision if _is_plain(requests[one])])
+        for index, request in enumerate(requests):
+            if index not in outcomes:
+                try:
+                    outcomes[index] = self._alone(request) or self._carefully(request)
+                except Exception as error:
+                    outcomes[index] = AppendOutcome(error=error)
+        return [outcomes[index] for index in range(len(requests))]
+
+    def _quickly(self, requests: Sequence[AppendRequest], indexes: Sequence[int]) -> dict[int, AppendOutcome]:
+        """Sends all updates in one command; returns nothing unless every one matched."""
+        now = self.expiry.now()
+        updates = [
+            bulk.Update(self._condition(requests[one]), documents.append_update(requests[one].events, now))
+            for one in indexes
+        ]
+        try:
+            if not updates or bulk.send(self.sessions, updates) < len(updates):
+                return {}
+        except (BulkWriteError, WriteError, DocumentTooLarge):
+            return {}  # which one it was, and why, the careful way finds out
+        outcomes = {one: AppendOutcome(_revisions(requests[one])) for one in indexes}
+        recorded = {one: _recorded(requests[one], update.update) for one, update in zip(indexes, updates)}
+        try:
+            self.shared.apply([delta for deltas in recorded.values() for delta in deltas])
+        except Exception as error:  # stored, but not yet visible to other sessions
+            outcomes.update({one: AppendOutcome(error=error) for one, deltas in recorded.items() if deltas})
+        return outcomes
+
+    def _alone(self, request: AppendRequest) -> AppendOutcome | None:
+        """Stores a request of unknown revision with one update, if nothing stands in its way."""
+        if request.expected is not None or not _is_plain(request):
+            return None
+        update = documents.append_update(request.events, self.expiry.now())
+        try:
+            found = self.sessions.find_one_and_update(
+                self._condition(request), update, {"revision": 1}, return_document=ReturnDocument.AFTER
+            )
+        except (OperationFailure, DocumentTooLarge) as error:
+            raise _as_too_large(error, request) from None
+        if found is None:
+            return None
+        self.shared.apply(_recorded(request, update))
+        return AppendOutcome(_revisions(request, found["revision"] - len(request.events)))
+
+    def _condition(self, request: AppendRequest) -> Document:
+        condition = {
+            **documents.session_filter(request.key),
+            **documents.room_filter(request.events),
+            **self.expiry.alive_filter(),
+            **self.expiry.chunks_alive_filter(),
+        }
+        if request.expected is not None:
+            condition["revision"] = request.expected
+        elif request.not_after is not None:
+            condition["last_update_time"] = {"$lte": request.not_after}
+        return condition
+
+    def _carefully(self, request: AppendRequest) -> AppendOutcome:
+        _check_size(request)
+        events = list({documents.digest(event): event for event in request.events}.values())
+        blobs: dict[bytes, str] = {}
+        while True:
+            head = self.sessions.find_one(documents.session_filter(request.key), HEAD)
+            if head is None or self.expiry.expired(head):
+                return AppendOutcome(error=SessionNotFoundError(f"Session {request.key.session_id!r} not found."))
+            check_format(head.get("format"), request.key)
+            known = self._known(head, events)
+            left = [event for event in events if documents.digest(event) not in known]
+            if left and not _is_allowed(request, head, known):
+                self.history.drop_blobs(request.key, [blobs[one] for one in blobs if one not in known])
+                return AppendOutcome(error=StaleSessionError(STALE))
+            if not left:
+                return self._found_stored(request, head, known)
+            if not _has_room(head, left):
+                self.history.move_oldest(request.key, head["revision"], self.expiry.now())
+                continue
+            blobs = self.history.store_blobs(head, left, self.expiry.now())
+            if self._store(request, head, left, blobs):
+                known.update(
+                    {documents.digest(event): head["revision"] + at for at, event in enumerate(left, start=1)}
+                )
+                return AppendOutcome([known[documents.digest(event)] for event in request.events])
+
+    def _store(
+        self, request: AppendRequest, head: Document, left: Sequence[EventRecord], blobs: dict[bytes, str]
+    ) -> bool:
+        """Appends at the very revision that was read; returns False when another was quicker."""
+        now = self.expiry.now()
+        update = documents.append_update(left, now, blobs)
+        if self.expiry.chunks_due(head):
+            self.history.renew(head, now)
+            update["$set"]["chunks_active_at"] = now
+        condition = {**documents.session_filter(request.key), "revision": head["revision"], "base": head["base"]}
+        try:
+            if not bulk.send(self.sessions, [bulk.Update(condition, update)]):
+                return False
+        except (OperationFailure, DocumentTooLarge) as error:
+            self.history.drop_blobs(request.key, list(blobs.values()))
+            raise _as_too_large(error, request) from None
+        self.shared.apply(_recorded(request, update))
+        return True
+
+    def _known(self, head: Document, events: Sequence[EventRecord]) -> dict[bytes, int]:
+        """Finds events that are stored already: the revision after each, by digest."""
+        first = head["revision"] - head["tail_count"] + 1
+        in_tail = {bytes(one["digest"]): first + at for at, one in enumerate(head["tail"])}
+        known = {one: in_tail[one] for one in map(documents.digest, events) if one in in_tail}
+        old = [one for one in events if one.timestamp <= head["chunked_until"] and documents.digest(one) not in known]
+        for one, position in self.history.locate(head, old).items():
+            known[one] = head["base"] + position + 1
+        return known
+
+    def _found_stored(self, request: AppendRequest, head: Document, known: dict[bytes, int]) -> AppendOutcome:
+        ours = {documents.digest(event).hex() for event in request.events}
+        pending = [delta for delta in head["pending"] if delta["id"] in ours]
+        if pending:
+            self.shared.apply([Recorded(request.key, delta) for delta in pending])
+        return AppendOutcome([known[documents.digest(event)] for event in request.events])
+
+
+def _is_plain(request: AppendRequest) -> bool:
+    """Whether a request may go the quick way: small events, all different."""
+    small = all(len(event.body) <= documents.INLINE_BYTES for event in request.events)
+    return small and len({documents.digest(event) for event in request.events}) == len(request.events)
+
+
+def _is_allowed(request: AppendRequest, head: Document, known: dict[bytes, int]) -> bool:
+    if head["revision"] in known.values():
+        return True  # the rest of a run whose first part is the newest in storage
+    if request.expected is not None:
+        return bool(head["revision"] == request.expected)
+    return request.not_after is None or bool(head["last_update_time"] <= request.not_after)
+
+
+def _has_room(head: Document, events: Sequence[EventRecord]) -> bool:
+    enough = head["tail_count"] + len(events) <= documents.TAIL_EVENTS
+    return enough and head["tail_bytes"] + documents.inline_bytes(events) <= documents.TAIL_BYTES
+
+
+def _recorded(request: AppendRequest, update: Document) -> list[Recorded]:
+    deltas = update["$push"].get("pending", {}).get("$each", [])
+    return [Recorded(request.key, delta) for delta in deltas]
+
+
+def _revisions(request: AppendRequest, before: int | None = None) -> list[int]:
+    start = request.expected if before is None else before
+    assert start is not None
+    return [start + at for at in range(1, len(request.events) + 1)]
+
+
+def _state_bytes(event: EventRecord) -> int:
+    scopes = (event.state.session, event.state.user, event.state.app)
+    return sum(len(name) + len(text) for scope in scopes for name, text in scope.items())
+
+
+def _check_size(request: AppendRequest) -> None:
+    for event in request.events:
+        for what, size in (("An event", len(event.body)), ("A state delta", _state_bytes(event))):
+            if size > documents.DOCUMENT_BYTES:
+                raise EventTooLargeError(what, size, documents.DOCUMENT_BYTES)
+
+
+def _as_too_large(error: Exception, request: AppendRequest) -> Exception:
+    if isinstance(error, OperationFailure) and error.code not in documents.TOO_LARGE:
+        return error
+    size = sum(map(_state_bytes, request.events))
+    return EventTooLargeError("The session's state with a delta that", size, documents.DOCUMENT_BYTES)

@@ -1,0 +1,68 @@
+"""Making a MongoClient from a URL, with limits on every wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from pymongo.errors import ConfigurationError as DriverConfigurationError
+from pymongo.uri_parser import parse_uri
+
+from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.urls import checked_scheme, query_names, redact
+
+SCHEMES = ("mongodb", "mongodb+srv", "mongomock")
+
+DEFAULTS: dict[str, Any] = {
+    "timeoutMS": 20_000,
+    "serverSelectionTimeoutMS": 10_000,
+    "connectTimeoutMS": 5_000,
+    "w": "majority",
+    "appname": "adk-extra-sessions",
+}
+"""What a client is made with unless the caller says otherwise."""
+
+
+def make_client(url: str, options: dict[str, Any]) -> Any:
+    """Makes a client; it connects in the background.
+
+    Args:
+        url: `mongodb://`, `mongodb+srv://` or, for the in-process fake, `mongomock://NAME`.
+        options: Keyword arguments of `pymongo.MongoClient`.
+
+    Raises:
+        ConfigurationError: The URL or an option is not one that pymongo takes.
+    """
+    if checked_scheme(url, SCHEMES) == "mongomock":
+        from adk_extra_sessions.fakes import fake_mongo
+
+        return fake_mongo(url)
+    given = {name.lower() for name in [*options, *query_names(url)]}
+    defaults = {name: value for name, value in DEFAULTS.items() if name.lower() not in given}
+    if given & {"sockettimeoutms", "waitqueuetimeoutms"}:
+        defaults.pop("timeoutMS", None)
+    try:
+        return MongoClient(url, **defaults, **options)
+    except (PyMongoError, TypeError, ValueError) as error:
+        raise _refused(url, error) from None
+
+
+def database_name(url: str) -> str | None:
+    """Returns the database in the URL's path, if any."""
+    if url.startswith("mongomock://"):
+        return url.removeprefix("mongomock://").partition("?")[0].partition("/")[2] or None
+    try:
+        # mongodb+srv is looked up by the client itself; here only the path matters.
+        parsed = parse_uri(url.replace("mongodb+srv://", "mongodb://", 1), validate=False, warn=False)
+    except (PyMongoError, TypeError, ValueError) as error:
+        raise _refused(url, error) from None
+    found = parsed["database"]
+    return found if isinstance(found, str) else None
+
+
+def _refused(url: str, error: Exception) -> ConfigurationError:
+    # pymongo's own words name an unknown option; anything else may hold the URL.
+    unknown = isinstance(error, DriverConfigurationError) and "nknown option" in str(error)
+    reason = f" {error}" if unknown else ""
+    return ConfigurationError(f"pymongo cannot use this URL or its options: {redact(url)}.{reason}")

@@ -1,0 +1,221 @@
+"""The documents, and the filters and updates that work on them: pure functions.
+
+sessions      one document a session: its names, state, revision, times, and a
+              tail of its newest events; the commit point of every write
+event_chunks  older events, moved out of the tail some dozens at a time, and
+              bodies of very large events
+state         the app's and each user's state, one document each
+
+Every `_id` is made of percent-encoded names, so a range of ids is an app's or
+a user's sessions. Every filter carries app_name and user_id: the shard key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from adk_extra_sessions.codec import FORMAT
+from adk_extra_sessions.records import EventRecord, NewSession, SessionKey, StateTexts
+from adk_extra_sessions.stores.mongodb.values import stored_state
+
+Document = dict[str, Any]
+
+KEEP = 50
+"""Newest events that always stay in a session's tail, if their size allows."""
+
+TAIL_EVENTS = 2 * KEEP
+"""Events in a tail at most."""
+
+TAIL_BYTES = 2 << 20
+"""Bytes of event bodies in a tail at most."""
+
+INLINE_BYTES = 256 << 10
+"""Larger bodies get a document of their own, so that a tail stays small."""
+
+DOCUMENT_BYTES = (16 << 20) - (64 << 10)
+"""What one document takes: MongoDB's limit, less room for the fields around a body."""
+
+TOO_LARGE = (10334, 17419, 17420)
+"""Codes of the server's errors for a document over its limit."""
+
+NEVER = datetime(9999, 1, 1)
+
+
+def encoded(name: str) -> str:
+    """Percent-encodes all of a name but ASCII letters, digits and `_.-~`."""
+    return quote(name, safe="")
+
+
+def app_id(app_name: str) -> str:
+    """The `_id` of the app's state."""
+    return encoded(app_name)
+
+
+def user_id(app_name: str, user: str) -> str:
+    """The `_id` of the user's state."""
+    return f"{encoded(app_name)}/{encoded(user)}"
+
+
+def session_id(key: SessionKey) -> str:
+    """The `_id` of a session."""
+    return f"{user_id(key.app_name, key.user_id)}/{encoded(key.session_id)}"
+
+
+def below(prefix: str) -> Document:
+    """Returns the range of the ids that begin with `prefix` and a slash."""
+    return {"$gt": f"{prefix}/", "$lt": f"{prefix}0"}  # "0" is the character after "/"
+
+
+def session_filter(key: SessionKey) -> Document:
+    """Selects one session."""
+    return {"_id": session_id(key), "app_name": key.app_name, "user_id": key.user_id}
+
+
+def app_filter(app_name: str) -> Document:
+    """Selects the app's state."""
+    return {"_id": app_id(app_name), "app_name": app_name, "user_id": None}
+
+
+def user_filter(app_name: str, user: str) -> Document:
+    """Selects the user's state."""
+    return {"_id": user_id(app_name, user), "app_name": app_name, "user_id": user}
+
+
+def digest(event: EventRecord) -> bytes:
+    """What a stored event is recognised by when it is appended again."""
+    return hashlib.blake2b(event.body, digest_size=12).digest()
+
+
+def pending_delta(state: StateTexts, name: str, now: float) -> Document | None:
+    """Records a delta to the app's and the user's state, until it has been applied."""
+    if not state.app and not state.user:
+        return None
+    return {"id": name, "time": now, "app": stored_state(state.app), "user": stored_state(state.user)}
+
+
+def new_session(new: NewSession, now: datetime) -> Document:
+    """The document of a session without events."""
+    key = new.key
+    pending = pending_delta(new.state, new.nonce, new.created)
+    return {
+        **session_filter(key),
+        "session_id": key.session_id,
+        "format": FORMAT,
+        "nonce": new.nonce,
+        "base": new.revision,
+        "revision": new.revision,
+        "created": new.created,
+        "last_update_time": new.created,
+        "active_at": now,
+        "state": stored_state(new.state.session),
+        "state_ids": [app_id(key.app_name), user_id(key.app_name, key.user_id)],
+        "tail": [],
+        "tail_first": 0,
+        "tail_count": 0,
+        "tail_bytes": 0,
+        "chunked_until": float("-inf"),
+        "chunks_active_at": NEVER,
+        "pending": [pending] if pending else [],
+    }
+
+
+def event_document(event: EventRecord, blob: str | None = None) -> Document:
+    """An event in a tail or chunk; its body inside, or in the document that `blob` names."""
+    return {
+        "id": event.id,
+        "timestamp": event.timestamp,
+        "author": event.author,
+        "invocation_id": event.invocation_id,
+        "digest": digest(event),
+        **({"body": event.body.decode()} if blob is None else {"blob": blob}),
+    }
+
+
+def inline_bytes(events: Sequence[EventRecord]) -> int:
+    """Bytes that events add to a tail."""
+    return sum(len(event.body) for event in events if len(event.body) <= INLINE_BYTES)
+
+
+def room_filter(events: Sequence[EventRecord]) -> Document:
+    """Selects a session that has room for events and certainly has none of them.
+
+    Chunks are not searched: an event newer than all that were moved to chunks
+    cannot be in one.
+    """
+    return {
+        "tail.digest": {"$nin": [digest(event) for event in events]},
+        "tail_count": {"$lte": TAIL_EVENTS - len(events)},
+        "tail_bytes": {"$lte": TAIL_BYTES - inline_bytes(events)},
+        "chunked_until": {"$lt": min(event.timestamp for event in events)},
+    }
+
+
+def append_update(
+    events: Sequence[EventRecord], now: datetime, blobs: Mapping[bytes, str] | None = None
+) -> Document:
+    """The one update that is an append: events, state, revision and times.
+
+    Args:
+        events: What to append, oldest first.
+        now: The time of the write, for expiry.
+        blobs: Ids of bodies stored apart, by digest.
+    """
+    seconds = time.time()
+    documents = [event_document(event, (blobs or {}).get(digest(event))) for event in events]
+    deltas = [pending_delta(event.state, digest(event).hex(), seconds) for event in events]
+    pending = [delta for delta in deltas if delta]
+    changed: Document = {"last_update_time": events[-1].timestamp, "active_at": now}
+    for event in events:
+        changed.update({f"state.{name}": value for name, value in stored_state(event.state.session).items()})
+    push: Document = {"tail": {"$each": documents}}
+    if pending:
+        push["pending"] = {"$each": pending}
+    counts = {"revision": len(events), "tail_count": len(events), "tail_bytes": inline_bytes(events)}
+    return {"$push": push, "$set": changed, "$inc": counts}
+
+
+def chunk_prefix(session: Document) -> str:
+    """What the ids of a session's chunks begin with; a session created again has others."""
+    return f"{session['_id']}#{session['base']}"
+
+
+def chunk(session: Document, count: int, now: datetime) -> Document:
+    """The chunk of the oldest `count` events in a session's tail."""
+    events = session["tail"][:count]
+    return {
+        "_id": f"{chunk_prefix(session)}/{session['tail_first']:012d}",
+        "app_name": session["app_name"],
+        "user_id": session["user_id"],
+        "session_id": session["session_id"],
+        "base": session["base"],
+        "first": session["tail_first"],
+        "count": count,
+        "newest": max(event["timestamp"] for event in events),
+        "active_at": now,
+        "events": events,
+    }
+
+
+def cut_update(session: Document, moved: Document, now: datetime) -> Document:
+    """The update that takes a chunk's events out of the tail they came from."""
+    left = session["tail_count"] - moved["count"]
+    size = sum(len(event.get("body", "").encode()) for event in moved["events"])
+    return {
+        "$push": {"tail": {"$each": [], "$slice": -left if left else 0}},
+        "$inc": {"tail_first": moved["count"], "tail_count": -moved["count"], "tail_bytes": -size},
+        "$max": {"chunked_until": moved["newest"]},
+        "$set": {"chunks_active_at": now},
+    }
+
+
+def delta_paths(delta: Mapping[str, Any], recorded: float) -> Document:
+    """What to set in a state document to apply a delta: each value, and when it was recorded."""
+    paths: Document = {f"state.{name}": value for name, value in delta.items()}
+    paths.update({f"times.{name}": recorded for name in delta})
+    return paths
+

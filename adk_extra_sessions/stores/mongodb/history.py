@@ -1,0 +1,184 @@
+"""Events older than a session's tail: moving them to chunks, and reading them back.
+
+Reading first takes the session's document, then the chunks before its tail. A
+chunk is written before the tail is cut and never changed, so between the two
+no event is missing and none is met twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from attrs import frozen
+from pymongo.errors import DuplicateKeyError
+
+from adk_extra_sessions.codec import describe
+from adk_extra_sessions.errors import CorruptRecordError
+from adk_extra_sessions.records import EventRecord, SessionKey, Window
+from adk_extra_sessions.stores.mongodb import documents
+from adk_extra_sessions.stores.mongodb.documents import Document
+
+
+@frozen
+class Found:
+    """Events read, oldest first.
+
+    Attributes:
+        first: Position in the full history of the first of them.
+        complete: Whether none is missing from there on.
+    """
+
+    events: list[Document]
+    first: int
+    complete: bool
+
+
+@frozen
+class History:
+    """The `event_chunks` of sessions, and their tails."""
+
+    sessions: Any
+    chunks: Any
+
+    def move_oldest(self, key: SessionKey, revision: int, now: datetime) -> None:
+        """Moves the older part of a tail to a chunk.
+
+        Can be done again after a crash, and by several at once. Does nothing
+        if the session is no longer at `revision`.
+        """
+        session = self.sessions.find_one({**documents.session_filter(key), "revision": revision})
+        if session is None or not session["tail"]:
+            return
+        moved = documents.chunk(session, _count_to_move(session["tail"]), now)
+        try:
+            self.chunks.insert_one(moved)
+        except DuplicateKeyError:  # another's, or from before a crash
+            moved = self.chunks.find_one(_selected(moved)) or moved
+        unchanged = {"revision": revision, "tail_first": session["tail_first"], "tail_count": session["tail_count"]}
+        update = documents.cut_update(session, moved, now)
+        self.sessions.update_one({**documents.session_filter(key), **unchanged}, update)
+
+    def read(self, session: Document, key: SessionKey, window: Window) -> Found:
+        """Reads the events of a window that are not in the session's (maybe shortened) tail too."""
+        total = session["tail_first"] + session["tail_count"]
+        wanted = total if window.recent is None else min(window.recent, total)
+        tail = session.get("tail", [])
+        if wanted == 0:
+            return Found([], total, True)
+        if total - wanted >= session["tail_first"]:
+            return Found(tail[-wanted:], total - wanted, len(tail) >= wanted)
+        if window.after is not None:
+            return self._since(session, key, window.after, total - wanted)
+        older = self._older(session, key, total - wanted)
+        events = older + tail
+        return Found(events[-wanted:], total - wanted, len(events) >= wanted)
+
+    def locate(self, session: Document, events: Sequence[EventRecord]) -> dict[bytes, int]:
+        """Finds events that were moved to chunks: their positions by digest."""
+        positions: dict[bytes, int] = {}
+        for event in events:
+            wanted = documents.digest(event)
+            selected = {**_chunks_of(session), "newest": {"$gte": event.timestamp}, "events.digest": wanted}
+            found = self.chunks.find_one(selected, {"first": 1, "events.digest": 1})
+            if found:
+                digests = [bytes(one["digest"]) for one in found["events"]]
+                positions[wanted] = found["first"] + digests.index(wanted)
+        return positions
+
+    def store_blobs(self, session: Document, events: Sequence[EventRecord], now: datetime) -> dict[bytes, str]:
+        """Stores bodies too large for a tail; returns their ids by digest. May be repeated."""
+        blobs = {}
+        for event in events:
+            if len(event.body) > documents.INLINE_BYTES:
+                wanted = documents.digest(event)
+                blobs[wanted] = f"{documents.chunk_prefix(session)}+body/{wanted.hex()}"
+                document = {"_id": blobs[wanted], **_owned(session), "active_at": now, "body": event.body.decode()}
+                self.chunks.replace_one(_selected(document), document, upsert=True)
+        return blobs
+
+    def drop_blobs(self, key: SessionKey, ids: Sequence[str]) -> None:
+        """Removes bodies whose event was refused after all."""
+        for blob in ids:
+            self.chunks.delete_one({"_id": blob, "app_name": key.app_name, "user_id": key.user_id})
+
+    def bodies(self, events: Sequence[Document], key: SessionKey, first: int) -> list[str]:
+        """Returns the bodies of events, fetching those that are stored apart.
+
+        Raises:
+            CorruptRecordError: One is missing.
+        """
+        ids = [event["blob"] for event in events if "blob" in event]
+        blobs = {}
+        if ids:
+            selected = {"_id": {"$in": ids}, "app_name": key.app_name, "user_id": key.user_id}
+            blobs = {found["_id"]: found["body"] for found in self.chunks.find(selected)}
+        bodies = []
+        for position, event in enumerate(events, first):
+            body = event.get("body", blobs.get(event.get("blob")))
+            if not isinstance(body, str):
+                raise CorruptRecordError(f"{describe(key)}: the body of the event at position {position} is missing.")
+            bodies.append(body)
+        return bodies
+
+    def renew(self, session: Document, now: datetime) -> None:
+        """Puts the expiry of a session's chunks off."""
+        self.chunks.update_many(_owned(session), {"$set": {"active_at": now}})
+
+    def delete(self, key: SessionKey, until_base: int) -> None:
+        """Deletes the chunks of a session, but none of one created later under its id."""
+        owner = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
+        self.chunks.delete_many({**owner, "base": {"$lte": until_base}})
+
+    def _older(self, session: Document, key: SessionKey, start: int) -> list[Document]:
+        cursor = self.chunks.find(_chunks_of(session)).sort("_id", -1)
+        parts: list[list[Document]] = []
+        expected = session["tail_first"]
+        for found in cursor:
+            if found["first"] >= expected:
+                continue  # written, and not yet cut out of the tail
+            if found["first"] + found["count"] != expected:
+                return []
+            parts.append(found["events"])
+            expected = found["first"]
+            if expected <= start:
+                break
+        return [event for part in reversed(parts) for event in part]
+
+    def _since(self, session: Document, key: SessionKey, after: float, start: int) -> Found:
+        selected = {**_owned(session), "newest": {"$gte": after}, "first": {"$lt": session["tail_first"]}}
+        complete = True
+        events: list[Document] = []
+        if session["chunked_until"] >= after:
+            for found in sorted(self.chunks.find(selected), key=lambda one: int(one["first"])):
+                events += found["events"][max(0, start - found["first"]) :]
+            # Chunks go after their session: while it is there, so are they.
+            there = {**documents.session_filter(key), "base": session["base"]}
+            complete = self.sessions.find_one(there, {"_id": 1}) is not None
+        events = [event for event in [*events, *session["tail"]] if event["timestamp"] >= after]
+        return Found(events, start, complete)
+
+
+def _selected(document: Document) -> Document:
+    return {name: document[name] for name in ("_id", "app_name", "user_id")}
+
+
+def _chunks_of(session: Document) -> Document:
+    owner = {"app_name": session["app_name"], "user_id": session["user_id"]}
+    return {"_id": documents.below(documents.chunk_prefix(session)), **owner}
+
+
+def _owned(session: Document) -> Document:
+    return {name: session[name] for name in ("app_name", "user_id", "session_id", "base")}
+
+
+def _count_to_move(tail: Sequence[Document]) -> int:
+    kept = 0
+    size = 0
+    for event in reversed(tail):
+        size += len(event.get("body", "").encode())
+        if kept == documents.KEEP or size > documents.TAIL_BYTES // 2:
+            break
+        kept += 1
+    return max(1, len(tail) - kept)

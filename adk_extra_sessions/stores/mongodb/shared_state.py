@@ -1,0 +1,131 @@
+"""The app's and the user's state: applying what session documents recorded for them.
+
+A delta is recorded in the session's document by the very update that stores
+its event, then applied here, then struck out. A record that a crash left
+behind is applied by whoever meets it, but never over a newer value and never
+twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from attrs import frozen
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from adk_extra_sessions.records import SessionKey, SharedState
+from adk_extra_sessions.stores.mongodb import bulk, documents
+from adk_extra_sessions.stores.mongodb.documents import Document
+from adk_extra_sessions.stores.mongodb.values import state_of
+
+RESCUE_AFTER = 60.0
+"""Seconds after which a record's writer is presumed dead: longer than any call may take."""
+
+REMEMBERED = 100
+"""Rescued deltas that a state document remembers."""
+
+
+@frozen
+class Recorded:
+    """A delta recorded in a session's document."""
+
+    key: SessionKey
+    delta: Document
+
+
+@frozen
+class SharedStates:
+    """The `state` collection, and the records in `sessions` that concern it."""
+
+    states: Any
+    sessions: Any
+
+    def view(self, found: Sequence[Document], pending: Sequence[Document], key: SessionKey) -> SharedState:
+        """Returns shared state as a reader of a session must see it, its pending deltas included."""
+        by_id = {document["_id"]: document for document in found}
+        merged = []
+        for scope, selected in _scopes(key):
+            document = by_id.get(selected["_id"], {})
+            state, times = dict(document.get("state", {})), document.get("times", {})
+            for delta in pending:
+                newer = {name: value for name, value in delta[scope].items() if times.get(name, 0) <= delta["time"]}
+                state.update(newer)
+            merged.append(state_of(state))
+        return SharedState(*merged)
+
+    def apply(self, recorded: Sequence[Recorded]) -> None:
+        """Applies deltas that were just recorded, and strikes them out."""
+        if not recorded:
+            return
+        updates = [update for one in recorded for update in self._updates(one)]
+        try:
+            bulk.send(self.states, updates, ordered=True)
+        except (BulkWriteError, DuplicateKeyError):
+            for update in updates:  # a document made at the same moment, or a delta already rescued
+                self._apply_one(update)
+        self._strike_out(recorded)
+
+    def rescue(self, key: SessionKey, pending: Sequence[Document]) -> None:
+        """Applies those of a session's records whose writer must have died."""
+        dead = [Recorded(key, delta) for delta in pending if time.time() - delta["time"] > RESCUE_AFTER]
+        for recorded in dead:
+            for scope, selected in _scopes(key):
+                if recorded.delta[scope]:
+                    self._rescue_into(selected, recorded.delta, recorded.delta[scope])
+        if dead:
+            self._strike_out(dead)
+
+    def read(self, key: SessionKey) -> list[Document]:
+        """Reads the documents that a session shares."""
+        return list(self.states.find({"$or": [selected for _, selected in _scopes(key)]}))
+
+    def _updates(self, recorded: Recorded) -> Iterator[bulk.Update]:
+        delta = recorded.delta
+        for scope, selected in _scopes(recorded.key):
+            if delta[scope]:
+                yield bulk.Update(
+                    {**selected, "rescued": {"$ne": delta["id"]}},
+                    {"$set": documents.delta_paths(delta[scope], delta["time"])},
+                    upsert=True,
+                )
+
+    def _apply_one(self, update: bulk.Update) -> None:
+        while True:
+            try:
+                bulk.send(self.states, [update])
+                return
+            except DuplicateKeyError:
+                rescued = update.filter["rescued"]["$ne"]
+                if self.states.find_one({**update.filter, "rescued": rescued}, {"_id": 1}):
+                    return
+
+    def _rescue_into(self, selected: Document, delta: Document, values: Document) -> None:
+        while True:
+            document = self.states.find_one(selected, {"times": 1, "rescued": 1}) or {}
+            if delta["id"] in document.get("rescued", []):
+                return
+            times = document.get("times", {})
+            newer = {name: value for name, value in values.items() if times.get(name, 0) <= delta["time"]}
+            unchanged = {f"times.{name}": times.get(name, {"$exists": False}) for name in newer}
+            update: Document = {"$push": {"rescued": {"$each": [delta["id"]], "$slice": -REMEMBERED}}}
+            if newer:
+                update["$set"] = documents.delta_paths(newer, delta["time"])
+            condition = {**selected, "rescued": {"$ne": delta["id"]}, **unchanged}
+            try:
+                if bulk.send(self.states, [bulk.Update(condition, update, upsert=not document)]):
+                    return
+            except DuplicateKeyError:
+                continue
+
+    def _strike_out(self, recorded: Sequence[Recorded]) -> None:
+        updates = [
+            bulk.Update(documents.session_filter(one.key), {"$pull": {"pending": {"id": one.delta["id"]}}})
+            for one in recorded
+        ]
+        bulk.send(self.sessions, updates)
+
+
+def _scopes(key: SessionKey) -> Sequence[tuple[str, Document]]:
+    return (("app", documents.app_filter(key.app_name)), ("user", documents.user_filter(key.app_name, key.user_id)))

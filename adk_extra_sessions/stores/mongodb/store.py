@@ -1,0 +1,251 @@
+"""Sessions on MongoDB: the primitives of `SessionStore`, one single-document update an append."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal
+
+from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure
+
+from adk_extra_sessions.codec import check_format, describe
+from adk_extra_sessions.errors import ConfigurationError, CorruptRecordError, EventTooLargeError
+from adk_extra_sessions.records import (
+    AppendOutcome,
+    AppendRequest,
+    NewSession,
+    SessionKey,
+    SessionRecord,
+    SharedState,
+    Window,
+)
+from adk_extra_sessions.stores.base import SessionStore, StoreOptions
+from adk_extra_sessions.stores.mongodb import documents, indexes
+from adk_extra_sessions.stores.mongodb.appending import Appending
+from adk_extra_sessions.stores.mongodb.client import database_name, make_client
+from adk_extra_sessions.stores.mongodb.documents import Document
+from adk_extra_sessions.stores.mongodb.expiry import Expiry
+from adk_extra_sessions.stores.mongodb.history import History
+from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
+from adk_extra_sessions.stores.mongodb.values import state_of
+from adk_extra_sessions.urls import choice, exactly_one, joined, milliseconds, redact, take_options
+
+OPTIONS = ("collection_prefix", "ttl", "on_stale", "unserializable")
+
+WITHOUT_TAIL = {"tail": 0}
+
+
+class MongoSessionStore(SessionStore):
+    """A blocking session store on MongoDB, for scripts and notebooks.
+
+    `MongoSessionService` is the same for a `Runner`.
+
+    Args:
+        mongo_url: `mongodb://` or `mongodb+srv://` as pymongo takes it, or
+            `mongomock://NAME` for an in-process fake. The options below may
+            ride in its query string.
+        db_name: The database; may be the URL's path instead.
+        client: Instead of a URL, a `pymongo.MongoClient`. It is never closed by this store.
+        collection_prefix: What the names of the collections begin with.
+        ttl: Seconds, a timedelta or a text such as "30d" after its last
+            write at which a session expires. None: never.
+        on_stale: "raise" or "append", see `StoreOptions`.
+        unserializable: "raise" or "coerce", see `StoreOptions`.
+        **client_options: Passed to `pymongo.MongoClient`.
+
+    Raises:
+        ConfigurationError: A wrong URL or option, or no database name.
+    """
+
+    def __init__(
+        self,
+        mongo_url: str | None = None,
+        *,
+        db_name: str | None = None,
+        client: Any = None,
+        collection_prefix: str | None = None,
+        ttl: float | timedelta | str | None = None,
+        on_stale: Literal["raise", "append"] | None = None,
+        unserializable: Literal["raise", "coerce"] | None = None,
+        **client_options: Any,
+    ) -> None:
+        exactly_one(mongo_url=mongo_url, client=client)
+        given = dict(collection_prefix=collection_prefix, ttl=ttl, on_stale=on_stale, unserializable=unserializable)
+        self._arguments = {"mongo_url": mongo_url, "db_name": db_name, **given, **client_options}
+        self._owns_client = client is None
+        url, taken = take_options(mongo_url, OPTIONS) if isinstance(mongo_url, str) else (mongo_url, {})
+        options = joined(taken, given)
+        super().__init__(
+            StoreOptions(
+                milliseconds("ttl", options.get("ttl")),
+                choice("on_stale", options.get("on_stale"), ("raise", "append")),
+                choice("unserializable", options.get("unserializable"), ("raise", "coerce")),
+            )
+        )
+        self.client: Any = client if client is not None else make_client(url, client_options)  # type: ignore[arg-type]
+        self.db_name = db_name or (database_name(url) if isinstance(url, str) else None) or ""
+        if not self.db_name:
+            raise ConfigurationError(f"No database for {redact(mongo_url)}: give db_name= or a path in the URL.")
+        self.collection_prefix: str = options.get("collection_prefix", "")
+        database = self.client[self.db_name]
+        self._database = database
+        self._sessions = database[f"{self.collection_prefix}sessions"]
+        self._chunks = database[f"{self.collection_prefix}event_chunks"]
+        self._states = database[f"{self.collection_prefix}state"]
+        self._expiry = Expiry(self.options.ttl_ms)
+        self._history = History(self._sessions, self._chunks)
+        self._shared = SharedStates(self._states, self._sessions)
+        self._appending = Appending(self._sessions, self._history, self._shared, self._expiry)
+        self._indexed = False
+        self._indexing = threading.Lock()
+
+    def __repr__(self) -> str:
+        place = redact(self._arguments["mongo_url"]) if self._owns_client else "client given"
+        return f"{type(self).__name__}({place!r}, db_name={self.db_name!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        if not self._owns_client:
+            raise TypeError(f"A {type(self).__name__} made from a client cannot be pickled: give it a mongo_url.")
+        return _rebuilt, (type(self), self._arguments)
+
+    def ensure_indexes(self) -> None:
+        """Makes the indexes, and changes the TTL indexes in place when `ttl` has changed.
+
+        Call it at start-up; else the first operation does it. Without the
+        right to make indexes a warning is logged and everything still works.
+        """
+        indexes.ensure(self._database, self.collection_prefix, self.options.ttl_ms)
+        self._indexed = True
+
+    def ping(self) -> None:
+        self.client.admin.command("ping")
+
+    def close(self) -> None:
+        if self._owns_client:
+            self.client.close()
+
+    def _insert(self, new: NewSession) -> SharedState | None:
+        self._ensure_indexes_once()
+        document = documents.new_session(new, self._expiry.now())
+        while True:
+            try:
+                self._sessions.insert_one(document)
+                break
+            except DocumentTooLarge:
+                size = sum(len(text) for text in new.state.session.values())
+                raise EventTooLargeError("The session's state", size, documents.DOCUMENT_BYTES) from None
+            except DuplicateKeyError:
+                selected = documents.session_filter(new.key)
+                found = self._sessions.find_one(selected, {"nonce": 1, "active_at": 1})
+                if found and found["nonce"] == new.nonce:  # ours: the driver sent it twice
+                    break
+                if found and not self._expiry.expired(found):
+                    return None
+                self._sessions.delete_one({**selected, **self._expiry.dead_filter()})
+        if document["pending"]:
+            self._shared.apply([Recorded(new.key, delta) for delta in document["pending"]])
+        return self._shared.view(self._shared.read(new.key), (), new.key)
+
+    def _read(self, key: SessionKey, window: Window) -> SessionRecord | None:
+        self._ensure_indexes_once()
+        for _ in range(3):
+            session = self._session_with_shared_state(key, window)
+            if session is None or self._expiry.expired(session):
+                return None
+            check_format(session.get("format"), key)
+            found = self._history.read(session, key, window)
+            if found.complete:
+                return self._record(session, key, self._history.bodies(found.events, key, found.first), found.first)
+        raise CorruptRecordError(f"{describe(key)}: events before position {session['tail_first']} are missing.")
+
+    def _session_with_shared_state(self, key: SessionKey, window: Window) -> Document | None:
+        recent = window.recent
+        part: Document = {"$project": WITHOUT_TAIL} if recent == 0 else {"$match": {}}
+        if recent:
+            part = {"$addFields": {"tail": {"$slice": ["$tail", -recent]}}}
+        lookup = {"from": self._states.name, "localField": "state_ids", "foreignField": "_id", "as": "shared"}
+        selected = documents.session_filter(key)
+        try:
+            found = list(self._sessions.aggregate([{"$match": selected}, part, {"$lookup": lookup}]))
+            return found[0] if found else None
+        except OperationFailure as error:
+            if error.code not in documents.TOO_LARGE:
+                raise
+        # Together over 16 MB: one by one.
+        session = self._sessions.find_one(selected)
+        return {**session, "shared": self._shared.read(key)} if session else None
+
+    def _record(self, session: Document, key: SessionKey, bodies: Sequence[str], first: int) -> SessionRecord:
+        pending = session.get("pending", [])
+        if pending:
+            self._shared.rescue(key, pending)
+        try:
+            return SessionRecord(
+                key,
+                int(session["revision"]),
+                float(session["last_update_time"]),
+                state_of(session["state"]),
+                self._shared.view(session["shared"], pending, key),
+                bodies,
+                first,
+            )
+        except (KeyError, TypeError, ValueError):
+            raise CorruptRecordError(f"{describe(key)} cannot be read: its document is damaged.") from None
+
+    def _pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
+        self._ensure_indexes_once()
+        prefix = documents.app_id(app_name) if user_id is None else documents.user_id(app_name, user_id)
+        selected: Document = {"_id": documents.below(prefix), "app_name": app_name}
+        if user_id is not None:
+            selected["user_id"] = user_id
+        selected.update(self._expiry.alive_filter())
+        while True:
+            page = list(self._sessions.find(selected, WITHOUT_TAIL, batch_size=page_size + 1).sort("_id", 1).limit(page_size))
+            if page:
+                yield self._with_shared_state(app_name, page)
+            if len(page) < page_size:
+                return
+            selected["_id"] = {**selected["_id"], "$gt": page[-1]["_id"]}
+
+    def _with_shared_state(self, app_name: str, page: Sequence[Document]) -> list[SessionRecord]:
+        ids = list({state_id for session in page for state_id in session.get("state_ids", ())})
+        found = {state["_id"]: state for state in self._states.find({"_id": {"$in": ids}, "app_name": app_name})}
+        records = []
+        for session in page:
+            key = SessionKey(app_name, session["user_id"], session.get("session_id", session["_id"]))
+            check_format(session.get("format"), key)
+            session["shared"] = [found[state_id] for state_id in session["state_ids"] if state_id in found]
+            records.append(self._record(session, key, (), 0))
+        return records
+
+    def _delete(self, key: SessionKey) -> None:
+        selected = documents.session_filter(key)
+        while True:
+            session = self._sessions.find_one(selected, {"base": 1, "pending": 1})
+            if session is None:
+                break
+            # What the session still holds for others must not go with it.
+            self._shared.apply([Recorded(key, delta) for delta in session.get("pending", [])])
+            if self._sessions.delete_one({**selected, "base": session["base"], "pending": []}).deleted_count:
+                break
+        self._history.delete(key, session["base"] if session else time.time_ns() // 1000)
+
+    def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
+        document = self._states.find_one(documents.user_filter(app_name, user_id)) or {}
+        return state_of(document.get("state", {}))
+
+    def _append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
+        self._ensure_indexes_once()
+        return self._appending.append(requests)
+
+    def _ensure_indexes_once(self) -> None:
+        if not self._indexed:
+            with self._indexing:
+                if not self._indexed:
+                    self.ensure_indexes()
+
+
+def _rebuilt(cls: type[MongoSessionStore], arguments: dict[str, Any]) -> MongoSessionStore:
+    return cls(**arguments)

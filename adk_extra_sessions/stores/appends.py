@@ -62,28 +62,39 @@ class Append:
         """Whether there is something to store: no partial event, no earlier error."""
         return self.error is None and not self.event.partial
 
-    def encode(self, *, coerce: bool) -> None:
-        """Fills in `record`, or `error`."""
-        try:
-            self.record = encode_event(self.event, coerce=coerce)
-        except Exception as error:
-            self.error = error
+    @property
+    def size(self) -> int:
+        """Bytes of the encoded event."""
+        return len(self.record.body) if self.record is not None else 0
 
-    def settle(self) -> Event:
-        """Brings the live session up to date and returns the event, or raises its error.
+    def encode(self, *, coerce: bool) -> int:
+        """Fills in `record`, or `error`; returns how many bytes the record has."""
+        if self.wanted and self.record is None:
+            try:
+                self.record = encode_event(self.event, coerce=coerce)
+            except Exception as error:
+                self.error = error
+        return self.size
 
-        To be called once, by the caller that owns the live session, after the write.
+    def commit(self) -> None:
+        """Brings the live session up to date, if the event was stored and is new to it.
+
+        To be called in the thread of the caller that owns the live session.
         """
+        if not self.fresh:
+            return
+        self.fresh = False
+        delta = self.event.actions.state_delta
+        if delta:
+            self.session.state.update(delta)
+            self.event.actions.state_delta = without_temp(delta)
+        self.session.events.append(self.event)
+        self.session.last_update_time = self.event.timestamp
+
+    def result(self) -> Event:
+        """Returns the event, or raises why it was refused."""
         if self.error is not None:
             raise self.error
-        if self.fresh:
-            self.fresh = False
-            delta = self.event.actions.state_delta
-            if delta:
-                self.session.state.update(delta)
-                self.event.actions.state_delta = without_temp(delta)
-            self.session.events.append(self.event)
-            self.session.last_update_time = self.event.timestamp
         return self.event
 
 
@@ -100,7 +111,7 @@ def pieces(run: Sequence[Append]) -> list[list[Append]]:
     cut: list[list[Append]] = []
     size = 0
     for append in run:
-        length = len(append.record.body) if append.record is not None else 0
+        length = append.size
         if not cut or len(cut[-1]) == PIECE_EVENTS or size + length > PIECE_BYTES:
             cut.append([])
             size = 0

@@ -95,7 +95,7 @@ class SessionStore(ABC):
             key = SessionKey(key.app_name, key.user_id, platform_uuid.new_uuid())
         if state is not None and not isinstance(state, Mapping):
             raise InputValidationError(f"state must be a dictionary, not {type(state).__name__}.")
-        texts = encode_state(state or {}, coerce=self._coerce)
+        texts = encode_state(state or {}, coerce=self.options.unserializable == "coerce")
         new = NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, platform_time.get_time(), texts)
         shared = self._insert(new)
         if shared is None:
@@ -200,7 +200,8 @@ class SessionStore(ABC):
         """
         append = Append.of(session, event)
         self.write([append])
-        return append.settle()
+        append.commit()
+        return append.result()
 
     def append_many(self, appends: Iterable[tuple[Session, Event]]) -> list[Event | BaseException]:
         """Appends events to any number of sessions in as few round trips as possible.
@@ -215,22 +216,21 @@ class SessionStore(ABC):
         """
         pending = [Append.of(session, event) for session, event in appends]
         self.write(pending)
-        results: list[Event | BaseException] = []
         for append in pending:
-            try:
-                results.append(append.settle())
-            except Exception as error:
-                results.append(error)
-        return results
+            append.commit()
+        return [append.error or append.event for append in pending]
+
+    def encode(self, append: Append) -> int:
+        """Encodes an append's event ahead of `write`; returns its size in bytes."""
+        return append.encode(coerce=self.options.unserializable == "coerce")
 
     def write(self, appends: Sequence[Append]) -> None:
-        """Stores what `appends` hold and notes each one's outcome on it; settles none."""
-        wanted = [append for append in appends if append.wanted]
-        for append in wanted:
-            append.encode(coerce=self._coerce)
-        wanted = [append for append in wanted if append.error is None]
-        with self._live.holding([append.session for append in wanted]):
-            self._write_encoded(wanted)
+        """Stores what `appends` hold and notes each one's outcome on it; commits none."""
+        for append in appends:
+            self.encode(append)
+        encoded = [append for append in appends if append.wanted]
+        with self._live.holding([append.session for append in encoded]):
+            self._write_encoded(encoded)
 
     def _write_encoded(self, appends: Sequence[Append]) -> None:
         waiting = [pieces(run) for run in runs(appends)]
@@ -264,10 +264,6 @@ class SessionStore(ABC):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    @property
-    def _coerce(self) -> bool:
-        return self.options.unserializable == "coerce"
 
     @abstractmethod
     def ping(self) -> None:

@@ -162,13 +162,11 @@ class MongoSessionStore(SessionStore):
 
     def _session_with_shared_state(self, key: SessionKey, window: Window) -> Document | None:
         recent = window.recent
-        part: Document = {"$project": WITHOUT_TAIL} if recent == 0 else {"$match": {}}
-        if recent:
-            part = {"$addFields": {"tail": {"$slice": ["$tail", -recent]}}}
+        tail = "$tail" if recent is None else {"$slice": ["$tail", -recent]} if recent else {"$literal": []}
         lookup = {"from": self._states.name, "localField": "state_ids", "foreignField": "_id", "as": "shared"}
         selected = documents.session_filter(key)
         try:
-            found = list(self._sessions.aggregate([{"$match": selected}, part, {"$lookup": lookup}]))
+            found = list(self._sessions.aggregate([{"$match": selected}, {"$addFields": {"tail": tail}}, {"$lookup": lookup}]))
             return found[0] if found else None
         except OperationFailure as error:
             if error.code not in documents.TOO_LARGE:

@@ -6,7 +6,6 @@ Appends go through a queue, so that those waiting at one moment travel together.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional
@@ -113,7 +112,9 @@ class SessionService(BaseSessionService):
 
     async def close(self) -> None:
         """Waits for what is under way and closes the store, if this service made it."""
-        await settle(asyncio.get_running_loop().run_in_executor(None, self._close))
+        closing = WorkerThreads(1, "adk-close")
+        await settle(closing.run(self._close))
+        closing.close()
 
     async def __aenter__(self) -> Self:
         return self

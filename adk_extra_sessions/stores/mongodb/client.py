@@ -38,6 +38,7 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
         from adk_extra_sessions.fakes import fake_mongo
 
         return fake_mongo(url)
+    _parsed(url)
     given = {name.lower() for name in [*options, *query_names(url)]}
     defaults = {name: value for name, value in DEFAULTS.items() if name.lower() not in given}
     if given & {"sockettimeoutms", "waitqueuetimeoutms"}:
@@ -52,13 +53,17 @@ def database_name(url: str) -> str | None:
     """Returns the database in the URL's path, if any."""
     if url.startswith("mongomock://"):
         return url.removeprefix("mongomock://").partition("?")[0].partition("/")[2] or None
+    found = _parsed(url)["database"]
+    return found if isinstance(found, str) else None
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    # The client looks mongodb+srv up by itself; path and options read alike. It
+    # only warns of an unknown option, which parsing refuses.
     try:
-        # mongodb+srv is looked up by the client itself; here only the path matters.
-        parsed = parse_uri(url.replace("mongodb+srv://", "mongodb://", 1), validate=False, warn=False)
+        return parse_uri(url.replace("mongodb+srv://", "mongodb://", 1), validate=True, warn=False)
     except (PyMongoError, TypeError, ValueError) as error:
         raise _refused(url, error) from None
-    found = parsed["database"]
-    return found if isinstance(found, str) else None
 
 
 def _refused(url: str, error: Exception) -> ConfigurationError:

@@ -1,0 +1,264 @@
+"""What only MongoDB has: messages, chunks, indexes, queries of one's own, damaged records."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from adk_extra_sessions import MongoSessionStore
+from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
+from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
+from adk_extra_sessions.stores.mongodb import documents, shared_state
+from google.adk.sessions.base_session_service import GetSessionConfig
+
+NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
+
+
+@pytest.fixture(params=["mongomock", "mongod", "replicaset"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """MongoDB only."""
+    from conftest import BACKENDS
+
+    if request.param not in BACKENDS:
+        pytest.skip("ADK_EXTRA_SESSIONS_SERVERS=1 tests real servers")
+    return str(request.param)
+
+
+def filled(store: MongoSessionStore, count: int, start: int = 0) -> Any:
+    """A session with `count` events."""
+    session = store.create_session(**NAMES, state={"plan": "gold"})
+    store.append_many((session, an_event(str(number), at=1000.0 + number)) for number in range(start, start + count))
+    return session
+
+
+def test_messages(store: MongoSessionStore, server: Any) -> None:
+    def messages(operation: Callable[[], Any]) -> int:
+        def requests() -> int:
+            return int(store.client.admin.command("serverStatus")["network"]["numRequests"])
+
+        best = 99
+        for _ in range(3):  # heartbeats and the server's own are counted too
+            before = requests()
+            operation()
+            best = min(best, requests() - before - 1)
+        return best
+
+    session = filled(store, 10)
+    assert messages(lambda: store.append_event(session, an_event(delta={"a": 1}))) == 1
+    assert messages(lambda: store.append_event(session, an_event(delta={"user:a": 1, "app:a": 1}))) <= 3
+    assert messages(lambda: store.get_session(**NAMES)) == 1
+    assert messages(lambda: store.create_session(app_name=APP, user_id=USER)) <= 2
+    store.append_many((session, an_event()) for _ in range(300))
+    recent = GetSessionConfig(num_recent_events=20)
+    assert messages(lambda: store.get_session(**NAMES, config=recent)) == 1
+    sessions = [store.create_session(app_name=APP, user_id=USER) for _ in range(30)]
+    assert messages(lambda: store.append_many((one, an_event()) for one in sessions)) == 1
+    assert messages(lambda: store.list_sessions(app_name=APP)) <= 3
+
+
+def test_long_histories_cost_few_messages_more(store: MongoSessionStore, server: Any) -> None:
+    session = store.create_session(**NAMES)
+    before = int(store.client.admin.command("serverStatus")["network"]["numRequests"])
+    for number in range(300):
+        store.append_event(session, an_event(str(number)))
+    after = int(store.client.admin.command("serverStatus")["network"]["numRequests"])
+    assert (after - before) / 300 <= 1.12
+
+
+def test_the_tail_keeps_the_newest_and_chunks_the_rest(store: MongoSessionStore) -> None:
+    filled(store, 330)
+    (session,) = store._sessions.find()
+    assert documents.KEEP <= session["tail_count"] == len(session["tail"]) <= documents.TAIL_EVENTS
+    chunks = sorted(store._chunks.find(), key=lambda chunk: chunk["first"])
+    position = 0
+    for chunk in chunks:
+        assert chunk["first"] == position and len(chunk["events"]) == chunk["count"]
+        position += chunk["count"]
+    assert position == session["tail_first"] and position + session["tail_count"] == 330
+    assert session["tail_bytes"] == sum(len(event["body"]) for event in session["tail"])
+
+
+def test_large_events_keep_the_tail_small(store: MongoSessionStore) -> None:
+    session = store.create_session(**NAMES)
+    sizes = [10, 200_000, 300_000, 5_000_000, 10, *[150_000] * 40, 3_000_000]
+    for size in sizes:
+        store.append_event(session, an_event("x" * size))
+    (stored,) = store._sessions.find()
+    assert stored["tail_bytes"] <= documents.TAIL_BYTES
+    found = store.get_session(**NAMES)
+    assert found == session
+    assert [len(text or "") for text in texts(found)] == sizes
+    store.delete_session(**NAMES)
+    assert store._chunks.count_documents({}) == 0
+
+
+def test_an_event_over_the_limit_is_refused_with_its_size(store: MongoSessionStore) -> None:
+    session = store.create_session(**NAMES)
+    store.append_event(session, an_event("y" * 15_000_000))
+    with pytest.raises(EventTooLargeError, match="20,000,") as error:
+        store.append_event(session, an_event("x" * 20_000_000, delta={"a": 1}))
+    assert error.value.size > 20_000_000 and error.value.limit == documents.DOCUMENT_BYTES
+    assert session.state == {}
+    found = store.get_session(**NAMES)
+    assert found is not None and len(found.events) == 1
+    store.append_event(session, an_event("after"))
+
+
+def test_a_state_over_the_limit_is_refused(store: MongoSessionStore, server: Any) -> None:
+    session = store.create_session(**NAMES)
+    store.append_event(session, an_event(delta={"a": "x" * 9_000_000}))
+    with pytest.raises(EventTooLargeError):
+        store.append_event(session, an_event(delta={"b": "x" * 9_000_000}))
+    with pytest.raises(EventTooLargeError):
+        store.create_session(app_name=APP, user_id=USER, state={"a": "x" * 17_000_000})
+    found = store.get_session(**NAMES)
+    assert found is not None and list(found.state) == ["a"] and len(found.events) == 1
+    # Nothing is left of the refused event's body, which had been stored apart.
+    assert store._chunks.count_documents({}) == 1
+    store.append_event(session, an_event(delta={"b": 1}))
+
+
+def test_state_can_be_queried(store: MongoSessionStore) -> None:
+    session = store.create_session(**NAMES, state={"plan": "gold", "seats": {"paid": 3}, "user:age": 7})
+    store.create_session(app_name=APP, user_id="other", state={"plan": "free"})
+    store.append_event(session, an_event(delta={"score": 1.5}))
+    assert store._sessions.find_one({"state.plan": "gold"})["session_id"] == "one"
+    assert store._sessions.find_one({"state.seats.paid": {"$gt": 2}, "state.score": 1.5})["session_id"] == "one"
+    assert store._states.find_one({"state.age": 7})["user_id"] == USER
+
+
+def test_a_chunk_move_may_stop_anywhere(store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = filled(store, 95)
+    cut = documents.cut_update
+
+    def broken(*arguments: Any) -> Any:
+        raise ConnectionError("lost")
+
+    monkeypatch.setattr(documents, "cut_update", broken)
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            for number in range(95, 110):
+                store.append_event(session, an_event(str(number), at=1000.0 + number))
+    assert store._chunks.count_documents({}) == 1
+    found = store.get_session(**NAMES)
+    assert found is not None and texts(found) == texts(session)
+    half = store.get_session(**NAMES, config=GetSessionConfig(after_timestamp=1010.0))
+    assert half is not None and texts(half) == texts(session)[10:]
+    monkeypatch.setattr(documents, "cut_update", cut)
+    for number in range(110, 130):
+        store.append_event(session, an_event(str(number), at=1000.0 + number))
+    found = store.get_session(**NAMES)
+    assert found is not None and texts(found) == texts(session)
+
+
+def test_a_crash_after_the_event_does_not_lose_shared_state(
+    store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = store.create_session(**NAMES, state={"app:old": 1})
+    other = store.create_session(app_name=APP, user_id=USER)
+
+    def broken(*arguments: Any) -> Any:
+        raise ConnectionError("lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store._shared), "apply", broken)
+        with pytest.raises(ConnectionError):
+            store.append_event(session, an_event(delta={"app:new": 2, "user:new": 2, "app:later": 2}))
+    # Seen by readers of the session at once, by others when it has been rescued.
+    assert store.get_session(**NAMES).state["app:new"] == 2
+    store.append_event(other, an_event(delta={"app:later": 3}))
+    monkeypatch.setattr(shared_state, "RESCUE_AFTER", -1.0)
+    assert store.get_session(**NAMES).state == {"app:old": 1, "app:new": 2, "app:later": 3, "user:new": 2}
+    assert store._sessions.find_one({"session_id": "one"})["pending"] == []
+    found = store.get_session(app_name=APP, user_id=USER, session_id=other.id)
+    assert found is not None and found.state == {"app:old": 1, "app:new": 2, "app:later": 3, "user:new": 2}
+
+
+def test_trying_again_after_a_crash_applies_shared_state_once(
+    store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = store.create_session(**NAMES)
+    event = an_event(delta={"a": 1, "app:a": 1, "user:a": 1, "temp:a": 1})
+
+    def broken(*arguments: Any) -> Any:
+        raise ConnectionError("lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store._shared), "apply", broken)
+        with pytest.raises(ConnectionError):
+            store.append_event(session, event)
+    assert session.events == [] and session.state == {}
+    store.append_event(session, event)
+    assert session.state == {"a": 1, "app:a": 1, "user:a": 1, "temp:a": 1}
+    assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 1}
+    assert len(store.get_session(**NAMES).events) == 1
+    assert store._sessions.find_one({"session_id": "one"})["pending"] == []
+
+
+def test_a_slow_writer_does_not_undo_what_came_after_its_rescue(store: MongoSessionStore) -> None:
+    session = store.create_session(**NAMES)
+    recorded: list[Any] = []
+    shared = store._shared
+
+    class Slow(type(shared)):  # type: ignore[misc]
+        def apply(self, deltas: Any) -> None:
+            recorded.extend(deltas)
+
+    object.__setattr__(store._appending, "shared", Slow(shared.states, shared.sessions))
+    store.append_event(session, an_event(delta={"user:a": "slow"}))
+    object.__setattr__(store._appending, "shared", shared)
+    recorded[0].delta["time"] -= 1000
+    shared.rescue(recorded[0].key, [recorded[0].delta])
+    store.append_event(session, an_event(delta={"user:a": "later"}))
+    shared.apply(recorded)
+    assert store.get_user_state(app_name=APP, user_id=USER) == {"a": "later"}
+
+
+def test_indexes_are_made_once_and_ttl_changes_in_place(make_store: Callable[..., MongoSessionStore]) -> None:
+    store = make_store(ttl=100)
+    store.create_session(**NAMES)
+    assert store._sessions.index_information()["adk_sessions_ttl"]["expireAfterSeconds"] == 100
+    assert store._chunks.index_information()["adk_chunks_ttl"]["expireAfterSeconds"] == 200
+    other = make_store(ttl=7)
+    other.ensure_indexes()
+    assert store._sessions.index_information()["adk_sessions_ttl"]["expireAfterSeconds"] == 7
+    assert store._chunks.index_information()["adk_chunks_ttl"]["expireAfterSeconds"] == 14
+
+
+def test_a_forgotten_ttl_index_is_told(
+    make_store: Callable[..., MongoSessionStore], caplog: pytest.LogCaptureFixture
+) -> None:
+    make_store(ttl=100).ensure_indexes()
+    with caplog.at_level(logging.WARNING):
+        make_store().ensure_indexes()
+    assert "adk_sessions_ttl" in caplog.text
+
+
+DAMAGE: dict[str, Callable[[MongoSessionStore], Any]] = {
+    "event-not-json": lambda store: store._sessions.update_one({}, {"$set": {"tail.1.body": "{"}}),
+    "body-gone": lambda store: store._sessions.update_one({}, {"$unset": {"tail.1.body": 1}}),
+    "chunk-gone": lambda store: store._chunks.delete_one({"first": 0}),
+    "chunk-event-not-json": lambda store: store._chunks.update_one({}, {"$set": {"events.1.body": "{"}}),
+    "foreign": lambda store: store._sessions.update_one({}, {"$unset": {"format": 1}}),
+    "newer-format": lambda store: store._sessions.update_one({}, {"$set": {"format": 99}}),
+    "no-revision": lambda store: store._sessions.update_one({}, {"$unset": {"revision": 1}}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_record_is_named_and_never_half_read(
+    store: MongoSessionStore, damage: Callable[[MongoSessionStore], Any]
+) -> None:
+    filled(store, 180)
+    damage(store)
+    with pytest.raises(CorruptRecordError, match="'one'"):
+        store.get_session(**NAMES)
+
+
+def test_retryable_writes_are_not_needed(store: MongoSessionStore, server: Any) -> None:
+    with MongoSessionStore(server.url, db_name=store.db_name, retryWrites=False) as other:
+        session = filled(other, 120)
+        assert other.get_session(**NAMES) == session

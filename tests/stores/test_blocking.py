@@ -1,0 +1,126 @@
+"""What the blocking stores have beyond ADK's interface: many at once, page by page, threads."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from google.adk.sessions import Session
+
+from adk_extra_sessions import SessionStore
+from adk_extra_sessions.contract.samples import APP, USER, an_event, ids, texts
+from adk_extra_sessions.errors import InputValidationError, SessionNotFoundError, StaleSessionError, StateValueError
+
+NAMES = {"app_name": APP, "user_id": USER}
+
+
+def found(store: SessionStore, session: Session) -> Session:
+    read = store.get_session(app_name=session.app_name, user_id=session.user_id, session_id=session.id)
+    assert read is not None
+    return read
+
+
+def test_many_events_are_appended_together(store: SessionStore) -> None:
+    sessions = [store.create_session(**NAMES) for _ in range(5)]
+    appends = [(sessions[number % 5], an_event(str(number), delta={"app:last": number})) for number in range(700)]
+    results = store.append_many(appends)
+    assert results == [event for _, event in appends]
+    for offset, session in enumerate(sessions):
+        assert texts(found(store, session)) == texts(session) == [str(number) for number in range(offset, 700, 5)]
+    store.append_event(sessions[0], an_event("next"))
+
+
+def test_each_of_many_appends_has_its_own_outcome(store: SessionStore) -> None:
+    good, stale, gone = [store.create_session(**NAMES) for _ in range(3)]
+    store.append_event(found(store, stale), an_event())
+    store.delete_session(**NAMES, session_id=gone.id)
+    repeated = store.append_event(good, an_event())
+    partial = an_event(partial=True)
+    appends = [
+        (good, an_event("1")),
+        (stale, an_event()),
+        (good, an_event(delta={"bad": object()})),
+        (gone, an_event()),
+        (good, repeated),
+        (good, partial),
+        (good, an_event("2")),
+    ]
+    results = store.append_many(appends)
+    assert [type(results[at]) for at in (1, 2, 3)] == [StaleSessionError, StateValueError, SessionNotFoundError]
+    assert [results[at] for at in (0, 4, 5, 6)] == [appends[at][1] for at in (0, 4, 5, 6)]
+    assert texts(found(store, good)) == texts(good) == ["hello", "1", "2"]
+
+
+def test_what_follows_a_refused_part_is_refused_with_it(store: SessionStore) -> None:
+    session = store.create_session(**NAMES)
+    store.append_event(found(store, session), an_event("other"))
+    results = store.append_many((session, an_event(str(number))) for number in range(120))
+    assert {type(result) for result in results} == {StaleSessionError}
+    assert texts(found(store, session)) == ["other"]
+    assert session.events == []
+
+
+def test_many_appends_may_be_none(store: SessionStore) -> None:
+    assert store.append_many([]) == []
+
+
+@pytest.mark.parametrize("page_size", [1, 7, 1000])
+def test_sessions_come_page_by_page(store: SessionStore, page_size: int) -> None:
+    made = set()
+    for number in range(30):
+        state = {"number": number, "user:of": number % 3, "app:all": True}
+        session = store.create_session(app_name=APP, user_id=f"user{number % 3}", state=state)
+        store.append_event(session, an_event())
+        made.add((session.user_id, session.id))
+    everyone = list(store.iter_sessions(app_name=APP, page_size=page_size))
+    assert {(one.user_id, one.id) for one in everyone} == made and len(everyone) == 30
+    assert all(one.state["user:of"] == one.state["number"] % 3 == int(one.user_id[-1]) for one in everyone[:3])
+    assert all(one.events == [] for one in everyone)
+    of_one = list(store.iter_sessions(app_name=APP, user_id="user1", page_size=page_size))
+    assert sorted(one.state["number"] for one in of_one) == list(range(1, 30, 3))
+
+
+def test_threads_share_a_store(store: SessionStore) -> None:
+    def work(number: int) -> int:
+        session = store.create_session(app_name=APP, user_id=f"user{number % 2}")
+        for step in range(20):
+            store.append_event(session, an_event(delta={f"user:{number}.{step}": step, f"app:{number}": step}))
+        return len(found(store, session).events)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(work, range(8))) == [20] * 8
+    state = store.get_user_state(app_name=APP, user_id="user0")
+    assert len(state) == 80
+
+
+def test_threads_share_a_live_session(store: SessionStore) -> None:
+    session = store.create_session(**NAMES)
+    events = [an_event(str(number)) for number in range(60)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda event: store.append_event(session, event), events))
+    assert sorted(ids(session)) == sorted(ids(found(store, session))) == sorted(event.id for event in events)
+
+
+def test_wrong_arguments_are_named(store: SessionStore) -> None:
+    session = store.create_session(**NAMES)
+    with pytest.raises(InputValidationError, match="append_event"):
+        store.append_event(session, "event")  # type: ignore[arg-type]
+    with pytest.raises(InputValidationError, match="config"):
+        store.get_session(**NAMES, session_id=session.id, config={"num_recent_events": 1})  # type: ignore[arg-type]
+    with pytest.raises(InputValidationError, match="state"):
+        store.create_session(**NAMES, state=[("a", 1)])  # type: ignore[arg-type]
+    with pytest.raises(InputValidationError, match="page_size"):
+        list(store.iter_sessions(app_name=APP, page_size=0))
+    with pytest.raises(InputValidationError, match="timestamp"):
+        store.append_event(session, an_event(at=float("nan")))
+    with pytest.raises(InputValidationError, match="surrogate"):
+        store.create_session(app_name="\ud800", user_id=USER)
+    with pytest.raises(StateValueError, match="7"):
+        store.create_session(**NAMES, state={7: 1})  # type: ignore[dict-item]
+    assert found(store, session) == session
+
+
+def test_the_context_closes_a_store_and_closing_again_does_nothing(store: SessionStore) -> None:
+    with store:
+        store.ping()
+    store.close()

@@ -1,0 +1,158 @@
+"""What a store can be told, and what it says to what it cannot be told."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from google.adk.sessions import Session
+
+from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore, SessionStore
+from adk_extra_sessions.contract.samples import APP, USER, an_event, ids
+from adk_extra_sessions.errors import ConfigurationError
+
+NAMES = {"app_name": APP, "user_id": USER}
+
+WRONG: dict[str, Callable[[], Any]] = {
+    "no-url": lambda: RedisSessionStore(),
+    "no-url-mongo": lambda: MongoSessionStore(),
+    "url-and-client": lambda: RedisSessionStore("redis://h", client=object()),
+    "uri-and-url": lambda: RedisSessionService("redis://h:secret@h", uri="redis://h"),
+    "scheme": lambda: RedisSessionStore("http://user:secret@host"),
+    "scheme-mongo": lambda: MongoSessionStore("redis://user:secret@host", db_name="x"),
+    "no-scheme": lambda: RedisSessionStore("localhost:6379"),
+    "no-text": lambda: RedisSessionStore(7),  # type: ignore[arg-type]
+    "option": lambda: RedisSessionStore("redis://user:secret@host", tll=5),
+    "option-mongo": lambda: MongoSessionStore("mongodb://user:secret@host/db", tll=5),
+    "query-option": lambda: RedisSessionStore("redis://user:secret@host?tll=5"),
+    "query-option-mongo": lambda: MongoSessionStore("mongodb://user:secret@host/db?tll=5"),
+    "option-twice": lambda: RedisSessionStore("redis://user:secret@host?ttl=5", ttl=5),
+    "option-twice-in-url": lambda: RedisSessionStore("redis://user:secret@host?ttl=5&ttl=6"),
+    "ttl": lambda: RedisSessionStore("redis://user:secret@host?ttl=soon"),
+    "negative-ttl": lambda: RedisSessionStore("redis://user:secret@host", ttl=-1),
+    "on-stale": lambda: MongoSessionStore("mongodb://user:secret@host/db?on_stale=ignore"),
+    "unserializable": lambda: RedisSessionStore("redis://user:secret@host", unserializable="drop"),  # type: ignore[arg-type]
+    "flag": lambda: RedisSessionStore("redis://user:secret@host?refresh_on_read=perhaps"),
+    "no-database": lambda: MongoSessionStore("mongodb://user:secret@host"),
+    "port": lambda: RedisSessionStore("redis://user:secret@host:port"),
+    "password-with-slash": lambda: MongoSessionStore("mongodb://user:se/secret@host:1/db"),
+    "store-and-options": lambda: RedisSessionService(store=RedisSessionStore("fakeredis://"), prefix="x"),
+    "store-and-db": lambda: MongoSessionService(store=MongoSessionStore("mongomock://", db_name="x"), db_name="y"),
+}
+
+
+@pytest.mark.parametrize("make", WRONG.values(), ids=WRONG.keys())
+def test_wrong_options_are_refused_without_telling_the_password(make: Callable[[], Any]) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        make()
+    assert "secret" not in str(refused.value)
+
+
+def test_an_unknown_option_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="tll"):
+        RedisSessionStore("redis://host", tll=5)
+    with pytest.raises(ConfigurationError, match="tll"):
+        MongoSessionStore("mongodb://host/db", tll=5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: RedisSessionStore("redis://user:secret@host:1/0?ttl=1h"),
+        lambda: RedisSessionStore("redis://host:1/0?username=user&password=secret"),
+        lambda: RedisSessionService("redis://user:secret@host:1"),
+        lambda: MongoSessionStore("mongodb://user:secret@host:1/db?connect=false"),
+        lambda: MongoSessionService("mongodb://user:secret@host:1", db_name="db", connect=False),
+    ],
+    ids=["redis-store", "redis-query", "redis-service", "mongo-store", "mongo-service"],
+)
+def test_a_repr_shows_no_password(make: Callable[[], Any]) -> None:
+    made = make()
+    assert "secret" not in repr(made)
+    assert "host:1" in repr(made)
+
+
+def test_options_may_ride_in_the_url() -> None:
+    store = RedisSessionStore("fakeredis://x?ttl=2m&prefix=mine&refresh_on_read=true&on_stale=append")
+    assert (store.options.ttl_ms, store.prefix, store.refresh_on_read) == (120_000, "mine", True)
+    assert store.options.on_stale == "append"
+    mongo = MongoSessionStore("mongomock://x/base?ttl=1d&collection_prefix=adk_&unserializable=coerce")
+    assert (mongo.options.ttl_ms, mongo.collection_prefix, mongo.db_name) == (86_400_000, "adk_", "base")
+    assert mongo.options.unserializable == "coerce"
+
+
+def test_driver_options_pass_through() -> None:
+    store = RedisSessionStore("redis://host:7/3?socket_timeout=2", client_name="me", max_connections=3)
+    pool = store.client.connection_pool
+    assert pool.max_connections == 3
+    kept = {name: pool.connection_kwargs[name] for name in ("host", "port", "db", "socket_timeout", "client_name")}
+    assert kept == {"host": "host", "port": 7, "db": 3, "socket_timeout": 2.0, "client_name": "me"}
+    mongo = MongoSessionStore("mongodb://host/db?appname=me", connect=False, maxPoolSize=7)
+    assert mongo.client.options.pool_options.max_pool_size == 7
+    assert mongo.client.options.pool_options.appname == "me"
+
+
+def test_waits_are_bounded_and_writes_go_to_the_majority() -> None:
+    pool = RedisSessionStore("redis://host").client.connection_pool
+    assert pool.connection_kwargs["socket_timeout"] and pool.connection_kwargs["socket_connect_timeout"]
+    options = MongoSessionStore("mongodb://host/db", connect=False).client.options
+    assert options.timeout == 20
+    assert options.write_concern.document["w"] == "majority"
+    assert MongoSessionStore("mongodb://host/db?w=1", connect=False).client.options.write_concern.document["w"] == 1
+
+
+def test_a_store_can_be_pickled_unless_its_client_was_given(store: SessionStore) -> None:
+    session = store.create_session(**NAMES, state={"key": 1})
+    for twin in (pickle.loads(pickle.dumps(store)), copy.deepcopy(store)):
+        found = twin.get_session(**NAMES, session_id=session.id)
+        assert found is not None and found.state == {"key": 1}
+        twin.close()
+    options = {"db_name": store.db_name} if isinstance(store, MongoSessionStore) else {}
+    given = type(store)(client=store.client, **options)  # type: ignore[call-arg,attr-defined]
+    with pytest.raises(TypeError, match="client"):
+        pickle.dumps(given)
+
+
+def test_an_outdated_session_may_append_when_told_so(make_store: Callable[..., SessionStore]) -> None:
+    store = make_store(on_stale="append")
+    first = store.create_session(**NAMES)
+    second = _found(store, first)
+    by_hand = Session(app_name=APP, user_id=USER, id=first.id)
+    events = [an_event(str(number), delta={str(number): number}) for number in range(120)]
+    for number, event in enumerate(events):
+        store.append_event((first, second, by_hand)[number % 3], event)
+        store.append_event((first, second, by_hand)[number % 3], event)
+    found = _found(store, first)
+    assert ids(found) == [event.id for event in events]
+    assert found.state == {str(number): number for number in range(120)}
+    assert ids(first) == ids(found)[::3] and ids(second) == ids(found)[1::3] and ids(by_hand) == ids(found)[2::3]
+
+
+def test_what_has_no_json_form_is_stored_as_text_when_told_so(
+    make_store: Callable[..., SessionStore], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Secret:
+        def __repr__(self) -> str:
+            return "hidden words"
+
+    store = make_store(unserializable="coerce")
+    with caplog.at_level(logging.WARNING):
+        session = store.create_session(**NAMES, state={"odd-key": Secret(), "good": 1})
+    assert "odd-key" in caplog.text and "hidden words" not in caplog.text
+    assert session.state == {"odd-key": "hidden words", "good": 1}
+    delta = {"call": print, "user:deep": [Secret()], "bytes": b"\xff", "lone": "a\ud800"}
+    store.append_event(session, an_event(delta=delta))
+    found = _found(store, session)
+    assert found.state["user:deep"] == ["hidden words"]
+    assert "print" in found.state["call"] and "xff" in found.state["bytes"] and "ud800" in found.state["lone"]
+    assert found.events[0].actions.state_delta == {key: found.state[key] for key in delta}
+
+
+def _found(store: SessionStore, session: Session) -> Session:
+    found = store.get_session(app_name=session.app_name, user_id=session.user_id, session_id=session.id)
+    assert found is not None
+    return found

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Union
 
-import redis
 from attrs import frozen
 from redis.exceptions import NoScriptError
 
@@ -73,15 +72,11 @@ def run_many(client: Any, calls: Sequence[Call]) -> list[Any]:
     """
     if len(calls) == 1:
         return [_reply_or_error(client, calls[0])]
-    # redis-py refuses EVALSHA in a cluster's pipeline, because the nodes may
-    # not all know the script.
-    by_digest = not isinstance(client, redis.RedisCluster)
     pipeline = client.pipeline(transaction=False)
     for call in calls:
-        if by_digest:
-            pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
-        else:
-            pipeline.eval(call.script.text, len(call.keys), *call.keys, *call.arguments)
+        # Not by `pipeline.evalsha`, which a cluster's pipeline refuses, since a
+        # node may not know the script; here that node is sent it below.
+        pipeline.execute_command("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.arguments)
     replies = pipeline.execute(raise_on_error=False)
     return [
         _reply_or_error(client, call) if isinstance(reply, NoScriptError) else reply

@@ -47,6 +47,8 @@ _homes = {
     "StateValueError": "errors",
 }
 
+_extras = {"redis": "redis", "pymongo": "mongodb", "bson": "mongodb"}
+
 __all__ = [
     "AlreadyExistsError",
     "ConfigurationError",
@@ -68,7 +70,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _homes:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = import_module(f"{__name__}.{_homes[name]}")
+    try:
+        home = import_module(f"{__name__}.{_homes[name]}")
+    except ModuleNotFoundError as error:
+        extra = _extras.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        reason = f"{name} needs {error.name}: pip install 'adk-extra-sessions[{extra}]'"
+        raise ModuleNotFoundError(reason, name=error.name) from None
     value = globals()[name] = getattr(home, name)
     return value
 

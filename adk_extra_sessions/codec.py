@@ -27,6 +27,7 @@ FORMAT = 1
 """Version of the stored form; a record with a greater one is refused."""
 
 _events = TypeAdapter(list[Event])
+_anything: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def check_format(version: object, key: SessionKey) -> None:
@@ -81,7 +82,9 @@ def encode_value(key: str, value: object, *, coerce: bool = False) -> str:
 def _readable_json(value: object) -> str:
     text = to_json(value, inf_nan_mode="constants").decode()
     # As deep as it will stand in its event: the reader's limit is on the whole.
-    from_json(f"[[[{text}]]]")
+    (((tree,),),) = from_json(f"[[[{text}]]]")
+    if "null" in text and _restore_non_finite(tree, _anything.dump_python(value, warnings=False)):
+        text = to_json(tree, inf_nan_mode="constants").decode()
     return text
 
 

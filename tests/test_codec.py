@@ -1,0 +1,152 @@
+"""Events and values to stored text and back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from google.adk.auth.auth_credential import AuthCredential, AuthCredentialTypes, OAuth2Auth
+from google.adk.auth.auth_tool import AuthConfig
+from google.adk.events import Event
+from google.adk.events.event_actions import EventActions
+from google.genai import types
+from pydantic import BaseModel
+
+from adk_extra_sessions import codec
+from adk_extra_sessions.contract.samples import an_event
+from adk_extra_sessions.errors import CorruptRecordError, EventValueError, InputValidationError, StateValueError
+from adk_extra_sessions.records import SessionKey
+
+KEY = SessionKey("app", "user", "one")
+
+
+def round_trip(event: Event) -> Event:
+    (found,) = codec.decode_events([codec.encode_event(event).body], KEY)
+    return found
+
+
+def test_encoding_leaves_the_event_alone() -> None:
+    event = an_event(delta={"temp:a": 1, "b": (1, 2)})
+    before = event.model_copy(deep=True)
+    record = codec.encode_event(event)
+    assert event == before and event.actions.state_delta["b"] == (1, 2)
+    assert b"temp:" not in record.body
+    assert dict(record.state.session) == {"b": "[1,2]"}
+
+
+def test_state_and_history_are_of_one_form() -> None:
+    class Model(BaseModel):
+        score: float
+
+    delta = {"model": Model(score=math.nan), "set": {1.5}, "text": b"a", "int": {1: math.inf}}
+    record = codec.encode_event(an_event(delta=delta))
+    (found,) = codec.decode_events([record.body], KEY)
+    state = {key: codec.decode_value(text) for key, text in record.state.session.items()}
+    assert repr(found.actions.state_delta) == repr(state)
+    assert math.isnan(state["model"]["score"]) and state["int"] == {"1": math.inf}
+
+
+@pytest.mark.parametrize("place", ["metadata", "args", "logprobs", "output", "agent_state"])
+def test_non_finite_numbers_survive_anywhere(place: str) -> None:
+    call = types.FunctionCall(name="f", args={"x": [None, math.nan, {"y": -math.inf}]})
+    events: dict[str, Event] = {
+        "metadata": an_event(custom_metadata={"a": {"b": [math.inf]}, "none": None}),
+        "args": Event(author="a", content=types.Content(parts=[types.Part(function_call=call)])),
+        "logprobs": an_event(avg_logprobs=math.nan),
+        "output": an_event(output=(math.nan, 1)),
+        "agent_state": Event(author="a", actions=EventActions(agent_state={"x": math.inf})),
+    }
+    found = round_trip(events[place])
+    text = repr(found.model_dump(mode="python", exclude_none=True))
+    assert "nan" in text or "inf" in text
+
+
+def test_optional_fields_with_a_default_keep_none() -> None:
+    oauth = OAuth2Auth(client_id="id", token_endpoint_auth_method=None)
+    credential = AuthCredential(auth_type=AuthCredentialTypes.OAUTH2, oauth2=oauth)
+    scheme = {"type": "http", "scheme": "bearer"}
+    config = AuthConfig.model_validate({"authScheme": scheme, "rawAuthCredential": credential})
+    event = Event(author="a", actions=EventActions(requested_auth_configs={"call": config}))
+    found = round_trip(event).actions.requested_auth_configs["call"].raw_auth_credential
+    assert found is not None and found.oauth2 is not None
+    assert found.oauth2.token_endpoint_auth_method is None
+
+
+def test_leaving_none_out_loses_nothing_else() -> None:
+    """Of all models in an event, only authentication has optional fields that default to something."""
+    seen: set[type[BaseModel]] = set()
+    found: set[str] = set()
+
+    def walk(annotation: Any) -> None:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation not in seen:
+            seen.add(annotation)
+            for name, field in annotation.model_fields.items():
+                optional = type(None) in getattr(field.annotation, "__args__", ())
+                if optional and field.get_default(call_default_factory=True) is not None and not field.is_required():
+                    found.add(f"{annotation.__name__}.{name}")
+                walk(field.annotation)
+        for argument in getattr(annotation, "__args__", ()):
+            walk(argument)
+
+    walk(Event)
+    assert found == set() and len(seen) > 30
+
+
+def test_text_that_is_no_unicode_is_refused() -> None:
+    with pytest.raises(EventValueError, match="the-id") as error:
+        codec.encode_event(an_event("private \ud800", id="the-id"))
+    assert "private" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", ["deep", "long-number"])
+def test_what_no_reader_would_accept_is_not_written(value: str) -> None:
+    payload: Any = 10**5000
+    if value == "deep":
+        payload = 1
+        for _ in range(199):
+            payload = [payload]
+    with pytest.raises(EventValueError):
+        codec.encode_event(an_event(custom_metadata={"x": payload}))
+    with pytest.raises(StateValueError, match="'key'"):
+        codec.encode_value("key", payload)
+
+
+def test_errors_hold_no_payload() -> None:
+    class Secretive:
+        def __repr__(self) -> str:
+            return "private"
+
+    with pytest.raises(StateValueError) as error:
+        codec.encode_value("key", {"a": ["private", Secretive()]})
+    assert "private" not in str(error.value) and "'key'" in str(error.value)
+    assert error.value.__cause__ is None and error.value.__suppress_context__
+
+
+def test_timestamps_are_finite() -> None:
+    for at in (math.nan, math.inf):
+        with pytest.raises(InputValidationError):
+            codec.encode_event(an_event(at=at))
+
+
+def test_unknown_formats_are_refused() -> None:
+    codec.check_format(codec.FORMAT, KEY)
+    codec.check_format(str(codec.FORMAT), KEY)
+    for version in (codec.FORMAT + 1, None, "", "x"):
+        with pytest.raises(CorruptRecordError, match="'one'"):
+            codec.check_format(version, KEY)
+
+
+def test_unreadable_events_are_counted_from_the_start_of_the_history() -> None:
+    good = codec.encode_event(an_event()).body
+    with pytest.raises(CorruptRecordError, match="position 12"):
+        codec.decode_events([good, good.decode(), b"{", good], KEY, first=10)
+
+
+def test_events_at_the_depth_limit_can_be_read_together() -> None:
+    payload: Any = 1
+    for _ in range(197):
+        payload = [payload]
+    event = an_event(output=payload)
+    body = codec.encode_event(event).body
+    assert codec.decode_events([body, body], KEY) == [event, event]

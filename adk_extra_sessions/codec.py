@@ -134,9 +134,7 @@ def encode_event(event: Event, *, coerce: bool = False) -> EventRecord:
         # The delta as stored in state, so that history and state never differ.
         delta = {key: from_json(text) for key, text in texts.items()}
         stored = event.model_copy(update={"actions": event.actions.model_copy(update={"state_delta": delta})})
-    return EventRecord(
-        event.id, event.timestamp, event.author, event.invocation_id, _body(stored), _by_scope(texts)
-    )
+    return EventRecord(event.id, event.timestamp, event.author, event.invocation_id, _body(stored), _by_scope(texts))
 
 
 def _body(event: Event) -> bytes:
@@ -151,7 +149,9 @@ def _body(event: Event) -> bytes:
             if _restore_non_finite(tree, raw):
                 body = to_json(tree, inf_nan_mode="constants")
     except Exception:
-        raise EventValueError(f"Event {event.id!r} has no JSON form that can be read back. Nothing was written.") from None
+        raise EventValueError(
+            f"Event {event.id!r} has no JSON form that can be read back. Nothing was written."
+        ) from None
     return body
 
 

@@ -52,7 +52,7 @@ def fake_mongo(url: str) -> Any:
     except ImportError:
         raise ConfigurationError(f"{url!r} {_INSTALL}") from None
     with _lock:
-        store = _mongo_stores.setdefault(_name(url), ServerStore())
+        store = _mongo_stores.setdefault(_name(url), ServerStore())  # type: ignore[no-untyped-call]
     return mongomock.MongoClient(_store=store)
 
 

@@ -13,6 +13,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 from attrs import frozen
 
@@ -45,6 +46,7 @@ class GroupCommit:
         """Makes an empty queue before `store`; the worker starts with the first append."""
         self._store = store
         self._worker = WorkerThreads(1, "adk-append")
+        self._working = False
         self._reset()
 
     def submit(self, append: Append) -> asyncio.Future[None]:
@@ -103,10 +105,8 @@ def _wake(batch: Sequence[_Waiting]) -> None:
     for waiting in batch:
         by_loop.setdefault(waiting.loop, []).append(waiting.done)
     for loop, futures in by_loop.items():
-        try:
+        with suppress(RuntimeError):  # the loop was closed, and its callers with it
             loop.call_soon_threadsafe(_complete, futures)
-        except RuntimeError:
-            pass  # the loop was closed, and its callers with it
 
 
 def _complete(futures: Sequence[asyncio.Future[None]]) -> None:

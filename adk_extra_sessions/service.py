@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from google.adk.events import Event
 from google.adk.sessions import BaseSessionService, Session
@@ -60,8 +60,8 @@ class SessionService(BaseSessionService):
         *,
         app_name: str,
         user_id: str,
-        state: Optional[dict[str, Any]] = None,
-        session_id: Optional[str] = None,
+        state: dict[str, Any] | None = None,
+        session_id: str | None = None,
     ) -> Session:
         """See `SessionStore.create_session`."""
         names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
@@ -69,14 +69,14 @@ class SessionService(BaseSessionService):
 
     @override
     async def get_session(
-        self, *, app_name: str, user_id: str, session_id: str, config: Optional[GetSessionConfig] = None
-    ) -> Optional[Session]:
+        self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
+    ) -> Session | None:
         """See `SessionStore.get_session`."""
         names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
         return await settle(self._threads.run(self.store.get_session, config=config, **names))
 
     @override
-    async def list_sessions(self, *, app_name: str, user_id: Optional[str] = None) -> ListSessionsResponse:
+    async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
         """See `SessionStore.list_sessions`."""
         return await settle(self._threads.run(self.store.list_sessions, app_name=app_name, user_id=user_id))
 

@@ -28,7 +28,7 @@ def checked_scheme(url: object, accepted: Collection[str]) -> str:
     Raises:
         ConfigurationError: Not a URL, or its scheme is none of `accepted`.
     """
-    scheme = url.partition("://")[0] if isinstance(url, str) and "://" in url else None
+    scheme = url.partition("://")[0] if isinstance(url, str) and "://" in url else ""
     if scheme not in accepted:
         expected = ", ".join(f"{name}://" for name in accepted)
         raise ConfigurationError(f"Not a usable URL: {redact(url)}. It must begin with one of {expected}.")
@@ -118,7 +118,9 @@ def milliseconds(name: str, value: object) -> int:
     if seconds == 0:
         return 0
     if seconds is None or not 0.001 <= seconds <= 1e11:
-        raise ConfigurationError(f'{name} must be a duration in seconds, a timedelta or a text such as "30d"; got {value!r}.')
+        raise ConfigurationError(
+            f'{name} must be a duration in seconds, a timedelta or a text such as "30d"; got {value!r}.'
+        )
     return int(seconds * 1000)
 
 

@@ -47,9 +47,7 @@ async def test_appends_that_wait_together_travel_together(service: SessionServic
     assert len(batches) < 20
 
 
-async def test_a_batch_is_bounded(
-    service: SessionService, batches: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_batch_is_bounded(service: SessionService, batches: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_commit, "BATCH_APPENDS", 8)
     sessions = [await a_session(service) for _ in range(30)]
     await asyncio.gather(*(service.append_event(session, an_event()) for session in sessions))

@@ -25,7 +25,10 @@ def test_importing_the_package_imports_next_to_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("name", "others"),
-    [("RedisSessionService", ("pymongo", "fakeredis", "mongomock")), ("MongoSessionService", ("redis", "fakeredis", "mongomock"))],
+    [
+        ("RedisSessionService", ("pymongo", "fakeredis", "mongomock")),
+        ("MongoSessionService", ("redis", "fakeredis", "mongomock")),
+    ],
 )
 def test_one_service_works_without_the_other_ones_driver(name: str, others: tuple[str, ...]) -> None:
     url = "redis://127.0.0.1:1" if "Redis" in name else "mongodb://127.0.0.1:1/db?connect=false"
@@ -61,7 +64,7 @@ def test_a_missing_package_is_named_with_its_remedy(make: str, missing: str, ext
         except Exception as error:
             print(type(error).__name__, error)
     """)
-    assert said.startswith("ConfigurationError") or said.startswith("ModuleNotFoundError")
+    assert said.startswith(("ConfigurationError", "ModuleNotFoundError"))
     assert f"pip install 'adk-extra-sessions[{extra}]'" in said
 
 

@@ -81,9 +81,7 @@ def app() -> App:
             LoopAgent(name="loop", max_iterations=2, sub_agents=[agent("looper", output_key="temp:loop_said")]),
         ],
     )
-    compaction = EventsCompactionConfig(
-        summarizer=LlmEventSummarizer(llm=model), compaction_interval=2, overlap_size=1
-    )
+    compaction = EventsCompactionConfig(summarizer=LlmEventSummarizer(llm=model), compaction_interval=2, overlap_size=1)
     return App(name="the_app", root_agent=root, events_compaction_config=compaction)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import pickle
 import random
@@ -100,10 +101,8 @@ def _last(session: Session) -> int:
 async def test_a_timeout_waits_for_the_outcome(service: SessionService) -> None:
     session = await a_session(service)
     for _ in range(20):
-        try:
+        with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(service.append_event(session, an_event()), timeout=0.0002)
-        except asyncio.TimeoutError:
-            pass
         assert ids(await stored(service, session)) == ids(session)
 
 

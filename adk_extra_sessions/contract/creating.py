@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from google.adk.errors.already_exists_error import AlreadyExistsError
@@ -88,7 +89,7 @@ class CreatingContract:
         session = await a_session(session_service)
         kept = await a_session(session_service)
         await session_service.append_event(session, an_event(delta={"key": 1, "user:key": 1}))
-        names = {"app_name": APP, "user_id": USER, "session_id": session.id}
+        names: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": session.id}
         await session_service.delete_session(**names)
         assert await session_service.get_session(**names) is None
         listed = await session_service.list_sessions(app_name=APP, user_id=USER)

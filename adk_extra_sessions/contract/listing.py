@@ -24,7 +24,14 @@ class ListingContract:
         assert listed.last_update_time == 100.0
 
     async def test_a_list_ascends_by_time_then_user_then_id(self, session_service: BaseSessionService) -> None:
-        plan = [("b", "1", 30.0), ("a", "2", 20.0), ("a", "1", 20.0), ("b", "0", 20.0), ("", "9", 20.0), ("c", "0", 5.0)]
+        plan = [
+            ("b", "1", 30.0),
+            ("a", "2", 20.0),
+            ("a", "1", 20.0),
+            ("b", "0", 20.0),
+            ("", "9", 20.0),
+            ("c", "0", 5.0),
+        ]
         for user, session_id, at in plan:
             session = await a_session(session_service, user_id=user, session_id=session_id)
             await session_service.append_event(session, an_event(at=at))
@@ -39,7 +46,9 @@ class ListingContract:
             await a_session(session_service, user_id=user, session_id=f"of-{user}", state={"user:name": user})
         await a_session(session_service, app_name="other", session_id="elsewhere")
         listed = {
-            user: {one.id: one.state for one in (await session_service.list_sessions(app_name=APP, user_id=user)).sessions}
+            user: {
+                one.id: one.state for one in (await session_service.list_sessions(app_name=APP, user_id=user)).sessions
+            }
             for user in (None, "", "a")
         }
         assert listed[""] == {"of-": {"user:name": ""}}

@@ -37,7 +37,12 @@ class ReadingContract:
 
     async def test_a_missing_session_is_none(self, session_service: BaseSessionService) -> None:
         await a_session(session_service, session_id="one")
-        for app, user, session_id in (("other", USER, "one"), (APP, "other", "one"), (APP, USER, "two"), (APP, USER, "")):
+        for app, user, session_id in (
+            ("other", USER, "one"),
+            (APP, "other", "one"),
+            (APP, USER, "two"),
+            (APP, USER, ""),
+        ):
             assert await session_service.get_session(app_name=app, user_id=user, session_id=session_id) is None
 
     @pytest.mark.parametrize("times", [FORWARD, BACKWARD], ids=["forward", "backward"])

@@ -13,7 +13,9 @@ APP = "app"
 USER = "user"
 
 
-def an_event(text: str = "hello", *, at: float | None = None, delta: dict[str, Any] | None = None, **more: Any) -> Event:
+def an_event(
+    text: str = "hello", *, at: float | None = None, delta: dict[str, Any] | None = None, **more: Any
+) -> Event:
     """Makes an event with a text, a time (seconds) and a state delta."""
     if at is not None:
         more["timestamp"] = at
@@ -29,9 +31,7 @@ async def a_session(service: BaseSessionService, **more: Any) -> Session:
 
 async def stored(service: BaseSessionService, session: Session, **more: Any) -> Session:
     """Reads a session that must be there."""
-    found = await service.get_session(
-        app_name=session.app_name, user_id=session.user_id, session_id=session.id, **more
-    )
+    found = await service.get_session(app_name=session.app_name, user_id=session.user_id, session_id=session.id, **more)
     assert found is not None
     return found
 

@@ -41,9 +41,7 @@ class StalenessContract:
         with pytest.raises(StaleSessionError):
             await session_service.append_event(stale, an_event(at=5e9))
 
-    async def test_a_session_built_by_hand_is_refused_only_if_older(
-        self, session_service: BaseSessionService
-    ) -> None:
+    async def test_a_session_built_by_hand_is_refused_only_if_older(self, session_service: BaseSessionService) -> None:
         session = await a_session(session_service)
         await session_service.append_event(session, an_event(at=2e9))
         by_hand = Session(app_name=APP, user_id=USER, id=session.id, last_update_time=2e9 - 1)

@@ -30,7 +30,7 @@ VALUES: dict[str, Any] = {
     "int64": -(2**63),
     "beyond-int64": 2**64 + 1,
     "very-large": 10**300,
-    "text": "a\0b\u2028\U0001f600\"\\",
+    "text": 'a\0b\u2028\U0001f600"\\',
     "empty": ["", [], {}, [[]], {"": {}}],
     "nested": {"a": {"b.c": [{"$d": None}, 1, 2.5]}},
     "like-a-wrapper": {"_json": "1"},

@@ -151,7 +151,7 @@ def record_outcome(run: Sequence[Append], outcome: AppendOutcome) -> None:
     marker = storage_marker(session)
     held = int(marker) if marker is not None and marker.isdecimal() else None
     newest = held or 0
-    for append, revision in zip(run, outcome.revisions):
+    for append, revision in zip(run, outcome.revisions, strict=True):
         # Without a marker only the events themselves tell what the session already has.
         known = held is None and any(event.id == append.event.id for event in session.events)
         append.fresh = revision > newest and not known

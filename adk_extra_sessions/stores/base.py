@@ -151,7 +151,8 @@ class SessionStore(ABC):
         """Iterates over sessions as `list_sessions` has them, in constant memory.
 
         The order is the storage's own. A session that is there during the
-        whole iteration is met exactly once.
+        whole iteration is met; on Redis, one may be met twice while others
+        are created or deleted.
 
         Args:
             app_name: The app's name.
@@ -254,7 +255,7 @@ class SessionStore(ABC):
             outcomes = self._append(requests) if requests else []
         except Exception as error:
             outcomes = [AppendOutcome(error=error)] * len(requests)
-        for piece, outcome in zip(sent, outcomes):
+        for piece, outcome in zip(sent, outcomes, strict=True):
             record_outcome(piece, outcome)
 
     def __enter__(self) -> Self:

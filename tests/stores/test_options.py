@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 from google.adk.sessions import Session
 
-from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore, SessionStore
+from adk_extra_sessions import (
+    MongoSessionService,
+    MongoSessionStore,
+    RedisSessionService,
+    RedisSessionStore,
+    SessionStore,
+)
 from adk_extra_sessions.contract.samples import APP, USER, an_event, ids
 from adk_extra_sessions.errors import ConfigurationError
 

@@ -61,7 +61,7 @@ class Appending:
         except (BulkWriteError, WriteError, DocumentTooLarge):
             return {}  # which one it was, and why, the careful way finds out
         outcomes = {one: AppendOutcome(_revisions(requests[one])) for one in indexes}
-        recorded = {one: _recorded(requests[one], update.update) for one, update in zip(indexes, updates)}
+        recorded = {one: _recorded(requests[one], update.update) for one, update in zip(indexes, updates, strict=True)}
         try:
             self.shared.apply([delta for deltas in recorded.values() for delta in deltas])
         except Exception as error:  # stored, but not yet visible to other sessions
@@ -98,7 +98,7 @@ class Appending:
         return condition
 
     def _carefully(self, request: AppendRequest) -> AppendOutcome:
-        _check_size(request)
+        self._check_size(request)
         events = list({documents.digest(event): event for event in request.events}.values())
         blobs: dict[bytes, str] = {}
         while True:
@@ -118,10 +118,16 @@ class Appending:
                 continue
             blobs = self.history.store_blobs(head, left, self.expiry.now())
             if self._store(request, head, left, blobs):
-                known.update(
-                    {documents.digest(event): head["revision"] + at for at, event in enumerate(left, start=1)}
-                )
+                known.update({documents.digest(event): head["revision"] + at for at, event in enumerate(left, start=1)})
                 return AppendOutcome([known[documents.digest(event)] for event in request.events])
+
+    def _check_size(self, request: AppendRequest) -> None:
+        for event in request.events:
+            sizes = {"An event": len(event.body), "A state delta": documents.state_bytes(event.state.session)}
+            for what, size in sizes.items():
+                if size > documents.DOCUMENT_BYTES:
+                    raise EventTooLargeError(what, size, documents.DOCUMENT_BYTES)
+            self.shared.check_room(request.key, event.state)
 
     def _store(
         self, request: AppendRequest, head: Document, left: Sequence[EventRecord], blobs: dict[bytes, str]
@@ -162,8 +168,14 @@ class Appending:
 
 def _is_plain(request: AppendRequest) -> bool:
     """Whether a request may go the quick way: small events, all different."""
-    small = all(len(event.body) <= documents.INLINE_BYTES for event in request.events)
-    return small and len({documents.digest(event) for event in request.events}) == len(request.events)
+    limit = documents.CHECKED_BYTES
+    for event in request.events:
+        if len(event.body) > documents.INLINE_BYTES:
+            return False
+        # A body at least as long as any part of its delta: most need no closer look.
+        if len(event.body) >= limit and documents.state_bytes({**event.state.app, **event.state.user}) >= limit:
+            return False
+    return len({documents.digest(event) for event in request.events}) == len(request.events)
 
 
 def _is_allowed(request: AppendRequest, head: Document, known: dict[bytes, int]) -> bool:
@@ -176,7 +188,7 @@ def _is_allowed(request: AppendRequest, head: Document, known: dict[bytes, int])
 
 def _has_room(head: Document, events: Sequence[EventRecord]) -> bool:
     enough = head["tail_count"] + len(events) <= documents.TAIL_EVENTS
-    return enough and head["tail_bytes"] + documents.inline_bytes(events) <= documents.TAIL_BYTES
+    return bool(enough) and bool(head["tail_bytes"] + documents.inline_bytes(events) <= documents.TAIL_BYTES)
 
 
 def _recorded(request: AppendRequest, update: Document) -> list[Recorded]:
@@ -190,20 +202,8 @@ def _revisions(request: AppendRequest, before: int | None = None) -> list[int]:
     return [start + at for at in range(1, len(request.events) + 1)]
 
 
-def _state_bytes(event: EventRecord) -> int:
-    scopes = (event.state.session, event.state.user, event.state.app)
-    return sum(len(name) + len(text) for scope in scopes for name, text in scope.items())
-
-
-def _check_size(request: AppendRequest) -> None:
-    for event in request.events:
-        for what, size in (("An event", len(event.body)), ("A state delta", _state_bytes(event))):
-            if size > documents.DOCUMENT_BYTES:
-                raise EventTooLargeError(what, size, documents.DOCUMENT_BYTES)
-
-
 def _as_too_large(error: Exception, request: AppendRequest) -> Exception:
     if isinstance(error, OperationFailure) and error.code not in documents.TOO_LARGE:
         return error
-    size = sum(map(_state_bytes, request.events))
+    size = sum(documents.state_bytes(event.state.session) for event in request.events)
     return EventTooLargeError("The session's state with a delta that", size, documents.DOCUMENT_BYTES)

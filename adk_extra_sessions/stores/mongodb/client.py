@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 from pymongo.errors import ConfigurationError as DriverConfigurationError
+from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from adk_extra_sessions.errors import ConfigurationError

@@ -40,6 +40,9 @@ INLINE_BYTES = 256 << 10
 DOCUMENT_BYTES = (16 << 20) - (64 << 10)
 """What one document takes: MongoDB's limit, less room for the fields around a body."""
 
+CHECKED_BYTES = 32 << 10
+"""Deltas to shared state from this size on are checked against its document's limit beforehand."""
+
 TOO_LARGE = (10334, 17419, 17420)
 """Codes of the server's errors for a document over its limit."""
 
@@ -89,6 +92,11 @@ def user_filter(app_name: str, user: str) -> Document:
 def digest(event: EventRecord) -> bytes:
     """What a stored event is recognised by when it is appended again."""
     return hashlib.blake2b(event.body, digest_size=12).digest()
+
+
+def state_bytes(texts: Mapping[str, str]) -> int:
+    """About how many bytes some state takes in a document."""
+    return sum(len(name.encode()) + len(text.encode()) for name, text in texts.items())
 
 
 def pending_delta(state: StateTexts, name: str, now: float) -> Document | None:
@@ -155,9 +163,7 @@ def room_filter(events: Sequence[EventRecord]) -> Document:
     }
 
 
-def append_update(
-    events: Sequence[EventRecord], now: datetime, blobs: Mapping[bytes, str] | None = None
-) -> Document:
+def append_update(events: Sequence[EventRecord], now: datetime, blobs: Mapping[bytes, str] | None = None) -> Document:
     """The one update that is an append: events, state, revision and times.
 
     Args:
@@ -218,4 +224,3 @@ def delta_paths(delta: Mapping[str, Any], recorded: float) -> Document:
     paths: Document = {f"state.{name}": value for name, value in delta.items()}
     paths.update({f"times.{name}": recorded for name in delta})
     return paths
-

@@ -13,9 +13,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attrs import frozen
+from pydantic_core import to_json
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from adk_extra_sessions.records import SessionKey, SharedState
+from adk_extra_sessions.errors import EventTooLargeError
+from adk_extra_sessions.records import SessionKey, SharedState, StateTexts
 from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.values import state_of
@@ -66,6 +68,23 @@ class SharedStates:
             for update in updates:  # a document made at the same moment, or a delta already rescued
                 self._apply_one(update)
         self._strike_out(recorded)
+
+    def check_room(self, key: SessionKey, delta: StateTexts) -> None:
+        """Refuses a large delta that would take a state document over its limit.
+
+        Raises:
+            EventTooLargeError: There is no room for it.
+        """
+        for texts, (scope, selected) in zip((delta.app, delta.user), _scopes(key), strict=True):
+            size = documents.state_bytes(texts)
+            if size >= documents.CHECKED_BYTES:
+                size += self._size(selected)
+                if size > documents.DOCUMENT_BYTES:
+                    raise EventTooLargeError(f"The {scope}'s state with this delta", size, documents.DOCUMENT_BYTES)
+
+    def _size(self, selected: Document) -> int:
+        document = self.states.find_one(selected)
+        return len(to_json(document, serialize_unknown=True)) if document else 0
 
     def rescue(self, key: SessionKey, pending: Sequence[Document]) -> None:
         """Applies those of a session's records whose writer must have died."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -128,6 +129,7 @@ class MongoSessionStore(SessionStore):
 
     def _insert(self, new: NewSession) -> SharedState | None:
         self._ensure_indexes_once()
+        self._shared.check_room(new.key, new.state)
         document = documents.new_session(new, self._expiry.now())
         while True:
             try:
@@ -150,15 +152,17 @@ class MongoSessionStore(SessionStore):
 
     def _read(self, key: SessionKey, window: Window) -> SessionRecord | None:
         self._ensure_indexes_once()
-        for _ in range(3):
+        for _ in range(3):  # a session deleted while it is read is read again, to find it gone
             session = self._session_with_shared_state(key, window)
             if session is None or self._expiry.expired(session):
                 return None
             check_format(session.get("format"), key)
-            found = self._history.read(session, key, window)
-            if found.complete:
-                return self._record(session, key, self._history.bodies(found.events, key, found.first), found.first)
-        raise CorruptRecordError(f"{describe(key)}: events before position {session['tail_first']} are missing.")
+            with _damage_named(key):
+                found = self._history.read(session, key, window)
+                bodies = self._history.bodies(found.events, key, found.first)
+                if found.complete:
+                    return self._record(session, key, bodies, found.first)
+        raise CorruptRecordError(f"{describe(key)}: events before its newest ones are missing.")
 
     def _session_with_shared_state(self, key: SessionKey, window: Window) -> Document | None:
         recent = window.recent
@@ -166,7 +170,9 @@ class MongoSessionStore(SessionStore):
         lookup = {"from": self._states.name, "localField": "state_ids", "foreignField": "_id", "as": "shared"}
         selected = documents.session_filter(key)
         try:
-            found = list(self._sessions.aggregate([{"$match": selected}, {"$addFields": {"tail": tail}}, {"$lookup": lookup}]))
+            found = list(
+                self._sessions.aggregate([{"$match": selected}, {"$addFields": {"tail": tail}}, {"$lookup": lookup}])
+            )
             return found[0] if found else None
         except OperationFailure as error:
             if error.code not in documents.TOO_LARGE:
@@ -179,18 +185,15 @@ class MongoSessionStore(SessionStore):
         pending = session.get("pending", [])
         if pending:
             self._shared.rescue(key, pending)
-        try:
-            return SessionRecord(
-                key,
-                int(session["revision"]),
-                float(session["last_update_time"]),
-                state_of(session["state"]),
-                self._shared.view(session["shared"], pending, key),
-                bodies,
-                first,
-            )
-        except (KeyError, TypeError, ValueError):
-            raise CorruptRecordError(f"{describe(key)} cannot be read: its document is damaged.") from None
+        return SessionRecord(
+            key,
+            int(session["revision"]),
+            float(session["last_update_time"]),
+            state_of(session["state"]),
+            self._shared.view(session["shared"], pending, key),
+            bodies,
+            first,
+        )
 
     def _pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
         self._ensure_indexes_once()
@@ -200,7 +203,8 @@ class MongoSessionStore(SessionStore):
             selected["user_id"] = user_id
         selected.update(self._expiry.alive_filter())
         while True:
-            page = list(self._sessions.find(selected, WITHOUT_TAIL, batch_size=page_size + 1).sort("_id", 1).limit(page_size))
+            cursor = self._sessions.find(selected, WITHOUT_TAIL, batch_size=page_size + 1)
+            page = list(cursor.sort("_id", 1).limit(page_size))
             if page:
                 yield self._with_shared_state(app_name, page)
             if len(page) < page_size:
@@ -212,10 +216,11 @@ class MongoSessionStore(SessionStore):
         found = {state["_id"]: state for state in self._states.find({"_id": {"$in": ids}, "app_name": app_name})}
         records = []
         for session in page:
-            key = SessionKey(app_name, session["user_id"], session.get("session_id", session["_id"]))
+            key = SessionKey(app_name, session["user_id"], str(session.get("session_id", session["_id"])))
             check_format(session.get("format"), key)
-            session["shared"] = [found[state_id] for state_id in session["state_ids"] if state_id in found]
-            records.append(self._record(session, key, (), 0))
+            with _damage_named(key):
+                session["shared"] = [found[state_id] for state_id in session["state_ids"] if state_id in found]
+                records.append(self._record(session, key, (), 0))
         return records
 
     def _delete(self, key: SessionKey) -> None:
@@ -243,6 +248,14 @@ class MongoSessionStore(SessionStore):
             with self._indexing:
                 if not self._indexed:
                     self.ensure_indexes()
+
+
+@contextmanager
+def _damage_named(key: SessionKey) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError):
+        raise CorruptRecordError(f"{describe(key)} cannot be read: its document is damaged.") from None
 
 
 def _rebuilt(cls: type[MongoSessionStore], arguments: dict[str, Any]) -> MongoSessionStore:

@@ -61,5 +61,5 @@ def _known_options() -> set[str]:
     classes += [redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection]
     known = {"retry", "retry_on_error", "connection_class"}
     for cls in {base for one in classes for base in one.__mro__}:
-        known.update(inspect.signature(cls.__init__).parameters)
+        known.update(inspect.signature(vars(cls).get("__init__", object)).parameters)
     return known - {"self", "args", "kwargs", "connection_kwargs", "kwds"}

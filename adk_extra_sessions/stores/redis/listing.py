@@ -45,10 +45,10 @@ class Listing:
         app, *replies = pipeline.execute()
         shared = {
             user_id: SharedState(values(fields(app)), values(fields(state)))
-            for user_id, state in zip(user_ids, replies[::2])
+            for user_id, state in zip(user_ids, replies[::2], strict=True)
         }
         met: list[SessionKey] = []
-        for user_id, (cursor, found) in zip(user_ids, replies[1::2]):
+        for user_id, (cursor, found) in zip(user_ids, replies[1::2], strict=True):
             index = UserKeys.of(self.prefix, self.app_name, user_id).index
             met += self._session_keys(user_id, found)
             while cursor != 0:
@@ -74,7 +74,7 @@ class Listing:
         for key in page:
             pipeline.hgetall(self._user_keys(key.user_id).session(key.session_id))
         records, gone = [], []
-        for key, reply in zip(page, pipeline.execute()):
+        for key, reply in zip(page, pipeline.execute(), strict=True):
             if not reply:
                 gone.append(key)
                 continue

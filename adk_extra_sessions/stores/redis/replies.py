@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
@@ -12,7 +12,7 @@ from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.stores.redis.scripts import Argument
 
-Reply = Union[bytes, str]
+Reply: TypeAlias = bytes | str
 
 
 def text(reply: Reply) -> str:
@@ -24,7 +24,7 @@ def fields(reply: Mapping[Reply, Reply] | Sequence[Reply]) -> dict[str, Reply]:
     """Returns a hash as a dictionary, also where it came as a flat array."""
     if isinstance(reply, Mapping):
         return {text(name): value for name, value in reply.items()}
-    return {text(name): value for name, value in zip(reply[::2], reply[1::2])}
+    return {text(name): value for name, value in zip(reply[::2], reply[1::2], strict=True)}
 
 
 def values(hash_fields: Mapping[str, Reply]) -> dict[str, Any]:

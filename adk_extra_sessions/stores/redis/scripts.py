@@ -6,12 +6,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 from attrs import frozen
 from redis.exceptions import NoScriptError
 
-Argument = Union[str, bytes, int]
+Argument: TypeAlias = str | bytes | int
 
 
 @frozen
@@ -80,7 +80,7 @@ def run_many(client: Any, calls: Sequence[Call]) -> list[Any]:
     replies = pipeline.execute(raise_on_error=False)
     return [
         _reply_or_error(client, call) if isinstance(reply, NoScriptError) else reply
-        for call, reply in zip(calls, replies)
+        for call, reply in zip(calls, replies, strict=True)
     ]
 
 

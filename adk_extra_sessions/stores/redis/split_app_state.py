@@ -73,7 +73,7 @@ class SplitAppState:
 
     def apply_held(self, keys: SessionKeys, flat: Sequence[Any]) -> None:
         """Applies the records of a session that is about to be deleted."""
-        for name, value in zip(flat[::2], flat[1::2]):
+        for name, value in zip(flat[::2], flat[1::2], strict=True):
             self._apply(keys, pending_delta(text(name)[2:], value), rescue=True)
 
     def _apply_recorded(self, keys: SessionKeys, name: str) -> None:

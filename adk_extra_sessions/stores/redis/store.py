@@ -114,7 +114,14 @@ class RedisSessionStore(SessionStore):
 
     def _insert(self, new: NewSession) -> SharedState | None:
         keys = SessionKeys.of(self.prefix, new.key)
-        head = {"v": FORMAT, "n": new.nonce, "b": new.revision, "r": new.revision, "c": new.created, "t": new.created}
+        head: dict[str, Any] = {
+            "v": FORMAT,
+            "n": new.nonce,
+            "b": new.revision,
+            "r": new.revision,
+            "c": new.created,
+            "t": new.created,
+        }
         session: list[Argument] = []
         for name, value in head.items():
             session += (name, repr(value) if isinstance(value, float) else value)
@@ -196,7 +203,7 @@ class RedisSessionStore(SessionStore):
     def _append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
         calls = [self._append_call(request) for request in requests]
         replies = scripts.run_many(self.client, calls)
-        return [self._outcome(request, reply) for request, reply in zip(requests, replies)]
+        return [self._outcome(request, reply) for request, reply in zip(requests, replies, strict=True)]
 
     def _append_call(self, request: AppendRequest) -> Call:
         keys = SessionKeys.of(self.prefix, request.key)

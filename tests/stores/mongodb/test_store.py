@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from google.adk.sessions.base_session_service import GetSessionConfig
 
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
 from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
 from adk_extra_sessions.stores.mongodb import documents, shared_state
-from google.adk.sessions.base_session_service import GetSessionConfig
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 
@@ -121,6 +121,20 @@ def test_a_state_over_the_limit_is_refused(store: MongoSessionStore, server: Any
     store.append_event(session, an_event(delta={"b": 1}))
 
 
+@pytest.mark.parametrize("scope", ["app", "user"])
+def test_shared_state_over_the_limit_is_refused(store: MongoSessionStore, scope: str) -> None:
+    session = store.create_session(**NAMES)
+    for key in "ab":
+        store.append_event(session, an_event(delta={f"{scope}:{key}": "x" * (7 << 20)}))
+    with pytest.raises(EventTooLargeError, match=scope):
+        store.append_event(session, an_event(delta={f"{scope}:c": "x" * (7 << 20), "own": 1}))
+    with pytest.raises(EventTooLargeError, match=scope):
+        store.create_session(app_name=APP, user_id=USER, session_id="two", state={f"{scope}:c": "x" * (7 << 20)})
+    assert store.get_session(**NAMES) == session
+    assert [one.id for one in store.list_sessions(app_name=APP).sessions] == ["one"]
+    store.append_event(session, an_event(delta={f"{scope}:d": 1}))
+
+
 def test_state_can_be_queried(store: MongoSessionStore) -> None:
     session = store.create_session(**NAMES, state={"plan": "gold", "seats": {"paid": 3}, "user:age": 7})
     store.create_session(app_name=APP, user_id="other", state={"plan": "free"})
@@ -128,6 +142,11 @@ def test_state_can_be_queried(store: MongoSessionStore) -> None:
     assert store._sessions.find_one({"state.plan": "gold"})["session_id"] == "one"
     assert store._sessions.find_one({"state.seats.paid": {"$gt": 2}, "state.score": 1.5})["session_id"] == "one"
     assert store._states.find_one({"state.age": 7})["user_id"] == USER
+
+
+def append_from(session: Any, store: MongoSessionStore, start: int) -> None:
+    for number in range(start, start + 20):
+        store.append_event(session, an_event(str(number), at=1000.0 + number))
 
 
 def test_a_chunk_move_may_stop_anywhere(store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,16 +159,14 @@ def test_a_chunk_move_may_stop_anywhere(store: MongoSessionStore, monkeypatch: p
     monkeypatch.setattr(documents, "cut_update", broken)
     for _ in range(2):
         with pytest.raises(ConnectionError):
-            for number in range(95, 110):
-                store.append_event(session, an_event(str(number), at=1000.0 + number))
+            append_from(session, store, 95)
     assert store._chunks.count_documents({}) == 1
     found = store.get_session(**NAMES)
     assert found is not None and texts(found) == texts(session)
     half = store.get_session(**NAMES, config=GetSessionConfig(after_timestamp=1010.0))
     assert half is not None and texts(half) == texts(session)[10:]
     monkeypatch.setattr(documents, "cut_update", cut)
-    for number in range(110, 130):
-        store.append_event(session, an_event(str(number), at=1000.0 + number))
+    append_from(session, store, 110)
     found = store.get_session(**NAMES)
     assert found is not None and texts(found) == texts(session)
 

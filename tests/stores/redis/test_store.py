@@ -82,7 +82,12 @@ def test_scripts_survive_being_flushed(store: RedisSessionStore) -> None:
 def clients(store: RedisSessionStore) -> Iterator[Any]:
     pool = store.client.connection_pool
     fake = store.client.__class__.__module__.startswith("fakeredis")
-    for options in ({"decode_responses": True}, {"protocol": 2}, {"protocol": 3}, {"protocol": 3, "decode_responses": True}):
+    for options in (
+        {"decode_responses": True},
+        {"protocol": 2},
+        {"protocol": 3},
+        {"protocol": 3, "decode_responses": True},
+    ):
         if fake:
             yield RedisSessionStore(store._arguments["redis_url"], **options).client
         else:

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 """Version of the stored form; a record with a greater one is refused."""
 
+_SAME_IN_JSON = {str, int, bool, type(None)}
+
 _events = TypeAdapter(list[Event])
 _anything: TypeAdapter[Any] = TypeAdapter(Any)
 
@@ -128,12 +130,13 @@ def encode_event(event: Event, *, coerce: bool = False) -> EventRecord:
     """
     if not math.isfinite(event.timestamp):
         raise InputValidationError("An event's timestamp must be a finite number of seconds.")
-    texts = _texts(event.actions.state_delta, coerce=coerce)
+    delta = event.actions.state_delta
+    texts = _texts(delta, coerce=coerce)
     stored = event
-    if event.actions.state_delta:
+    if len(texts) != len(delta) or not all(type(value) in _SAME_IN_JSON for value in delta.values()):
         # The delta as stored in state, so that history and state never differ.
-        delta = {key: from_json(text) for key, text in texts.items()}
-        stored = event.model_copy(update={"actions": event.actions.model_copy(update={"state_delta": delta})})
+        plain = {key: from_json(text) for key, text in texts.items()}
+        stored = event.model_copy(update={"actions": event.actions.model_copy(update={"state_delta": plain})})
     return EventRecord(event.id, event.timestamp, event.author, event.invocation_id, _body(stored), _by_scope(texts))
 
 

@@ -169,6 +169,10 @@ class LiveSessionLocks:
     def holding(self, sessions: Sequence[Session]) -> Iterator[None]:
         """Holds the locks of all `sessions`, always taken in the same order."""
         stripes = sorted({(id(session) >> 4) % len(self._locks) for session in sessions})
+        if len(stripes) == 1:
+            with self._locks[stripes[0]]:
+                yield
+            return
         with ExitStack() as stack:
             for stripe in stripes:
                 stack.enter_context(self._locks[stripe])

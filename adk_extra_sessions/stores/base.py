@@ -326,6 +326,7 @@ def _session(record: SessionRecord, events: list[Event]) -> Session:
         state=merge(record.state, record.shared.user, record.shared.app),
         last_update_time=record.last_update_time,
     )
-    session.events = events
+    if events:
+        session.events = events
     set_storage_marker(session, str(record.revision))
     return session

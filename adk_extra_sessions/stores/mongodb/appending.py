@@ -24,7 +24,7 @@ from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.history import History
 from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
 
-HEAD = {"tail.body": 0, "state": 0}
+WITHOUT_STATE = {"state": 0}
 
 
 @frozen
@@ -102,7 +102,7 @@ class Appending:
         events = list({documents.digest(event): event for event in request.events}.values())
         blobs: dict[bytes, str] = {}
         while True:
-            head = self.sessions.find_one(documents.session_filter(request.key), HEAD)
+            head = self.sessions.find_one(documents.session_filter(request.key), WITHOUT_STATE)
             if head is None or self.expiry.expired(head):
                 return AppendOutcome(error=SessionNotFoundError(f"Session {request.key.session_id!r} not found."))
             check_format(head.get("format"), request.key)
@@ -113,9 +113,6 @@ class Appending:
                 return AppendOutcome(error=StaleSessionError(STALE))
             if not left:
                 return self._found_stored(request, head, known)
-            if not _has_room(head, left):
-                self.history.move_oldest(request.key, head["revision"], self.expiry.now())
-                continue
             blobs = self.history.store_blobs(head, left, self.expiry.now())
             if self._store(request, head, left, blobs):
                 known.update({documents.digest(event): head["revision"] + at for at, event in enumerate(left, start=1)})
@@ -135,6 +132,8 @@ class Appending:
         """Appends at the very revision that was read; returns False when another was quicker."""
         now = self.expiry.now()
         update = documents.append_update(left, now, blobs)
+        if not _has_room(head, left):
+            documents.add_cut(update, head, self.history.copy_oldest(head, now))
         if self.expiry.chunks_due(head):
             self.history.renew(head, now)
             update["$set"]["chunks_active_at"] = now

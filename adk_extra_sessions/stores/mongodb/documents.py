@@ -207,16 +207,17 @@ def chunk(session: Document, count: int, now: datetime) -> Document:
     }
 
 
-def cut_update(session: Document, moved: Document, now: datetime) -> Document:
-    """The update that takes a chunk's events out of the tail they came from."""
-    left = session["tail_count"] - moved["count"]
-    size = sum(len(event.get("body", "").encode()) for event in moved["events"])
-    return {
-        "$push": {"tail": {"$each": [], "$slice": -left if left else 0}},
-        "$inc": {"tail_first": moved["count"], "tail_count": -moved["count"], "tail_bytes": -size},
-        "$max": {"chunked_until": moved["newest"]},
-        "$set": {"chunks_active_at": now},
-    }
+def add_cut(update: Document, session: Document, copied: Document) -> None:
+    """Makes an append's update take a chunk's events out of the tail as well."""
+    left = session["tail_count"] - copied["count"]
+    size = sum(len(event.get("body", "").encode()) for event in copied["events"])
+    tail = update["$push"]["tail"]
+    tail["$slice"] = -(left + len(tail["$each"]))
+    update["$inc"]["tail_first"] = copied["count"]
+    update["$inc"]["tail_count"] -= copied["count"]
+    update["$inc"]["tail_bytes"] -= size
+    update["$max"] = {"chunked_until": copied["newest"]}
+    update["$set"]["chunks_active_at"] = copied["active_at"]
 
 
 def delta_paths(delta: Mapping[str, Any], recorded: float) -> Document:

@@ -42,23 +42,18 @@ class History:
     sessions: Any
     chunks: Any
 
-    def move_oldest(self, key: SessionKey, revision: int, now: datetime) -> None:
-        """Moves the older part of a tail to a chunk.
+    def copy_oldest(self, session: Document, now: datetime) -> Document:
+        """Writes the older part of a session's tail to a chunk, and returns the chunk.
 
-        Can be done again after a crash, and by several at once. Does nothing
-        if the session is no longer at `revision`.
+        The next append then cuts it from the tail. Can be done again after a
+        crash, and by several at once: the first one's chunk is everybody's.
         """
-        session = self.sessions.find_one({**documents.session_filter(key), "revision": revision})
-        if session is None or not session["tail"]:
-            return
-        moved = documents.chunk(session, _count_to_move(session["tail"]), now)
+        copied = documents.chunk(session, _count_to_move(session["tail"]), now)
         try:
-            self.chunks.insert_one(moved)
-        except DuplicateKeyError:  # another's, or from before a crash
-            moved = self.chunks.find_one(_selected(moved)) or moved
-        unchanged = {"revision": revision, "tail_first": session["tail_first"], "tail_count": session["tail_count"]}
-        update = documents.cut_update(session, moved, now)
-        self.sessions.update_one({**documents.session_filter(key), **unchanged}, update)
+            self.chunks.insert_one(copied)
+        except DuplicateKeyError:
+            copied = self.chunks.find_one(_selected(copied)) or copied
+        return copied
 
     def read(self, session: Document, key: SessionKey, window: Window) -> Found:
         """Reads the events of a window that are not in the session's (maybe shortened) tail too."""

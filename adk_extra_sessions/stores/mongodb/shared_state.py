@@ -9,7 +9,7 @@ twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -56,6 +56,12 @@ class SharedStates:
                 state.update(newer)
             merged.append(state_of(state))
         return SharedState(*merged)
+
+    def views(self, app_name: str, users: Iterable[str], found: Sequence[Document]) -> dict[str, SharedState]:
+        """Returns the state that each user's sessions share, where nothing is pending."""
+        by_id = {document["_id"]: state_of(document.get("state", {})) for document in found}
+        app = by_id.get(documents.app_id(app_name), {})
+        return {user: SharedState(app, by_id.get(documents.user_id(app_name, user), {})) for user in users}
 
     def apply(self, recorded: Sequence[Recorded]) -> None:
         """Applies deltas that were just recorded, and strikes them out."""

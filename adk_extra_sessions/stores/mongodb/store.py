@@ -35,7 +35,8 @@ from adk_extra_sessions.urls import choice, exactly_one, joined, milliseconds, r
 
 OPTIONS = ("collection_prefix", "ttl", "on_stale", "unserializable")
 
-WITHOUT_TAIL = {"tail": 0}
+LISTED = dict.fromkeys(("format", "user_id", "session_id", "revision", "last_update_time", "state", "pending"), 1)
+"""What a list needs of a session."""
 
 
 class MongoSessionStore(SessionStore):
@@ -161,7 +162,8 @@ class MongoSessionStore(SessionStore):
                 found = self._history.read(session, key, window)
                 bodies = self._history.bodies(found.events, key, found.first)
                 if found.complete:
-                    return self._record(session, key, bodies, found.first)
+                    shared = self._shared.view(session["shared"], session["pending"], key)
+                    return self._record(session, key, shared, bodies, found.first)
         raise CorruptRecordError(f"{describe(key)}: events before its newest ones are missing.")
 
     def _session_with_shared_state(self, key: SessionKey, window: Window) -> Document | None:
@@ -181,18 +183,14 @@ class MongoSessionStore(SessionStore):
         session = self._sessions.find_one(selected)
         return {**session, "shared": self._shared.read(key)} if session else None
 
-    def _record(self, session: Document, key: SessionKey, bodies: Sequence[str], first: int) -> SessionRecord:
-        pending = session.get("pending", [])
-        if pending:
-            self._shared.rescue(key, pending)
+    def _record(
+        self, session: Document, key: SessionKey, shared: SharedState, bodies: Sequence[str] = (), first: int = 0
+    ) -> SessionRecord:
+        if session["pending"]:
+            self._shared.rescue(key, session["pending"])
+        state = state_of(session["state"])
         return SessionRecord(
-            key,
-            int(session["revision"]),
-            float(session["last_update_time"]),
-            state_of(session["state"]),
-            self._shared.view(session["shared"], pending, key),
-            bodies,
-            first,
+            key, int(session["revision"]), float(session["last_update_time"]), state, shared, bodies, first
         )
 
     def _pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
@@ -203,7 +201,7 @@ class MongoSessionStore(SessionStore):
             selected["user_id"] = user_id
         selected.update(self._expiry.alive_filter())
         while True:
-            cursor = self._sessions.find(selected, WITHOUT_TAIL, batch_size=page_size + 1)
+            cursor = self._sessions.find(selected, LISTED, batch_size=page_size + 1)
             page = list(cursor.sort("_id", 1).limit(page_size))
             if page:
                 yield self._with_shared_state(app_name, page)
@@ -212,15 +210,18 @@ class MongoSessionStore(SessionStore):
             selected["_id"] = {**selected["_id"], "$gt": page[-1]["_id"]}
 
     def _with_shared_state(self, app_name: str, page: Sequence[Document]) -> list[SessionRecord]:
-        ids = list({state_id for session in page for state_id in session.get("state_ids", ())})
-        found = {state["_id"]: state for state in self._states.find({"_id": {"$in": ids}, "app_name": app_name})}
+        users = {str(session["user_id"]) for session in page}
+        ids = [documents.app_id(app_name), *(documents.user_id(app_name, user) for user in users)]
+        found = list(self._states.find({"_id": {"$in": ids}, "app_name": app_name}))
+        shared = self._shared.views(app_name, users, found)
         records = []
         for session in page:
             key = SessionKey(app_name, session["user_id"], str(session.get("session_id", session["_id"])))
             check_format(session.get("format"), key)
             with _damage_named(key):
-                session["shared"] = [found[state_id] for state_id in session["state_ids"] if state_id in found]
-                records.append(self._record(session, key, (), 0))
+                pending = session["pending"]
+                state = self._shared.view(found, pending, key) if pending else shared[key.user_id]
+                records.append(self._record(session, key, state))
         return records
 
     def _delete(self, key: SessionKey) -> None:

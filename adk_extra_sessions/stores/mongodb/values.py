@@ -28,6 +28,8 @@ def field_name(key: str) -> str:
 
 def state_key(name: str) -> str:
     """Returns the state key that `field_name` escaped."""
+    if "%" not in name:
+        return name
     if name == "%":
         return ""
     return re.sub(r"%([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), name)

@@ -14,6 +14,7 @@ percent-encoded: no name can end a hash tag, and no two triples share a key.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import quote
 
 from attrs import frozen
@@ -90,6 +91,7 @@ class SessionKeys:
     users: str
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def of(cls, prefix: str, key: SessionKey) -> SessionKeys:
         """Makes the keys below the store's `prefix`."""
         user = UserKeys.of(prefix, key.app_name, key.user_id)

@@ -10,7 +10,10 @@ from attrs import frozen
 from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState
 from adk_extra_sessions.stores.redis import scripts
 from adk_extra_sessions.stores.redis.keys import AppKeys, UserKeys
-from adk_extra_sessions.stores.redis.replies import StoredSession, fields, texts, values
+from adk_extra_sessions.stores.redis.replies import StoredSession, checked, fields, texts, values
+
+AT_ONCE = 1000
+"""Sessions that one script call reads: the server serves nobody else meanwhile."""
 
 
 @frozen
@@ -70,32 +73,26 @@ class Listing:
             yield self._page(page, shared)
 
     def _page(self, page: Sequence[SessionKey], shared: Mapping[str, SharedState]) -> list[SessionRecord]:
-        pipeline = self.client.pipeline(transaction=False)
+        by_user: dict[str, list[SessionKey]] = {}
         for key in page:
-            pipeline.hgetall(self._user_keys(key.user_id).session(key.session_id))
-        records, gone = [], []
-        for key, reply in zip(page, pipeline.execute(), strict=True):
-            if not reply:
-                gone.append(key)
-                continue
-            stored = StoredSession.of(reply, key)
-            records.append(
-                SessionRecord(key, stored.revision, stored.last_update_time, stored.state, shared[key.user_id])
-            )
-        if gone:
-            self._forget(gone)
-        return records
+            by_user.setdefault(key.user_id, []).append(key)
+        parts = [keys[at : at + AT_ONCE] for keys in by_user.values() for at in range(0, len(keys), AT_ONCE)]
+        replies = scripts.run_many(self.client, [self._call(part) for part in parts])
+        return [
+            self._record(key, found, shared[key.user_id])
+            for part, reply in zip(parts, replies, strict=True)
+            for key, found in zip(part, checked(reply, part[0]), strict=True)
+            if found
+        ]
 
-    def _forget(self, gone: Sequence[SessionKey]) -> None:
-        by_user: dict[str, list[str]] = {}
-        for key in gone:
-            by_user.setdefault(key.user_id, []).append(key.session_id)
-        calls = []
-        for user_id, session_ids in by_user.items():
-            keys = self._user_keys(user_id)
-            names = [keys.index, *map(keys.session, session_ids)]
-            calls.append(scripts.Call(scripts.FORGET, names, session_ids))
-        scripts.run_many(self.client, calls)
+    def _call(self, part: Sequence[SessionKey]) -> scripts.Call:
+        keys = self._user_keys(part[0].user_id)
+        session_ids = [key.session_id for key in part]
+        return scripts.Call(scripts.LIST, [keys.index, *map(keys.session, session_ids)], session_ids)
+
+    def _record(self, key: SessionKey, found: Sequence[Any], shared: SharedState) -> SessionRecord:
+        stored = StoredSession.of(found, key)
+        return SessionRecord(key, stored.revision, stored.last_update_time, stored.state, shared)
 
     def _user_keys(self, user_id: str) -> UserKeys:
         return UserKeys.of(self.prefix, self.app_name, user_id)

@@ -48,7 +48,7 @@ APPEND = Script.load("append")
 APPLY = Script.load("apply")
 CREATE = Script.load("create")
 DELETE = Script.load("delete")
-FORGET = Script.load("forget")
+LIST = Script.load("list")
 READ = Script.load("read")
 
 

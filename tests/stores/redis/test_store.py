@@ -46,6 +46,7 @@ def test_round_trips(store: RedisSessionStore, round_trips: Callable[[Callable[[
     session = store.create_session(**NAMES, state=delta)
     store.append_event(session, an_event(delta=delta))  # from here on the server knows the scripts
     store.get_session(**NAMES)
+    store.list_sessions(app_name=APP)
     store.delete_session(**NAMES)
     session = store.create_session(**NAMES)
     for operation in (

@@ -7,6 +7,8 @@ form it likes and still gives back exactly what was given.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
 from attrs import field, frozen
@@ -83,7 +85,7 @@ class NewSession:
     state: StateTexts
 
 
-@frozen
+@frozen(slots=False)
 class EventRecord:
     """An event in stored form, with the state it changes.
 
@@ -98,6 +100,11 @@ class EventRecord:
     invocation_id: str
     body: bytes
     state: StateTexts
+
+    @cached_property
+    def digest(self) -> bytes:
+        """What the event is recognised by when it is appended again."""
+        return blake2b(self.body, digest_size=12).digest()
 
 
 @frozen

@@ -12,11 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from servers import MongoServer, RedisServer, initiate  # noqa: E402
+from servers import MongoServer, RedisServer, initiate
 
-from benchmarks.budgets import Result, save, table  # noqa: E402
-from benchmarks.mongo_bench import MongoBench  # noqa: E402
-from benchmarks.redis_bench import RedisBench  # noqa: E402
+from benchmarks.budgets import Result, save, table
+from benchmarks.mongo_bench import MongoBench
+from benchmarks.redis_bench import RedisBench
 
 
 @contextmanager

@@ -50,7 +50,7 @@ async def rate(tasks: int, total: int, work: Callable[[int], Operation]) -> tupl
         work: Makes the operation of one task.
 
     Returns:
-        Operations a second, and how many failed.
+        Successful operations a second, and how many failed.
     """
     failed = 0
 
@@ -66,4 +66,4 @@ async def rate(tasks: int, total: int, work: Callable[[int], Operation]) -> tupl
     start = time.perf_counter()
     await asyncio.gather(*(run(operation) for operation in operations))
     taken = time.perf_counter() - start
-    return tasks * max(1, total // tasks) / taken, failed
+    return (tasks * max(1, total // tasks) - failed) / taken, failed

@@ -10,7 +10,6 @@ from typing import Any
 from attrs import define
 from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig
-from pymongo import MongoClient
 
 from adk_extra_sessions import MongoSessionService
 from adk_extra_sessions.codec import encode_event
@@ -102,8 +101,20 @@ class MongoBench:
             rounds=self.rounds,
         )
         return [
-            Result("mongodb", "append p50 at 5,000 events / at 10", times["long"] / times["short"], 1.3, detail=f"{ms(times['long'])} / {ms(times['short'])}"),
-            Result("mongodb", "append p50 / raw update_one with $push", times["short"] / times["raw"], 1.5, detail=f"{ms(times['short'])} / {ms(times['raw'])}"),
+            Result(
+                "mongodb",
+                "append p50 at 5,000 events / at 10",
+                times["long"] / times["short"],
+                1.3,
+                detail=f"{ms(times['long'])} / {ms(times['short'])}",
+            ),
+            Result(
+                "mongodb",
+                "append p50 / raw update_one with $push",
+                times["short"] / times["raw"],
+                1.5,
+                detail=f"{ms(times['short'])} / {ms(times['raw'])}",
+            ),
         ]
 
     async def _beside_adk(self, ours: MongoSessionService) -> list[Result]:
@@ -112,13 +123,17 @@ class MongoBench:
         mine, theirs = await a_session(ours, count=1000), await a_session(adk, count=1000)
         both: dict[str, tuple[BaseSessionService, Session]] = {"ours": (ours, mine), "adk": (adk, theirs)}
         plain = await medians({name: _append(*pair) for name, pair in both.items()}, rounds=self.rounds, repeat=5)
-        shared = await medians({name: _append(*pair, delta=SHARED) for name, pair in both.items()}, rounds=self.rounds, repeat=5)
+        shared = await medians(
+            {name: _append(*pair, delta=SHARED) for name, pair in both.items()}, rounds=self.rounds, repeat=5
+        )
         recent = await medians({name: _recent(*pair) for name, pair in both.items()}, rounds=self.rounds, repeat=5)
         create = await medians(
             {name: _create(service) for name, (service, _) in both.items()}, rounds=self.rounds, repeat=5
         )
         for service in (ours, adk):
-            await asyncio.gather(*(service.create_session(app_name=APP, user_id="lister", state={"plan": "gold"}) for _ in range(1000)))
+            await asyncio.gather(
+                *(service.create_session(app_name=APP, user_id="lister", state={"plan": "gold"}) for _ in range(1000))
+            )
         lists = await medians({name: _list(service) for name, (service, _) in both.items()}, rounds=7, repeat=1)
         results = [
             _beside("append at 1,000 events", plain, 2.5),
@@ -134,10 +149,19 @@ class MongoBench:
                 taken = [await _rate(service, tasks, 1000 if name == "adk" else 3000) for _ in range(2)]
                 rates[name] = statistics.fmean(one for one, _ in taken)
                 if name == "ours":
-                    results.append(Result("mongodb", f"failed appends, {tasks} sessions", sum(lost for _, lost in taken), 0))
+                    results.append(
+                        Result("mongodb", f"failed appends, {tasks} sessions", sum(lost for _, lost in taken), 0)
+                    )
             detail = f"{rates['ours']:.0f} / {rates['adk']:.0f} a second"
             results.append(
-                Result("mongodb", f"appends a second, {tasks} sessions, ours / ADK's", rates["ours"] / rates["adk"], promise, at_least=True, detail=detail)
+                Result(
+                    "mongodb",
+                    f"appends a second, {tasks} sessions, ours / ADK's",
+                    rates["ours"] / rates["adk"],
+                    promise,
+                    at_least=True,
+                    detail=detail,
+                )
             )
         await adk.close()
         return results
@@ -162,7 +186,9 @@ def _list(service: BaseSessionService) -> Callable[[], Any]:
 
 def _beside(what: str, times: dict[str, float], promise: float) -> Result:
     detail = f"{ms(times['adk'])} / {ms(times['ours'])}"
-    return Result("mongodb", f"{what}, ADK's / ours", times["adk"] / times["ours"], promise, at_least=True, detail=detail)
+    return Result(
+        "mongodb", f"{what}, ADK's / ours", times["adk"] / times["ours"], promise, at_least=True, detail=detail
+    )
 
 
 async def _rate(service: BaseSessionService, tasks: int, total: int) -> tuple[float, int]:

@@ -20,11 +20,11 @@ def adk_redis(url: str) -> Any:
     return RedisSessionService(RedisSessionServiceConfig(uri=url))
 
 
-async def adk_redis_session(service: Any, count: int) -> Session:
+async def adk_redis_session(service: Any, count: int, user: str = "user") -> Session:
     """A session of ADK's Redis service with a history, written in one go: its appends take a second each in the end."""
-    session: Session = await service.create_session(app_name=APP, user_id="user")
+    session: Session = await service.create_session(app_name=APP, user_id=user)
     session.events = list(events(count))
-    key = service._session_key(APP, "user", session.id)
+    key = service._session_key(APP, user, session.id)
     await service._get_redis().set(key, session.model_dump_json())
     return session
 

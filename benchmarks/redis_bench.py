@@ -79,14 +79,26 @@ class RedisBench:
         after = info("total_net_input_bytes"), info("total_net_output_bytes")
         wire = (after[0] - before[0] + after[1] - before[1] - own) / len(sample)
         results.append(
-            Result("redis", "bytes on the wire an append, beyond the event's JSON", wire - size, 400, detail=f"{wire:.0f} of {size:.0f}")
+            Result(
+                "redis",
+                "bytes on the wire an append, beyond the event's JSON",
+                wire - size,
+                400,
+                detail=f"{wire:.0f} of {size:.0f}",
+            )
         )
         session = store.create_session(**names)
         before_memory = info("used_memory")
         store.append_many((session, one) for one in events(5000))
         memory = (info("used_memory") - before_memory) / 5000
         results.append(
-            Result("redis", "server memory an event / JSON", memory / json_bytes(), 1.15, detail=f"{memory:.0f} of {json_bytes():.0f} B")
+            Result(
+                "redis",
+                "server memory an event / JSON",
+                memory / json_bytes(),
+                1.15,
+                detail=f"{memory:.0f} of {json_bytes():.0f} B",
+            )
         )
         store.close()
         return results
@@ -130,8 +142,20 @@ class RedisBench:
             rounds=self.rounds,
         )
         return [
-            Result("redis", "append p50 at 5,000 events / at 10", times["long"] / times["short"], 1.15, detail=f"{ms(times['long'])} / {ms(times['short'])}"),
-            Result("redis", "append p50 / raw script call", times["short"] / times["raw"], 1.5, detail=f"{ms(times['short'])} / {ms(times['raw'])}"),
+            Result(
+                "redis",
+                "append p50 at 5,000 events / at 10",
+                times["long"] / times["short"],
+                1.15,
+                detail=f"{ms(times['long'])} / {ms(times['short'])}",
+            ),
+            Result(
+                "redis",
+                "append p50 / raw script call",
+                times["short"] / times["raw"],
+                1.5,
+                detail=f"{ms(times['short'])} / {ms(times['raw'])}",
+            ),
         ]
 
     async def _reads(self, ours: RedisSessionService) -> list[Result]:
@@ -148,8 +172,20 @@ class RedisBench:
             {"long": lambda: _get(ours, long, RECENT), "short": lambda: _get(ours, short, RECENT)}, rounds=self.rounds
         )
         return [
-            Result("redis", "get of 5,000 events / decoding them", get["get"] / get["decode"], 1.15, detail=f"{ms(get['get'])} / {ms(get['decode'])}"),
-            Result("redis", "recent-20 of 5,000 / of 20", recent["long"] / recent["short"], 1.2, detail=f"{ms(recent['long'])} / {ms(recent['short'])}"),
+            Result(
+                "redis",
+                "get of 5,000 events / decoding them",
+                get["get"] / get["decode"],
+                1.15,
+                detail=f"{ms(get['get'])} / {ms(get['decode'])}",
+            ),
+            Result(
+                "redis",
+                "recent-20 of 5,000 / of 20",
+                recent["long"] / recent["short"],
+                1.2,
+                detail=f"{ms(recent['long'])} / {ms(recent['short'])}",
+            ),
         ]
 
     async def _beside_adk(self, ours: RedisSessionService) -> list[Result]:
@@ -159,12 +195,11 @@ class RedisBench:
         append = await medians(
             {"ours": lambda: ours.append_event(mine, event()), "adk": lambda: adk.append_event(theirs, event())},
             rounds=6,
-            repeat=3,
         )
+        progress("Redis: 1,000 sessions of 20 events for the lists")
         for _ in range(1000):
-            state = {"plan": "gold"}
-            await ours.create_session(app_name=APP, user_id="lister", state=state)
-            await adk.create_session(app_name=APP, user_id="lister", state=state)
+            await a_session(ours, "lister", 20)
+            await adk_redis_session(adk, 20, "lister")
         lists = await medians(
             {
                 "ours": lambda: ours.list_sessions(app_name=APP, user_id="lister"),
@@ -174,8 +209,22 @@ class RedisBench:
             repeat=1,
         )
         return [
-            Result("redis", "append at 1,000 events, ADK's / ours", append["adk"] / append["ours"], 100, at_least=True, detail=f"{ms(append['adk'])} / {ms(append['ours'])}"),
-            Result("redis", "list of 1,000 sessions, ADK's / ours", lists["adk"] / lists["ours"], 10, at_least=True, detail=f"{ms(lists['adk'])} / {ms(lists['ours'])}"),
+            Result(
+                "redis",
+                "append at 1,000 events, ADK's / ours",
+                append["adk"] / append["ours"],
+                100,
+                at_least=True,
+                detail=f"{ms(append['adk'])} / {ms(append['ours'])}",
+            ),
+            Result(
+                "redis",
+                "list of 1,000 sessions, ADK's / ours",
+                lists["adk"] / lists["ours"],
+                10,
+                at_least=True,
+                detail=f"{ms(lists['adk'])} / {ms(lists['ours'])}",
+            ),
         ]
 
     async def _throughput(self, ours: RedisSessionService) -> list[Result]:
@@ -188,7 +237,14 @@ class RedisBench:
                 theirs, broken = await _rate(community, tasks, 4000)
                 detail = f"{mine:.0f} / {theirs:.0f} a second" + (f", {broken} of theirs failed" if broken else "")
                 results.append(
-                    Result("redis", f"appends a second, {tasks} sessions, ours / google-adk-community's", mine / theirs, promise, at_least=True, detail=detail)
+                    Result(
+                        "redis",
+                        f"appends a second, {tasks} sessions, ours / google-adk-community's",
+                        mine / theirs,
+                        promise,
+                        at_least=True,
+                        detail=detail,
+                    )
                 )
         return results
 
@@ -219,5 +275,3 @@ def sends(client: Any, operation: Callable[[], object]) -> int:
     finally:
         cls.get_connection = original
     return counted
-
-

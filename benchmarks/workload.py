@@ -25,7 +25,9 @@ def event(delta: dict[str, object] | None = None) -> Event:
     parts = [
         types.Part(text=(WORDS * 5)[:330]),
         types.Part(
-            function_call=types.FunctionCall(id=call_id, name="find_orders", args={"customer": "c-1", "about": (WORDS * 3)[:190]})
+            function_call=types.FunctionCall(
+                id=call_id, name="find_orders", args={"customer": "c-1", "about": (WORDS * 3)[:190]}
+            )
         ),
         types.Part(
             function_response=types.FunctionResponse(

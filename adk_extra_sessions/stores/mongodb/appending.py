@@ -99,7 +99,7 @@ class Appending:
 
     def _carefully(self, request: AppendRequest) -> AppendOutcome:
         self._check_size(request)
-        events = list({documents.digest(event): event for event in request.events}.values())
+        events = list({event.digest: event for event in request.events}.values())
         blobs: dict[bytes, str] = {}
         while True:
             head = self.sessions.find_one(documents.session_filter(request.key), WITHOUT_STATE)
@@ -107,7 +107,7 @@ class Appending:
                 return AppendOutcome(error=SessionNotFoundError(f"Session {request.key.session_id!r} not found."))
             check_format(head.get("format"), request.key)
             known = self._known(head, events)
-            left = [event for event in events if documents.digest(event) not in known]
+            left = [event for event in events if event.digest not in known]
             if left and not _is_allowed(request, head, known):
                 self.history.drop_blobs(request.key, [blobs[one] for one in blobs if one not in known])
                 return AppendOutcome(error=StaleSessionError(STALE))
@@ -115,8 +115,8 @@ class Appending:
                 return self._found_stored(request, head, known)
             blobs = self.history.store_blobs(head, left, self.expiry.now())
             if self._store(request, head, left, blobs):
-                known.update({documents.digest(event): head["revision"] + at for at, event in enumerate(left, start=1)})
-                return AppendOutcome([known[documents.digest(event)] for event in request.events])
+                known.update({event.digest: head["revision"] + at for at, event in enumerate(left, start=1)})
+                return AppendOutcome([known[event.digest] for event in request.events])
 
     def _check_size(self, request: AppendRequest) -> None:
         for event in request.events:
@@ -151,18 +151,18 @@ class Appending:
         """Finds events that are stored already: the revision after each, by digest."""
         first = head["revision"] - head["tail_count"] + 1
         in_tail = {bytes(one["digest"]): first + at for at, one in enumerate(head["tail"])}
-        known = {one: in_tail[one] for one in map(documents.digest, events) if one in in_tail}
-        old = [one for one in events if one.timestamp <= head["chunked_until"] and documents.digest(one) not in known]
+        known = {one: in_tail[one] for one in (event.digest for event in events) if one in in_tail}
+        old = [one for one in events if one.timestamp <= head["chunked_until"] and one.digest not in known]
         for one, position in self.history.locate(head, old).items():
             known[one] = head["base"] + position + 1
         return known
 
     def _found_stored(self, request: AppendRequest, head: Document, known: dict[bytes, int]) -> AppendOutcome:
-        ours = {documents.digest(event).hex() for event in request.events}
+        ours = {event.digest.hex() for event in request.events}
         pending = [delta for delta in head["pending"] if delta["id"] in ours]
         if pending:
             self.shared.apply([Recorded(request.key, delta) for delta in pending])
-        return AppendOutcome([known[documents.digest(event)] for event in request.events])
+        return AppendOutcome([known[event.digest] for event in request.events])
 
 
 def _is_plain(request: AppendRequest) -> bool:
@@ -174,7 +174,7 @@ def _is_plain(request: AppendRequest) -> bool:
         # A body at least as long as any part of its delta: most need no closer look.
         if len(event.body) >= limit and documents.state_bytes({**event.state.app, **event.state.user}) >= limit:
             return False
-    return len({documents.digest(event) for event in request.events}) == len(request.events)
+    return len({event.digest for event in request.events}) == len(request.events)
 
 
 def _is_allowed(request: AppendRequest, head: Document, known: dict[bytes, int]) -> bool:

@@ -12,10 +12,10 @@ a user's sessions. Every filter carries app_name and user_id: the shard key.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -64,6 +64,7 @@ def user_id(app_name: str, user: str) -> str:
     return f"{encoded(app_name)}/{encoded(user)}"
 
 
+@lru_cache(maxsize=4096)
 def session_id(key: SessionKey) -> str:
     """The `_id` of a session."""
     return f"{user_id(key.app_name, key.user_id)}/{encoded(key.session_id)}"
@@ -87,11 +88,6 @@ def app_filter(app_name: str) -> Document:
 def user_filter(app_name: str, user: str) -> Document:
     """Selects the user's state."""
     return {"_id": user_id(app_name, user), "app_name": app_name, "user_id": user}
-
-
-def digest(event: EventRecord) -> bytes:
-    """What a stored event is recognised by when it is appended again."""
-    return hashlib.blake2b(event.body, digest_size=12).digest()
 
 
 def state_bytes(texts: Mapping[str, str]) -> int:
@@ -139,7 +135,7 @@ def event_document(event: EventRecord, blob: str | None = None) -> Document:
         "timestamp": event.timestamp,
         "author": event.author,
         "invocation_id": event.invocation_id,
-        "digest": digest(event),
+        "digest": event.digest,
         **({"body": event.body.decode()} if blob is None else {"blob": blob}),
     }
 
@@ -156,7 +152,7 @@ def room_filter(events: Sequence[EventRecord]) -> Document:
     cannot be in one.
     """
     return {
-        "tail.digest": {"$nin": [digest(event) for event in events]},
+        "tail.digest": {"$nin": [event.digest for event in events]},
         "tail_count": {"$lte": TAIL_EVENTS - len(events)},
         "tail_bytes": {"$lte": TAIL_BYTES - inline_bytes(events)},
         "chunked_until": {"$lt": min(event.timestamp for event in events)},
@@ -172,8 +168,8 @@ def append_update(events: Sequence[EventRecord], now: datetime, blobs: Mapping[b
         blobs: Ids of bodies stored apart, by digest.
     """
     seconds = time.time()
-    documents = [event_document(event, (blobs or {}).get(digest(event))) for event in events]
-    deltas = [pending_delta(event.state, digest(event).hex(), seconds) for event in events]
+    documents = [event_document(event, (blobs or {}).get(event.digest)) for event in events]
+    deltas = [pending_delta(event.state, event.digest.hex(), seconds) for event in events]
     pending = [delta for delta in deltas if delta]
     changed: Document = {"last_update_time": events[-1].timestamp, "active_at": now}
     for event in events:

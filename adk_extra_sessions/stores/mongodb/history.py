@@ -74,7 +74,7 @@ class History:
         """Finds events that were moved to chunks: their positions by digest."""
         positions: dict[bytes, int] = {}
         for event in events:
-            wanted = documents.digest(event)
+            wanted = event.digest
             selected = {**_chunks_of(session), "newest": {"$gte": event.timestamp}, "events.digest": wanted}
             found = self.chunks.find_one(selected, {"first": 1, "events.digest": 1})
             if found:
@@ -87,7 +87,7 @@ class History:
         blobs = {}
         for event in events:
             if len(event.body) > documents.INLINE_BYTES:
-                wanted = documents.digest(event)
+                wanted = event.digest
                 blobs[wanted] = f"{documents.chunk_prefix(session)}+body/{wanted.hex()}"
                 document = {"_id": blobs[wanted], **_owned(session), "active_at": now, "body": event.body.decode()}
                 self.chunks.replace_one(_selected(document), document, upsert=True)

@@ -8,7 +8,6 @@ a newer value and never twice.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,14 +24,9 @@ RESCUE_AFTER = 60.0
 """Seconds after which a record's writer is presumed dead: longer than any call may take."""
 
 
-def held(state: Mapping[str, str], delta_id: str) -> list[str]:
+def held(state: Mapping[str, str], name: str) -> list[str]:
     """Returns the field and value that record an app delta in its session's hash."""
-    return [f"p:{delta_id}", encode_value("app:", {"time": time.time(), "state": dict(state)})]
-
-
-def delta_id(event: EventRecord) -> str:
-    """Names an event's delta; a repeated event has the same name."""
-    return hashlib.blake2b(event.body, digest_size=12).hexdigest()
+    return [f"p:{name}", encode_value("app:", {"time": time.time(), "state": dict(state)})]
 
 
 @frozen
@@ -56,7 +50,7 @@ class SplitAppState:
         """Applies the app deltas of events just stored."""
         for event in events:
             if event.state.app:
-                self._apply_recorded(keys, delta_id(event))
+                self._apply_recorded(keys, event.digest.hex())
 
     def read(self, app_name: str, keys: SessionKeys, stored: StoredSession) -> Mapping[str, Any]:
         """Returns the app's state as a reader of the session must see it."""

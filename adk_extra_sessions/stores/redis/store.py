@@ -29,7 +29,7 @@ from adk_extra_sessions.stores.redis.keys import SessionKeys, UserKeys
 from adk_extra_sessions.stores.redis.listing import Listing
 from adk_extra_sessions.stores.redis.replies import StoredSession, checked, fields, state_pairs, values
 from adk_extra_sessions.stores.redis.scripts import Argument, Call
-from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, delta_id, held
+from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, held
 from adk_extra_sessions.urls import choice, exactly_one, flag, joined, milliseconds, redact, take_options
 
 FIRST_PAGE = 64
@@ -220,7 +220,7 @@ class RedisSessionStore(SessionStore):
     def _event_arguments(self, event: EventRecord) -> list[Argument]:
         session, app = state_pairs(event.state.session), state_pairs(event.state.app)
         if self._split and event.state.app:
-            session = [len(event.state.session) + 1, *session[1:], *held(event.state.app, delta_id(event))]
+            session = [len(event.state.session) + 1, *session[1:], *held(event.state.app, event.digest.hex())]
             app = [0]
         return [repr(event.timestamp), event.body, *session, *state_pairs(event.state.user), *app]
 

@@ -14,7 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from servers import MongoServer, RedisServer, initiate
 
+from adk_extra_sessions import MongoSessionService, RedisSessionService
 from benchmarks.budgets import Result, save, table
+from benchmarks.growth import growth, soak
+from benchmarks.history import plot
 from benchmarks.mongo_bench import MongoBench
 from benchmarks.redis_bench import RedisBench
 
@@ -37,21 +40,46 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--counts", action="store_true", help="only what does not depend on the machine's speed")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="ours alone")
     parser.add_argument("--rounds", type=int, default=40, help="how often each contender has its turn")
+    parser.add_argument("--growth", action="store_true", help="instead: beside very many sessions of other users")
+    parser.add_argument("--sessions", type=int, help="how many those are (1,000,000 on Redis, 200,000 on MongoDB)")
+    parser.add_argument("--soak", type=int, metavar="APPENDS", help="instead: memory over so many appends")
+    parser.add_argument("--history", type=Path, metavar="SVG", help="instead: plot cost against history length")
     parser.add_argument("--json", type=Path, help="write the results here too")
     return parser.parse_args()
+
+
+async def special(backend: str, url: str, given: argparse.Namespace) -> list[Result]:
+    """Runs what is not in the table of budgets."""
+    make = {"redis": lambda: RedisSessionService(url), "mongodb": lambda: MongoSessionService(url, "special")}[backend]
+    async with make() as service:
+        if given.growth:
+            many = given.sessions or {"redis": 1_000_000, "mongodb": 200_000}[backend]
+            return await growth(service, backend, many, given.rounds)
+        return await soak(service, backend, given.soak)
+
+
+def measured(backend: str, given: argparse.Namespace) -> list[Result]:
+    """Measures one backend as the command line says."""
+    if given.growth or given.soak:
+        with started(backend) as url:
+            return asyncio.run(special(backend, url, given))
+    bench = {"redis": RedisBench, "mongodb": MongoBench}[backend]
+    with started(backend) as url:
+        results = bench(url, given.peers, given.rounds).counts()
+    if given.counts:
+        return results
+    with started(backend) as url:
+        return results + asyncio.run(bench(url, given.peers, given.rounds).speeds())
 
 
 def main() -> int:
     """Measures, prints a table, and returns 1 when a budget is missed."""
     given = arguments()
-    results: list[Result] = []
-    for backend in given.backend:
-        bench = {"redis": RedisBench, "mongodb": MongoBench}[backend]
-        with started(backend) as url:
-            results += bench(url, given.peers, given.rounds).counts()
-        if not given.counts:
-            with started(backend) as url:
-                results += asyncio.run(bench(url, given.peers, given.rounds).speeds())
+    if given.history:
+        with started("redis") as redis_url, started("mongodb") as mongo_url:
+            asyncio.run(plot(given.history, redis_url, mongo_url))
+        return 0
+    results = [one for backend in given.backend for one in measured(backend, given)]
     print(table(results))
     if given.json:
         save(given.json, results, {"python": platform.python_version(), "machine": platform.machine()})

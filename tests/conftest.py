@@ -30,10 +30,16 @@ REAL = {"redis": "redis_server", "mongod": "mongod_server", "replicaset": "repli
 BACKENDS = [*FAKES, *(REAL if SERVERS else ())]
 
 
-def pytest_report_header() -> str:
-    if not SERVERS:
-        return "real servers: not tested; ADK_EXTRA_SESSIONS_SERVERS=1 tests them too"
-    return "real servers: " + ", ".join(binary(name) or missing(name) or name for name in ("redis-server", "mongod"))
+def pytest_report_header() -> list[str]:
+    return [f"{name}: {binary(name)}" for name in ("redis-server", "mongod") if SERVERS]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says once what was not tested, and how to have it tested."""
+    for name in ("redis-server", "mongod"):
+        reason = missing(name) if SERVERS else "ADK_EXTRA_SESSIONS_SERVERS=1 tests on it too"
+        if reason:
+            terminalreporter.line(f"No real {name} was tested: {reason}")
 
 
 def need(name: str) -> None:

@@ -29,7 +29,7 @@ _SOURCES = {
 }
 
 # Ends a server and its data when the test process is gone, however it went.
-_GUARD = 'read -r _; kill -9 "$1"; rm -rf "$2"'
+_GUARD = 'read -r _; kill -9 "$1"; sleep 1; rm -rf "$2"'
 
 
 def missing(name: str) -> str | None:

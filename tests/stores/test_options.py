@@ -44,6 +44,7 @@ WRONG: dict[str, Callable[[], Any]] = {
     "unserializable": lambda: RedisSessionStore("redis://user:secret@host", unserializable="drop"),  # type: ignore[arg-type]
     "flag": lambda: RedisSessionStore("redis://user:secret@host?refresh_on_read=perhaps"),
     "no-database": lambda: MongoSessionStore("mongodb://user:secret@host"),
+    "unacknowledged": lambda: MongoSessionStore("mongodb://user:secret@host/db?w=0", connect=False),
     "port": lambda: RedisSessionStore("redis://user:secret@host:port"),
     "password-with-slash": lambda: MongoSessionStore("mongodb://user:se/secret@host:1/db"),
     "store-and-options": lambda: RedisSessionService(store=RedisSessionStore("fakeredis://"), prefix="x"),

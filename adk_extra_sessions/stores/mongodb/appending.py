@@ -38,8 +38,10 @@ class Appending:
 
     def append(self, requests: Sequence[AppendRequest]) -> list[AppendOutcome]:
         """Stores requests; see `SessionStore._append`."""
-        at_revision = [one for one in range(len(requests)) if requests[one].expected is not None]
-        outcomes = self._quickly(requests, [one for one in at_revision if _is_plain(requests[one])])
+        outcomes: dict[int, AppendOutcome] = {}
+        plain = [one for one, request in enumerate(requests) if request.expected is not None and _is_plain(request)]
+        for shares in (False, True):
+            outcomes.update(self._quickly(requests, [one for one in plain if _shares(requests[one]) is shares], shares))
         for index, request in enumerate(requests):
             if index not in outcomes:
                 try:
@@ -48,25 +50,40 @@ class Appending:
                     outcomes[index] = AppendOutcome(error=error)
         return [outcomes[index] for index in range(len(requests))]
 
-    def _quickly(self, requests: Sequence[AppendRequest], indexes: Sequence[int]) -> dict[int, AppendOutcome]:
-        """Sends all updates in one command; returns nothing unless every one matched."""
+    def _quickly(
+        self, requests: Sequence[AppendRequest], indexes: Sequence[int], shares: bool
+    ) -> dict[int, AppendOutcome]:
+        """Sends all updates in one command; returns nothing unless every one matched.
+
+        Args:
+            requests: All requests.
+            indexes: Which of them to send.
+            shares: Whether they change shared state. Then they need not wait
+                for the majority twice: shared state waits for it, and the
+                records struck out after that prove the events are there.
+        """
         now = self.expiry.now()
         updates = [
             bulk.Update(self._condition(requests[one]), documents.append_update(requests[one].events, now))
             for one in indexes
         ]
         try:
-            if not updates or bulk.send(self.sessions, updates) < len(updates):
+            sessions = bulk.unawaited(self.sessions) if shares else self.sessions
+            if not updates or bulk.send(sessions, updates) < len(updates):
                 return {}
         except (BulkWriteError, WriteError, DocumentTooLarge):
             return {}  # which one it was, and why, the careful way finds out
-        outcomes = {one: AppendOutcome(_revisions(requests[one])) for one in indexes}
-        recorded = {one: _recorded(requests[one], update.update) for one, update in zip(indexes, updates, strict=True)}
+        recorded = [
+            delta
+            for one, update in zip(indexes, updates, strict=True)
+            for delta in _recorded(requests[one], update.update)
+        ]
         try:
-            self.shared.apply([delta for deltas in recorded.values() for delta in deltas])
+            if not self.shared.apply(recorded):
+                return {}  # are the events still there? the careful way finds out
         except Exception as error:  # stored, but not yet visible to other sessions
-            outcomes.update({one: AppendOutcome(error=error) for one, deltas in recorded.items() if deltas})
-        return outcomes
+            return {one: AppendOutcome(error=error) for one in indexes}
+        return {one: AppendOutcome(_revisions(requests[one])) for one in indexes}
 
     def _alone(self, request: AppendRequest) -> AppendOutcome | None:
         """Stores a request of unknown revision with one update, if nothing stands in its way."""
@@ -175,6 +192,11 @@ def _is_plain(request: AppendRequest) -> bool:
         if len(event.body) >= limit and documents.state_bytes({**event.state.app, **event.state.user}) >= limit:
             return False
     return len({event.digest for event in request.events}) == len(request.events)
+
+
+def _shares(request: AppendRequest) -> bool:
+    """Whether a request changes the app's or the user's state."""
+    return any(event.state.app or event.state.user for event in request.events)
 
 
 def _is_allowed(request: AppendRequest, head: Document, known: dict[bytes, int]) -> bool:

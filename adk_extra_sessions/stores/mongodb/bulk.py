@@ -1,4 +1,4 @@
-"""Many single-document updates in one command, where the server is a real one."""
+"""Single-document updates: many in one command, and some that need not wait for the majority."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
-from pymongo import MongoClient, UpdateOne
+from pymongo import MongoClient, UpdateOne, WriteConcern
 
 
 @frozen
@@ -34,3 +34,20 @@ def send(collection: Any, updates: Sequence[Update], *, ordered: bool = False) -
         result = collection.update_one(one.filter, one.update, upsert=one.upsert)
         done += result.matched_count or (result.upserted_id is not None)
     return done
+
+
+def unawaited(collection: Any) -> Any:
+    """Returns the collection for writes whose durability another write vouches for.
+
+    A replica set has one log: when a later write has reached the majority, or
+    the journal, so have all before it, unless the primary has changed between.
+    On a sharded cluster two documents may be on different shards, each with a
+    log of its own; there every write waits.
+    """
+    client = collection.database.client
+    if isinstance(client, MongoClient) and client.topology_description.topology_type_name in _ONE_LOG:
+        return collection.with_options(write_concern=WriteConcern(w=1))
+    return collection
+
+
+_ONE_LOG = ("Single", "ReplicaSetWithPrimary")

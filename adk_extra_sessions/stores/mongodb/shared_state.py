@@ -63,17 +63,22 @@ class SharedStates:
         app = by_id.get(documents.app_id(app_name), {})
         return {user: SharedState(app, by_id.get(documents.user_id(app_name, user), {})) for user in users}
 
-    def apply(self, recorded: Sequence[Recorded]) -> None:
-        """Applies deltas that were just recorded, and strikes them out."""
+    def apply(self, recorded: Sequence[Recorded]) -> bool:
+        """Applies deltas that were just recorded, and strikes them out.
+
+        Returns:
+            Whether all records were still there. One that is not was rescued
+            by another, or was lost, with its event, in a change of primary.
+        """
         if not recorded:
-            return
+            return True
         updates = [update for one in recorded for update in self._updates(one)]
         try:
             bulk.send(self.states, updates, ordered=True)
         except (BulkWriteError, DuplicateKeyError):
             for update in updates:  # a document made at the same moment, or a delta already rescued
                 self._apply_one(update)
-        self._strike_out(recorded)
+        return self._strike_out(recorded) == len(recorded)
 
     def check_room(self, key: SessionKey, delta: StateTexts) -> None:
         """Refuses a large delta that would take a state document over its limit.
@@ -144,12 +149,16 @@ class SharedStates:
             except DuplicateKeyError:
                 continue
 
-    def _strike_out(self, recorded: Sequence[Recorded]) -> None:
+    def _strike_out(self, recorded: Sequence[Recorded]) -> int:
         updates = [
-            bulk.Update(documents.session_filter(one.key), {"$pull": {"pending": {"id": one.delta["id"]}}})
+            bulk.Update(
+                {**documents.session_filter(one.key), "pending.id": one.delta["id"]},
+                {"$pull": {"pending": {"id": one.delta["id"]}}},
+            )
             for one in recorded
         ]
-        bulk.send(self.sessions, updates)
+        # Should it be lost, the record is met again, and found applied.
+        return bulk.send(bulk.unawaited(self.sessions), updates)
 
 
 def _scopes(key: SessionKey) -> Sequence[tuple[str, Document]]:

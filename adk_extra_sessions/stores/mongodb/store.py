@@ -91,6 +91,8 @@ class MongoSessionStore(SessionStore):
         if not self.db_name:
             raise ConfigurationError(f"No database for {redact(mongo_url)}: give db_name= or a path in the URL.")
         self.collection_prefix: str = options.get("collection_prefix", "")
+        if not getattr(self.client.write_concern, "acknowledged", True):
+            raise ConfigurationError("A client that does not acknowledge writes (w=0) cannot tell what was stored.")
         database = self.client[self.db_name]
         self._database = database
         self._sessions = database[f"{self.collection_prefix}sessions"]

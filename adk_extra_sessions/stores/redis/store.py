@@ -114,32 +114,41 @@ class RedisSessionStore(SessionStore):
 
     def _insert(self, new: NewSession) -> SharedState | None:
         keys = SessionKeys.of(self.prefix, new.key)
-        head: dict[str, Any] = {
-            "v": FORMAT,
-            "n": new.nonce,
-            "b": new.revision,
-            "r": new.revision,
-            "c": new.created,
-            "t": new.created,
-        }
-        session: list[Argument] = []
-        for name, value in head.items():
-            session += (name, repr(value) if isinstance(value, float) else value)
+        if self._split:
+            self._split.before_create(keys, new)
+        reply = self._run(self._create_call(new), new.key)
+        if int(reply[0]) == 0:
+            return None
+        app_state = self._split.after_create(keys, new) if self._split else values(fields(reply[2]))
+        return SharedState(app_state, values(fields(reply[1])))
+
+    def _create_call(self, new: NewSession) -> Call:
+        keys = SessionKeys.of(self.prefix, new.key)
+        created, revision = repr(new.created), new.revision
+        session: list[Argument] = [
+            "v",
+            FORMAT,
+            "n",
+            new.nonce,
+            "b",
+            revision,
+            "r",
+            revision,
+            "c",
+            created,
+            "t",
+            created,
+        ]
         session += state_pairs(new.state.session)[1:]
         names = [keys.session, keys.events, keys.index, keys.user]
         app: list[Argument] = [0]
         if self._split is None:
             names += [keys.app, keys.users]
             app = state_pairs(new.state.app)
-        else:
-            session += held(new.state.app, new.nonce) if new.state.app else []
-            self._split.before_create(keys, new)
+        elif new.state.app:
+            session += held(new.state.app, new.nonce)
         arguments = [new.nonce, self.options.ttl_ms, new.key.session_id, new.key.user_id, len(session) // 2, *session]
-        reply = self._run(Call(scripts.CREATE, names, [*arguments, *state_pairs(new.state.user), *app]), new.key)
-        if int(reply[0]) == 0:
-            return None
-        app_state = self._split.after_create(keys, new) if self._split else values(fields(reply[2]))
-        return SharedState(app_state, values(fields(reply[1])))
+        return Call(scripts.CREATE, names, [*arguments, *state_pairs(new.state.user), *app])
 
     def _read(self, key: SessionKey, window: Window) -> SessionRecord | None:
         keys = SessionKeys.of(self.prefix, key)

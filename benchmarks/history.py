@@ -67,9 +67,8 @@ def _svg(lines: Mapping[str, Sequence[float]]) -> str:
     def y(value: float) -> float:
         return bottom - (bottom - 30) * (log10(max(value, low)) - log10(low)) / (log10(high) - log10(low))
 
-    drawn = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">'
-    ]
+    size = f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12"'
+    drawn = [f'<svg xmlns="http://www.w3.org/2000/svg" {size}>']
     drawn.append(f'<rect width="{width}" height="{height}" fill="white"/>')
     drawn.append(
         '<text x="60" y="18">milliseconds an append, by events already in the session (both axes logarithmic)</text>'

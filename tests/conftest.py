@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 from pymongo import MongoClient
+from redis_cluster import RedisClusterServers
 from servers import MongoServer, RedisServer, Server, binary, initiate, missing
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 SERVERS = os.environ.get("ADK_EXTRA_SESSIONS_SERVERS", "")
 
 FAKES = {"fakeredis": "fakeredis", "mongomock": "mongomock"}
-REAL = {"redis": "redis_server", "mongod": "mongod_server", "replicaset": "replicaset_server"}
+REAL = {
+    "redis": "redis_server",
+    "rediscluster": "redis_cluster",
+    "mongod": "mongod_server",
+    "replicaset": "replicaset_server",
+}
 BACKENDS = [*FAKES, *(REAL if SERVERS else ())]
 
 
@@ -55,6 +61,14 @@ def redis_server() -> Iterator[RedisServer]:
     need("redis-server")
     with RedisServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisClusterServers]:
+    """A Redis Cluster of three masters for all tests."""
+    need("redis-server")
+    with RedisClusterServers() as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +110,11 @@ def storage(backend: str, request: pytest.FixtureRequest) -> Iterator[dict[str, 
         yield {"redis_url": f"fakeredis://{name}", "prefix": name}
     elif backend == "mongomock":
         yield {"mongo_url": f"mongomock://{name}", "db_name": name}
+    elif backend == "rediscluster":
+        with redis.RedisCluster.from_url(request.getfixturevalue("redis_cluster").url) as client:
+            yield {"client": client, "prefix": name}
+            for key in client.scan_iter(match=f"{name}*", count=10_000):
+                client.unlink(key)
     elif backend == "redis":
         url = request.getfixturevalue("redis_server").url
         yield {"redis_url": url, "prefix": name}
@@ -112,7 +131,7 @@ def storage(backend: str, request: pytest.FixtureRequest) -> Iterator[dict[str, 
 @pytest.fixture
 def make_store(storage: dict[str, Any]) -> Iterator[Callable[..., SessionStore]]:
     """Makes stores that share the test's storage, with the options given."""
-    cls = RedisSessionStore if "redis_url" in storage else MongoSessionStore
+    cls = RedisSessionStore if "prefix" in storage else MongoSessionStore
     made: list[SessionStore] = []
 
     def make(**options: Any) -> SessionStore:
@@ -135,7 +154,7 @@ def make_service(storage: dict[str, Any]) -> Iterator[Callable[..., SessionServi
     """Makes services that share the test's storage, with the options given."""
     from adk_extra_sessions.service import MongoSessionService, RedisSessionService
 
-    cls = RedisSessionService if "redis_url" in storage else MongoSessionService
+    cls = RedisSessionService if "prefix" in storage else MongoSessionService
     made: list[SessionService] = []
 
     def make(**options: Any) -> SessionService:

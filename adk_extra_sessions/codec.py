@@ -15,7 +15,7 @@ from typing import Any
 
 from google.adk.events import Event
 from pydantic import TypeAdapter
-from pydantic_core import from_json, to_json, to_jsonable_python
+from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
 
 from adk_extra_sessions.errors import CorruptRecordError, EventValueError, InputValidationError, StateValueError
 from adk_extra_sessions.records import EventRecord, SessionKey, StateTexts
@@ -135,16 +135,22 @@ def encode_event(event: Event, *, coerce: bool = False) -> EventRecord:
         EventValueError: Anything else in it has none.
         InputValidationError: Its timestamp is not a finite number.
     """
-    if not math.isfinite(event.timestamp):
+    time = event.timestamp
+    if type(time) not in (float, int) or not math.isfinite(time) or abs(time) > 1e15:
         raise InputValidationError("An event's timestamp must be a finite number of seconds.")
-    delta = event.actions.state_delta
-    texts = _texts(delta, coerce=coerce)
+    try:
+        delta = event.actions.state_delta
+        texts = _texts(delta, coerce=coerce)
+    except (AttributeError, TypeError) as error:
+        if isinstance(error, StateValueError):
+            raise
+        raise EventValueError(f"Event {event.id!r} has no state delta. Nothing was written.") from None
     stored = event
     if len(texts) != len(delta) or not all(type(value) in _SAME_IN_JSON for value in delta.values()):
         # The delta as stored in state, so that history and state never differ.
         plain = {key: from_json(text) for key, text in texts.items()}
         stored = event.model_copy(update={"actions": event.actions.model_copy(update={"state_delta": plain})})
-    return EventRecord(event.id, event.timestamp, event.author, event.invocation_id, _body(stored), _by_scope(texts))
+    return EventRecord(event.id, float(time), event.author, event.invocation_id, _body(stored), _by_scope(texts))
 
 
 def _body(event: Event) -> bytes:
@@ -152,7 +158,7 @@ def _body(event: Event) -> bytes:
     # None; without them, leaving None out loses nothing.
     exclude_none = not event.actions.requested_auth_configs
     try:
-        body = event.model_dump_json(exclude_none=exclude_none, warnings=False).encode()
+        body = _dumped(event, exclude_none)
         if b"null" in body:
             tree = from_json(body)
             raw = event.model_dump(mode="python", exclude_none=exclude_none, warnings=False)
@@ -165,6 +171,17 @@ def _body(event: Event) -> bytes:
             f"Event {event.id!r} has no JSON form that can be read back. Nothing was written."
         ) from None
     return body
+
+
+def _dumped(event: Event, exclude_none: bool) -> bytes:
+    try:
+        return event.model_dump_json(exclude_none=exclude_none, warnings="error").encode()
+    except PydanticSerializationError:
+        # A field was given a value of another type than it has. That may still
+        # be read back (a text for an enum), or make the whole session unreadable.
+        body = event.model_dump_json(exclude_none=exclude_none, warnings=False).encode()
+        Event.model_validate_json(body)
+        return body
 
 
 def _restore_non_finite(tree: Any, raw: Any) -> bool:

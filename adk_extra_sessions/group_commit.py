@@ -59,7 +59,10 @@ class GroupCommit:
             self._queue.append(waiting)
             idle, self._working = not self._working, True
         if idle:
-            self._worker.start(self._work)
+            try:
+                self._worker.start(self._work)
+            except BaseException as error:  # no thread to be had: nobody may wait for one
+                self._fail(error)
         return waiting.done
 
     def flushed(self) -> asyncio.Future[None]:
@@ -77,13 +80,26 @@ class GroupCommit:
         self._working = False
 
     def _work(self) -> None:
-        while batch := self._take():
-            try:
-                self._store.write([waiting.append for waiting in batch])
-            except BaseException as error:
-                for waiting in batch:
-                    waiting.append.error = waiting.append.error or error
-            _wake(batch)
+        try:
+            while batch := self._take():
+                try:
+                    self._store.write([waiting.append for waiting in batch])
+                except BaseException as error:
+                    for waiting in batch:
+                        waiting.append.error = waiting.append.error or error
+                _wake(batch)
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _fail(self, error: BaseException) -> None:
+        """Gives all that wait an error, so that the next append starts anew."""
+        with self._lock:
+            batch, self._working = list(self._queue), False
+            self._queue.clear()
+        for waiting in batch:
+            waiting.append.error = error
+        _wake(batch)
 
     def _take(self) -> list[_Waiting]:
         """Takes the next batch; ends the work, under the lock, when there is none."""

@@ -6,7 +6,8 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -67,11 +68,11 @@ class WorkerThreads:
 
     def run(self, call: Callable[..., T], *arguments: Any, **named: Any) -> asyncio.Future[T]:
         """Starts a blocking call; await its result through `settle`."""
-        return asyncio.wrap_future(self._executor().submit(call, *arguments, **named))
+        return asyncio.wrap_future(self._submit(partial(call, *arguments, **named)))
 
     def start(self, call: Callable[[], None]) -> None:
         """Starts a blocking call whose end nobody waits for."""
-        self._executor().submit(call)
+        self._submit(call)
 
     def close(self) -> None:
         """Waits for all calls; a later one starts the pool again."""
@@ -80,11 +81,11 @@ class WorkerThreads:
         if pool is not None and self._pid == os.getpid():
             pool.shutdown(wait=True)
 
-    def _executor(self) -> ThreadPoolExecutor:
+    def _submit(self, call: Callable[[], T]) -> Future[T]:
         if self._pid != os.getpid():  # a fork takes no threads along, but maybe a held lock
             self._lock = threading.Lock()
             self._pid, self._pool = os.getpid(), None
         with self._lock:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._size, thread_name_prefix=self._name)
-            return self._pool
+            return self._pool.submit(call)

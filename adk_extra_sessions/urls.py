@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from adk_extra_sessions.errors import ConfigurationError
 
@@ -19,7 +19,13 @@ def redact(url: object) -> str:
     if not isinstance(url, str):
         return f"a {type(url).__name__}"
     # Up to the last "@": a password with unescaped characters stays hidden too.
-    return _SECRET.sub(r"\1***", re.sub(r"//.*@", "//***@", url, flags=re.DOTALL))
+    head, at, tail = url.rpartition("@")
+    if at:
+        scheme = head.partition("://")[0] + "://" if "://" in head else ""
+        url = f"{scheme}***@{tail}"
+    else:  # what stands for a port and is none may be a password
+        url = re.sub(r"(?<![\[:]):(?!//)(?!\d+(?:[,/?#]|$))[^,/?#\]]+", ":***", url) if "[" not in url else url
+    return _SECRET.sub(r"\1***", url)
 
 
 def checked_scheme(url: object, accepted: Collection[str]) -> str:
@@ -48,7 +54,7 @@ def take_options(url: str, names: Collection[str]) -> tuple[str, dict[str, str]]
     Raises:
         ConfigurationError: An option is given twice.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     taken: dict[str, str] = {}
     left = []
     for name, text in parse_qsl(parts.query, keep_blank_values=True):
@@ -65,7 +71,14 @@ def take_options(url: str, names: Collection[str]) -> tuple[str, dict[str, str]]
 
 def query_names(url: str) -> list[str]:
     """Returns the names of the options in a URL's query string."""
-    return [name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)]
+    return [name for name, _ in parse_qsl(_split(url).query, keep_blank_values=True)]
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ConfigurationError(f"Not a usable URL: {redact(url)}.") from None
 
 
 def joined(taken: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:

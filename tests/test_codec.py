@@ -151,3 +151,29 @@ def test_events_at_the_depth_limit_can_be_read_together() -> None:
     event = an_event(output=payload)
     body = codec.encode_event(event).body
     assert codec.decode_events([body, body], KEY) == [event, event]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"branch": 5}, {"id": 5}, {"content": "x"}, {"error_code": 5}, {"custom_metadata": [1]}, {"actions": None}],
+    ids=lambda change: next(iter(change)),
+)
+def test_an_event_that_could_not_be_read_back_is_refused(change: dict[str, Any]) -> None:
+    event = an_event()
+    event.__dict__.update(change)
+    with pytest.raises(EventValueError):
+        codec.encode_event(event)
+
+
+@pytest.mark.parametrize("at", [2**70, True, "5", None])
+def test_a_timestamp_is_a_number_of_seconds(at: Any) -> None:
+    event = an_event()
+    event.__dict__["timestamp"] = at
+    with pytest.raises(InputValidationError):
+        codec.encode_event(event)
+
+
+def test_what_pydantic_only_warns_of_may_be_stored() -> None:
+    event = an_event()
+    event.finish_reason = "STOP"  # type: ignore[assignment]
+    assert round_trip(event).finish_reason == types.FinishReason.STOP

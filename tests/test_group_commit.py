@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -133,3 +134,45 @@ def test_appends_under_way_at_exit_are_stored(storage: dict[str, Any], server: o
     cls: Callable[..., Any] = RedisSessionStore if "redis_url" in storage else MongoSessionStore
     with cls(**storage) as store:
         assert len(store.get_session(app_name=APP, user_id=USER, session_id="one").events) == 50
+
+
+async def test_no_thread_to_be_had_is_an_error_and_not_a_wait_for_ever(
+    service: SessionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await a_session(service)
+
+    def refuse(call: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service._commits._worker, "start", refuse)
+        with pytest.raises(RuntimeError, match="thread"):
+            await service.append_event(session, an_event())
+    await asyncio.wait_for(service.append_event(session, an_event()), timeout=20)
+    assert len(session.events) == 1
+
+
+def test_closing_beside_appends_hangs_nobody(service: SessionService) -> None:
+    async def appends(user: str) -> None:
+        session = await a_session(service, user_id=user)
+        for _ in range(20):
+            await asyncio.wait_for(service.append_event(session, an_event()), timeout=20)
+
+    with ThreadPoolExecutor(3) as threads:
+        work = [threads.submit(asyncio.run, appends(user)) for user in ("a", "b")]
+        while not all(one.done() for one in work):
+            service._commits.close()
+        for one in work:
+            one.result()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_fork_amid_a_write_blocks_no_session(service: SessionService) -> None:
+    session = service.store.create_session(app_name=APP, user_id=USER)
+    with service.store._live.holding([session]):
+        child = os.fork()
+        if child == 0:
+            with service.store._live.holding([session]):
+                os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0

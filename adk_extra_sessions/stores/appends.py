@@ -5,6 +5,7 @@ The live session changes here and only here, after the write has succeeded.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -141,8 +142,12 @@ def request(run: Sequence[Append], *, any_revision: bool) -> AppendRequest:
         raise StaleSessionError(STALE) from None
 
 
-def record_outcome(run: Sequence[Append], outcome: AppendOutcome) -> None:
-    """Notes on each append of a run what became of it, and moves the session's marker on."""
+def record_outcome(run: Sequence[Append], outcome: AppendOutcome, *, any_revision: bool) -> None:
+    """Notes on each append of a run what became of it, and moves the session's marker on.
+
+    Over a gap it does not move: a repeated event may have been stored after
+    others that the live session knows nothing of, and its next append must find out.
+    """
     if outcome.error is not None:
         for append in run:
             append.error = outcome.error
@@ -155,7 +160,8 @@ def record_outcome(run: Sequence[Append], outcome: AppendOutcome) -> None:
         # Without a marker only the events themselves tell what the session already has.
         known = held is None and any(event.id == append.event.id for event in session.events)
         append.fresh = revision > newest and not known
-        newest = max(newest, revision)
+        if any_revision or held is None or revision <= newest + 1:
+            newest = max(newest, revision)
     set_storage_marker(session, str(newest))
 
 
@@ -163,12 +169,15 @@ class LiveSessionLocks:
     """Locks that keep two threads from appending to one live session at once."""
 
     def __init__(self, stripes: int = 64) -> None:
-        self._locks = [threading.Lock() for _ in range(stripes)]
+        self._stripes = stripes
+        self._reset()
 
     @contextmanager
     def holding(self, sessions: Sequence[Session]) -> Iterator[None]:
         """Holds the locks of all `sessions`, always taken in the same order."""
-        stripes = sorted({(id(session) >> 4) % len(self._locks) for session in sessions})
+        if self._pid != os.getpid():  # a fork takes held locks along, but not who holds them
+            self._reset()
+        stripes = sorted({(id(session) >> 4) % self._stripes for session in sessions})
         if len(stripes) == 1:
             with self._locks[stripes[0]]:
                 yield
@@ -177,3 +186,7 @@ class LiveSessionLocks:
             for stripe in stripes:
                 stack.enter_context(self._locks[stripe])
             yield
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._locks = [threading.Lock() for _ in range(self._stripes)]

@@ -90,7 +90,7 @@ class SessionStore(ABC):
             AlreadyExistsError: The user has a session of this id.
             StateValueError: A state value has no JSON form.
         """
-        key = SessionKey.of(app_name, user_id, session_id or "")
+        key = SessionKey.of(app_name, user_id, "" if session_id is None else session_id)
         if not key.session_id:
             key = SessionKey(key.app_name, key.user_id, platform_uuid.new_uuid())
         if state is not None and not isinstance(state, Mapping):
@@ -245,18 +245,19 @@ class SessionStore(ABC):
 
     def _write_pieces(self, waiting: Sequence[Sequence[Append]]) -> None:
         sent, requests = [], []
+        any_revision = self.options.on_stale == "append"
         for piece in waiting:
             try:
-                requests.append(request(piece, any_revision=self.options.on_stale == "append"))
+                requests.append(request(piece, any_revision=any_revision))
                 sent.append(piece)
             except ValueError as error:
-                record_outcome(piece, AppendOutcome(error=error))
+                record_outcome(piece, AppendOutcome(error=error), any_revision=any_revision)
         try:
             outcomes = self._append(requests) if requests else []
         except Exception as error:
             outcomes = [AppendOutcome(error=error)] * len(requests)
         for piece, outcome in zip(sent, outcomes, strict=True):
-            record_outcome(piece, outcome)
+            record_outcome(piece, outcome, any_revision=any_revision)
 
     def __enter__(self) -> Self:
         return self

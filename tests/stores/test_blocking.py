@@ -124,3 +124,23 @@ def test_the_context_closes_a_store_and_closing_again_does_nothing(store: Sessio
     with store:
         store.ping()
     store.close()
+
+
+def test_a_repeated_event_does_not_hide_what_came_before_it(store: SessionStore) -> None:
+    session = store.create_session(**NAMES)
+    other = found(store, session)
+    events = [
+        store.append_event(other, an_event(str(number), at=1000.0 + number, delta={str(number): 1}))
+        for number in range(2)
+    ]
+    store.append_event(session, events[1].model_copy(deep=True))
+    with pytest.raises(StaleSessionError):
+        store.append_event(session, an_event("next", at=2000.0))
+    assert texts(found(store, session)) == ["0", "1"]
+
+
+@pytest.mark.parametrize("wrong", [{}, [], 0, False], ids=repr)
+def test_a_session_id_is_a_text(store: SessionStore, wrong: object) -> None:
+    with pytest.raises(InputValidationError, match="session_id"):
+        store.create_session(**NAMES, session_id=wrong)  # type: ignore[arg-type]
+    assert store.list_sessions(app_name=APP).sessions == []

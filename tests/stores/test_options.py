@@ -167,3 +167,44 @@ def _found(store: SessionStore, session: Session) -> Session:
     found = store.get_session(app_name=session.app_name, user_id=session.user_id, session_id=session.id)
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "user:secret@host:6379",
+        "redis:/user:secret@host",
+        "mongodb:/u:secret@h/db",
+        "mongodb://u:secret",
+        "redis://user:sec[ret]x@host",
+        "redis://user:secret",
+    ],
+)
+def test_broken_urls_tell_no_password(url: str) -> None:
+    for make in (lambda: RedisSessionStore(url), lambda: MongoSessionStore(url, db_name="x")):
+        with pytest.raises(ConfigurationError) as refused:
+            make()
+        assert "secret" not in str(refused.value)
+        assert "sec[" not in str(refused.value)
+
+
+def test_other_clients_are_refused() -> None:
+    import pymongo
+    import redis.asyncio
+
+    for client in (redis.asyncio.Redis(), object(), redis.Redis(encoding="latin-1", decode_responses=True)):
+        with pytest.raises(ConfigurationError, match="client"):
+            RedisSessionStore(client=client)
+    unacknowledged: Any = pymongo.MongoClient("mongodb://h/?w=0", connect=False)
+    for client in (object(), unacknowledged):
+        with pytest.raises(ConfigurationError):
+            MongoSessionStore(client=client, db_name="x")
+    with pytest.raises(ConfigurationError, match="prefix"):
+        RedisSessionStore("redis://h", prefix="{a}")
+
+
+def test_given_timeouts_have_an_effect() -> None:
+    store = MongoSessionStore("mongodb://h/db", connect=False, serverSelectionTimeoutMS=1000)
+    assert store.client.options.timeout is None
+    assert store.client.options.server_selection_timeout == 1
+    assert store.client.options.pool_options.socket_timeout == 20

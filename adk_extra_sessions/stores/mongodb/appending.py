@@ -7,12 +7,20 @@ careful way reads why: gone, stale, stored before, or the tail is full.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
+from bson.errors import InvalidDocument
 from pymongo import ReturnDocument
-from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, WriteError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    OperationFailure,
+    WriteError,
+)
 
 from adk_extra_sessions.codec import check_format
 from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError, StaleSessionError
@@ -39,15 +47,21 @@ class Appending:
     def append(self, requests: Sequence[AppendRequest]) -> list[AppendOutcome]:
         """Stores requests; see `SessionStore._append`."""
         outcomes: dict[int, AppendOutcome] = {}
+        unreachable: Exception | None = None
         plain = [one for one, request in enumerate(requests) if request.expected is not None and _is_plain(request)]
         for shares in (False, True):
             outcomes.update(self._quickly(requests, [one for one in plain if _shares(requests[one]) is shares], shares))
         for index, request in enumerate(requests):
             if index not in outcomes:
                 try:
+                    if unreachable is not None:
+                        raise unreachable
                     outcomes[index] = self._alone(request) or self._carefully(request)
                 except Exception as error:
                     outcomes[index] = AppendOutcome(error=error)
+                    # The others need not wait out the same timeout one by one.
+                    if isinstance(error, ConnectionFailure) or getattr(error, "timeout", False):
+                        unreachable = error
         return [outcomes[index] for index in range(len(requests))]
 
     def _quickly(
@@ -71,7 +85,7 @@ class Appending:
             sessions = bulk.unawaited(self.sessions) if shares else self.sessions
             if not updates or bulk.send(sessions, updates) < len(updates):
                 return {}
-        except (BulkWriteError, WriteError, DocumentTooLarge):
+        except (BulkWriteError, WriteError, InvalidDocument, OverflowError):
             return {}  # which one it was, and why, the careful way finds out
         recorded = [
             delta
@@ -81,8 +95,8 @@ class Appending:
         try:
             if not self.shared.apply(recorded):
                 return {}  # are the events still there? the careful way finds out
-        except Exception as error:  # stored, but not yet visible to other sessions
-            return {one: AppendOutcome(error=error) for one in indexes}
+        except (BulkWriteError, WriteError):
+            return {}  # one of many; the careful way finds the events stored, and applies each delta
         return {one: AppendOutcome(_revisions(requests[one])) for one in indexes}
 
     def _alone(self, request: AppendRequest) -> AppendOutcome | None:
@@ -118,19 +132,22 @@ class Appending:
         self._check_size(request)
         events = list({event.digest: event for event in request.events}.values())
         blobs: dict[bytes, str] = {}
+        head: Document | None = None
         while True:
-            head = self.sessions.find_one(documents.session_filter(request.key), WITHOUT_STATE)
+            before, head = head, self.sessions.find_one(documents.session_filter(request.key), WITHOUT_STATE)
             if head is None or self.expiry.expired(head):
+                if head is None and before is not None:
+                    self.history.delete(before)  # what this append wrote for it meanwhile
                 return AppendOutcome(error=SessionNotFoundError(f"Session {request.key.session_id!r} not found."))
             check_format(head.get("format"), request.key)
             known = self._known(head, events)
             left = [event for event in events if event.digest not in known]
             if left and not _is_allowed(request, head, known):
-                self.history.drop_blobs(request.key, [blobs[one] for one in blobs if one not in known])
+                self.history.drop_blobs(request.key, list(blobs.values()))
                 return AppendOutcome(error=StaleSessionError(STALE))
             if not left:
                 return self._found_stored(request, head, known)
-            blobs = self.history.store_blobs(head, left, self.expiry.now())
+            blobs = blobs or self.history.store_blobs(head, left, self.expiry.now())
             if self._store(request, head, left, blobs):
                 known.update({event.digest: head["revision"] + at for at, event in enumerate(left, start=1)})
                 return AppendOutcome([known[event.digest] for event in request.events])
@@ -154,13 +171,17 @@ class Appending:
         if self.expiry.chunks_due(head):
             self.history.renew(head, now)
             update["$set"]["chunks_active_at"] = now
+        elif blobs or "$max" in update:
+            update["$min"] = {"chunks_active_at": now}  # that of the oldest stays
         condition = {**documents.session_filter(request.key), "revision": head["revision"], "base": head["base"]}
         try:
             if not bulk.send(self.sessions, [bulk.Update(condition, update)]):
                 return False
         except (OperationFailure, DocumentTooLarge) as error:
-            self.history.drop_blobs(request.key, list(blobs.values()))
-            raise _as_too_large(error, request) from None
+            refused = _as_too_large(error, request)
+            if refused is not error:  # anything else may have been stored all the same
+                self.history.drop_blobs(request.key, list(blobs.values()))
+            raise refused from None
         self.shared.apply(_recorded(request, update))
         return True
 
@@ -176,9 +197,10 @@ class Appending:
 
     def _found_stored(self, request: AppendRequest, head: Document, known: dict[bytes, int]) -> AppendOutcome:
         ours = {event.digest.hex() for event in request.events}
-        pending = [delta for delta in head["pending"] if delta["id"] in ours]
-        if pending:
-            self.shared.apply([Recorded(request.key, delta) for delta in pending])
+        self.shared.rescue(request.key, [delta for delta in head["pending"] if delta["id"] in ours], after=-math.inf)
+        # Read here is not yet stored for good: a write that changes nothing waits
+        # for the majority to have all that came before it.
+        self.sessions.update_one(documents.session_filter(request.key), {"$set": {"format": head["format"]}})
         return AppendOutcome([known[event.digest] for event in request.events])
 
 

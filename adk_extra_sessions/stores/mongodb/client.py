@@ -16,12 +16,15 @@ SCHEMES = ("mongodb", "mongodb+srv", "mongomock")
 
 DEFAULTS: dict[str, Any] = {
     "timeoutMS": 20_000,
-    "serverSelectionTimeoutMS": 10_000,
     "connectTimeoutMS": 5_000,
     "w": "majority",
     "appname": "adk-extra-sessions",
 }
 """What a client is made with unless the caller says otherwise."""
+
+
+FINER = {"serverselectiontimeoutms", "sockettimeoutms", "waitqueuetimeoutms", "wtimeoutms"}
+"""Timeouts for parts of an operation, in lower case."""
 
 
 def make_client(url: str, options: dict[str, Any]) -> Any:
@@ -41,12 +44,31 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
     _parsed(url)
     given = {name.lower() for name in [*options, *query_names(url)]}
     defaults = {name: value for name, value in DEFAULTS.items() if name.lower() not in given}
-    if given & {"sockettimeoutms", "waitqueuetimeoutms"}:
+    if given & FINER:
+        # timeoutMS would override them; what is not given is bounded one by one.
         defaults.pop("timeoutMS", None)
+        one_by_one = {"serverSelectionTimeoutMS": 10_000, "socketTimeoutMS": 20_000, "waitQueueTimeoutMS": 10_000}
+        defaults.update({name: value for name, value in one_by_one.items() if name.lower() not in given})
     try:
-        return MongoClient(url, **defaults, **options)
+        client: Any = MongoClient(url, **defaults, **options)
     except (PyMongoError, TypeError, ValueError) as error:
         raise _refused(url, error) from None
+    return checked_client(client)
+
+
+def checked_client(client: Any) -> Any:
+    """Returns a client, if it is one that this package can use.
+
+    Raises:
+        ConfigurationError: It is no blocking client, or does not acknowledge writes.
+    """
+    if type(client).__module__.startswith("mongomock"):
+        return client
+    if not isinstance(client, MongoClient):
+        raise ConfigurationError(f"client must be a pymongo.MongoClient, not a {type(client).__name__}.")
+    if not client.write_concern.acknowledged:
+        raise ConfigurationError("A client that does not acknowledge writes (w=0) cannot tell what was stored.")
+    return client
 
 
 def database_name(url: str) -> str | None:

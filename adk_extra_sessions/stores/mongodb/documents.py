@@ -40,7 +40,7 @@ INLINE_BYTES = 256 << 10
 DOCUMENT_BYTES = (16 << 20) - (64 << 10)
 """What one document takes: MongoDB's limit, less room for the fields around a body."""
 
-CHECKED_BYTES = 32 << 10
+CHECKED_BYTES = 4 << 10
 """Deltas to shared state from this size on are checked against its document's limit beforehand."""
 
 TOO_LARGE = (10334, 17419, 17420)
@@ -213,7 +213,6 @@ def add_cut(update: Document, session: Document, copied: Document) -> None:
     update["$inc"]["tail_count"] -= copied["count"]
     update["$inc"]["tail_bytes"] -= size
     update["$max"] = {"chunked_until": copied["newest"]}
-    update["$set"]["chunks_active_at"] = copied["active_at"]
 
 
 def delta_paths(delta: Mapping[str, Any], recorded: float) -> Document:

@@ -7,6 +7,7 @@ no event is missing and none is met twice.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,7 @@ from attrs import frozen
 from pymongo.errors import DuplicateKeyError
 
 from adk_extra_sessions.codec import describe
-from adk_extra_sessions.errors import CorruptRecordError
+from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
 from adk_extra_sessions.records import EventRecord, SessionKey, Window
 from adk_extra_sessions.stores.mongodb import documents
 from adk_extra_sessions.stores.mongodb.documents import Document
@@ -52,7 +53,9 @@ class History:
         try:
             self.chunks.insert_one(copied)
         except DuplicateKeyError:
-            copied = self.chunks.find_one(_selected(copied)) or copied
+            copied = self.chunks.find_one(_selected(copied))
+            if copied is None:  # gone with its session
+                raise SessionNotFoundError(f"Session {session['session_id']!r} not found.") from None
         return copied
 
     def read(self, session: Document, key: SessionKey, window: Window) -> Found:
@@ -83,14 +86,13 @@ class History:
         return positions
 
     def store_blobs(self, session: Document, events: Sequence[EventRecord], now: datetime) -> dict[bytes, str]:
-        """Stores bodies too large for a tail; returns their ids by digest. May be repeated."""
+        """Stores bodies too large for a tail; returns their ids, new ones each time, by digest."""
         blobs = {}
         for event in events:
             if len(event.body) > documents.INLINE_BYTES:
-                wanted = event.digest
-                blobs[wanted] = f"{documents.chunk_prefix(session)}+body/{wanted.hex()}"
-                document = {"_id": blobs[wanted], **_owned(session), "active_at": now, "body": event.body.decode()}
-                self.chunks.replace_one(_selected(document), document, upsert=True)
+                blob = blobs[event.digest] = f"{documents.chunk_prefix(session)}+body/{uuid.uuid4().hex}"
+                body = event.body.decode()
+                self.chunks.insert_one({"_id": blob, **_owned(session), "active_at": now, "body": body})
         return blobs
 
     def drop_blobs(self, key: SessionKey, ids: Sequence[str]) -> None:
@@ -121,10 +123,17 @@ class History:
         """Puts the expiry of a session's chunks off."""
         self.chunks.update_many(_owned(session), {"$set": {"active_at": now}})
 
-    def delete(self, key: SessionKey, until_base: int) -> None:
-        """Deletes the chunks of a session, but none of one created later under its id."""
+    def delete(self, session: Document) -> None:
+        """Deletes the chunks of a session that is gone, but none of one created later under its id."""
+        self.chunks.delete_many(_owned(session))
+
+    def delete_orphans(self, key: SessionKey) -> None:
+        """Deletes chunks that an interrupted deletion left behind."""
         owner = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
-        self.chunks.delete_many({**owner, "base": {"$lte": until_base}})
+        for base in self.chunks.distinct("base", owner):
+            # Asked after the chunk was seen: a session that owns it is there, or was deleted.
+            if self.sessions.find_one({**documents.session_filter(key), "base": base}, {"_id": 1}) is None:
+                self.chunks.delete_many({**owner, "base": base})
 
     def _older(self, session: Document, key: SessionKey, start: int) -> list[Document]:
         cursor = self.chunks.find(_chunks_of(session)).sort("_id", -1)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 import math
+from datetime import datetime, timezone
 from typing import Any
 
 from attrs import frozen
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +65,18 @@ def ensure(database: Any, prefix: str, ttl_ms: int) -> None:
                     collection.full_name,
                     index.name,
                 )
-        except PyMongoError as error:
+        except ConnectionFailure:
+            raise  # not the index's fault: the next operation tries again
+        except OperationFailure as error:
             code = getattr(error, "code", None)
             logger.warning("Index %s on %s was not made (code %s).", index.name, collection.full_name, code)
 
 
 def _ensure_ttl(database: Any, collection: Any, index: Index, seconds: int) -> None:
+    known = collection.index_information().get(index.name, {}).get("expireAfterSeconds")
+    if index.ttl_factor > 1 and (known is None or known > seconds):
+        # Chunks were renewed for a longer ttl, or never: without this they would go before their session.
+        collection.update_many({}, {"$set": {"active_at": datetime.now(timezone.utc).replace(tzinfo=None)}})
     try:
         collection.create_index(index.keys, name=index.name, expireAfterSeconds=seconds)
     except OperationFailure:

@@ -12,15 +12,15 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import bson
 from attrs import frozen
-from pydantic_core import to_json
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from adk_extra_sessions.errors import EventTooLargeError
 from adk_extra_sessions.records import SessionKey, SharedState, StateTexts
 from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
-from adk_extra_sessions.stores.mongodb.values import state_of
+from adk_extra_sessions.stores.mongodb.values import state_of, stored_state
 
 RESCUE_AFTER = 60.0
 """Seconds after which a record's writer is presumed dead: longer than any call may take."""
@@ -87,19 +87,22 @@ class SharedStates:
             EventTooLargeError: There is no room for it.
         """
         for texts, (scope, selected) in zip((delta.app, delta.user), _scopes(key), strict=True):
-            size = documents.state_bytes(texts)
-            if size >= documents.CHECKED_BYTES:
-                size += self._size(selected)
+            if documents.state_bytes(texts) >= documents.CHECKED_BYTES:
+                document = self.states.find_one(selected) or {}
+                size = len(bson.encode(document)) + len(bson.encode(stored_state(texts)))
                 if size > documents.DOCUMENT_BYTES:
                     raise EventTooLargeError(f"The {scope}'s state with this delta", size, documents.DOCUMENT_BYTES)
 
-    def _size(self, selected: Document) -> int:
-        document = self.states.find_one(selected)
-        return len(to_json(document, serialize_unknown=True)) if document else 0
+    def rescue(self, key: SessionKey, pending: Sequence[Document], after: float | None = None) -> None:
+        """Applies records of an earlier attempt, never over a newer value.
 
-    def rescue(self, key: SessionKey, pending: Sequence[Document]) -> None:
-        """Applies those of a session's records whose writer must have died."""
-        dead = [Recorded(key, delta) for delta in pending if time.time() - delta["time"] > RESCUE_AFTER]
+        Args:
+            key: The session that holds them.
+            pending: The records.
+            after: Seconds after which a record's writer is presumed dead; None for `RESCUE_AFTER`.
+        """
+        patience = RESCUE_AFTER if after is None else after
+        dead = [Recorded(key, delta) for delta in pending if time.time() - delta["time"] >= patience]
         for recorded in dead:
             for scope, selected in _scopes(key):
                 if recorded.delta[scope]:

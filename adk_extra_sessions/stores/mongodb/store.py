@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-import time
+import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Literal
 
-from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure
+from bson.codec_options import CodecOptions
+from pymongo import MongoClient, ReadPreference
+from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
 
 from adk_extra_sessions.codec import check_format, describe
 from adk_extra_sessions.errors import ConfigurationError, CorruptRecordError, EventTooLargeError
@@ -25,13 +27,15 @@ from adk_extra_sessions.records import (
 from adk_extra_sessions.stores.base import SessionStore, StoreOptions
 from adk_extra_sessions.stores.mongodb import documents, indexes
 from adk_extra_sessions.stores.mongodb.appending import Appending
-from adk_extra_sessions.stores.mongodb.client import database_name, make_client
+from adk_extra_sessions.stores.mongodb.client import checked_client, database_name, make_client
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.history import History
 from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
 from adk_extra_sessions.stores.mongodb.values import state_of
 from adk_extra_sessions.urls import choice, exactly_one, joined, milliseconds, redact, take_options
+
+logger = logging.getLogger(__name__)
 
 OPTIONS = ("collection_prefix", "ttl", "on_stale", "unserializable")
 
@@ -86,15 +90,12 @@ class MongoSessionStore(SessionStore):
                 choice("unserializable", options.get("unserializable"), ("raise", "coerce")),
             )
         )
-        self.client: Any = client if client is not None else make_client(url, client_options)  # type: ignore[arg-type]
+        self.client: Any = checked_client(client) if client is not None else make_client(str(url), client_options)
         self.db_name = db_name or (database_name(url) if isinstance(url, str) else None) or ""
         if not self.db_name:
             raise ConfigurationError(f"No database for {redact(mongo_url)}: give db_name= or a path in the URL.")
         self.collection_prefix: str = options.get("collection_prefix", "")
-        if not getattr(self.client.write_concern, "acknowledged", True):
-            raise ConfigurationError("A client that does not acknowledge writes (w=0) cannot tell what was stored.")
-        database = self.client[self.db_name]
-        self._database = database
+        database = self._database = _database(self.client, self.db_name)
         self._sessions = database[f"{self.collection_prefix}sessions"]
         self._chunks = database[f"{self.collection_prefix}event_chunks"]
         self._states = database[f"{self.collection_prefix}state"]
@@ -103,7 +104,6 @@ class MongoSessionStore(SessionStore):
         self._shared = SharedStates(self._states, self._sessions)
         self._appending = Appending(self._sessions, self._history, self._shared, self._expiry)
         self._indexed = False
-        self._indexing = threading.Lock()
 
     def __repr__(self) -> str:
         place = redact(self._arguments["mongo_url"]) if self._owns_client else "client given"
@@ -139,7 +139,8 @@ class MongoSessionStore(SessionStore):
                 self._sessions.insert_one(document)
                 break
             except DocumentTooLarge:
-                size = sum(len(text) for text in new.state.session.values())
+                scopes = (new.state.session, new.state.user, new.state.app)
+                size = sum(map(documents.state_bytes, scopes))
                 raise EventTooLargeError("The session's state", size, documents.DOCUMENT_BYTES) from None
             except DuplicateKeyError:
                 selected = documents.session_filter(new.key)
@@ -189,7 +190,10 @@ class MongoSessionStore(SessionStore):
         self, session: Document, key: SessionKey, shared: SharedState, bodies: Sequence[str] = (), first: int = 0
     ) -> SessionRecord:
         if session["pending"]:
-            self._shared.rescue(key, session["pending"])
+            try:
+                self._shared.rescue(key, session["pending"])
+            except PyMongoError as error:  # what is read is right all the same
+                logger.warning("%s holds state that could not be applied (%s).", describe(key), type(error).__name__)
         state = state_of(session["state"])
         return SessionRecord(
             key, int(session["revision"]), float(session["last_update_time"]), state, shared, bodies, first
@@ -228,15 +232,15 @@ class MongoSessionStore(SessionStore):
 
     def _delete(self, key: SessionKey) -> None:
         selected = documents.session_filter(key)
-        while True:
-            session = self._sessions.find_one(selected, {"base": 1, "pending": 1})
-            if session is None:
-                break
-            # What the session still holds for others must not go with it.
-            self._shared.apply([Recorded(key, delta) for delta in session.get("pending", [])])
-            if self._sessions.delete_one({**selected, "base": session["base"], "pending": []}).deleted_count:
-                break
-        self._history.delete(key, session["base"] if session else time.time_ns() // 1000)
+        while session := self._sessions.find_one(selected, {"tail": 0, "state": 0}):
+            with _damage_named(key):
+                base, pending = session["base"], session["pending"]
+                # What the session still holds for others must not go with it.
+                self._shared.rescue(key, pending, after=-math.inf)
+                if self._sessions.delete_one({**selected, "base": base, "pending": []}).deleted_count:
+                    self._history.delete(session)
+                    return
+        self._history.delete_orphans(key)
 
     def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
         document = self._states.find_one(documents.user_filter(app_name, user_id)) or {}
@@ -248,9 +252,15 @@ class MongoSessionStore(SessionStore):
 
     def _ensure_indexes_once(self) -> None:
         if not self._indexed:
-            with self._indexing:
-                if not self._indexed:
-                    self.ensure_indexes()
+            self.ensure_indexes()
+
+
+def _database(client: Any, name: str) -> Any:
+    """Returns the database with what this store relies on, whatever the client's own options."""
+    if not isinstance(client, MongoClient):
+        return client[name]
+    options = CodecOptions(document_class=dict, tz_aware=False)
+    return client.get_database(name, codec_options=options, read_preference=ReadPreference.PRIMARY)
 
 
 @contextmanager

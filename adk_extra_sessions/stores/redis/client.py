@@ -34,6 +34,8 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
 
         return fake_redis(url, options)
     refuse_unknown([*options, *query_names(url)], _known_options(), "redis-py")
+    if options.get("encoding", "utf-8").lower().replace("-", "") != "utf8":
+        raise ConfigurationError("encoding must be utf-8.")
     if "connection_pool" in options:
         raise ConfigurationError("Pass a client made with that connection_pool as client= instead.")
     # Every wait is bounded; a lost connection is tried again, which is safe
@@ -54,6 +56,31 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
     except (ValueError, TypeError):
         raise ConfigurationError(f"redis-py cannot use this URL: {redact(url)}.") from None
     return redis.Redis(connection_pool=pool)
+
+
+def checked_client(client: Any) -> Any:
+    """Returns a client that a caller passed, if it is one that this package can use.
+
+    Raises:
+        ConfigurationError: It is none of redis-py's blocking ones, or decodes to anything but UTF-8.
+    """
+    if not isinstance(client, (redis.Redis, redis.RedisCluster)):
+        raise ConfigurationError(f"client must be a redis.Redis or redis.RedisCluster, not a {type(client).__name__}.")
+    encoding = client.get_encoder().encoding
+    if encoding.lower().replace("-", "") != "utf8":
+        raise ConfigurationError(f"client must use the encoding utf-8, not {encoding}.")
+    return client
+
+
+def checked_prefix(prefix: object) -> str:
+    """Returns the prefix of all keys.
+
+    Raises:
+        ConfigurationError: It is no text, or holds braces, which would make a hash tag of their own.
+    """
+    if not isinstance(prefix, str) or set("{}") & set(prefix):
+        raise ConfigurationError(f"prefix must be a text without braces; got {prefix!r}.")
+    return prefix
 
 
 def _known_options() -> set[str]:

@@ -10,7 +10,7 @@ from attrs import frozen
 from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState
 from adk_extra_sessions.stores.redis import scripts
 from adk_extra_sessions.stores.redis.keys import AppKeys, UserKeys
-from adk_extra_sessions.stores.redis.replies import StoredSession, checked, fields, texts, values
+from adk_extra_sessions.stores.redis.replies import StoredSession, checked, damage_named, fields, texts, values
 
 AT_ONCE = 1000
 """Sessions that one script call reads: the server serves nobody else meanwhile."""
@@ -45,11 +45,12 @@ class Listing:
             keys = UserKeys.of(self.prefix, self.app_name, user_id)
             pipeline.hgetall(keys.state)
             pipeline.sscan(keys.index, 0, count=self.page_size)
-        app, *replies = pipeline.execute()
-        shared = {
-            user_id: SharedState(values(fields(app)), values(fields(state)))
-            for user_id, state in zip(user_ids, replies[::2], strict=True)
-        }
+        with damage_named(SessionKey(self.app_name, user_ids[0] if user_ids else "", "")):
+            app, *replies = pipeline.execute()
+            shared = {
+                user_id: SharedState(values(fields(app)), values(fields(state)))
+                for user_id, state in zip(user_ids, replies[::2], strict=True)
+            }
         met: list[SessionKey] = []
         for user_id, (cursor, found) in zip(user_ids, replies[1::2], strict=True):
             index = UserKeys.of(self.prefix, self.app_name, user_id).index

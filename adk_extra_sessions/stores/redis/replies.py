@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from attrs import field, frozen
+from redis.exceptions import ResponseError
 
 from adk_extra_sessions.codec import check_format, decode_value, describe
 from adk_extra_sessions.errors import CorruptRecordError
@@ -84,9 +86,9 @@ class StoredSession:
         Raises:
             CorruptRecordError: It was not written by this package, or only in part.
         """
-        found = fields(reply)
-        check_format(text(found.get("v", "")), key)
-        try:
+        with damage_named(key):
+            found = fields(reply)
+            check_format(text(found.get("v", "")), key)
             return cls(
                 int(found["r"]),
                 int(found["b"]),
@@ -95,8 +97,17 @@ class StoredSession:
                 values(found),
                 [pending_delta(name[2:], value) for name, value in found.items() if name.startswith("p:")],
             )
-        except (KeyError, ValueError):
-            raise CorruptRecordError(f"{describe(key)} cannot be read: its hash is damaged.") from None
+
+
+@contextmanager
+def damage_named(key: SessionKey) -> Iterator[None]:
+    """Turns what a damaged record causes into `CorruptRecordError`."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError):
+        raise CorruptRecordError(f"{describe(key)} cannot be read: what is stored is damaged.") from None
+    except ResponseError as error:
+        raise _named(error, key) from None
 
 
 def pending_delta(name: str, value: Reply) -> PendingDelta:
@@ -112,10 +123,14 @@ def checked(reply: Any, key: SessionKey) -> Any:
         CorruptRecordError: One of the session's keys holds something else.
     """
     if isinstance(reply, Exception):
-        if "WRONGTYPE" in str(reply):
-            raise CorruptRecordError(f"{describe(key)} cannot be used: one of its keys is of a foreign type.") from None
-        raise reply
+        raise _named(reply, key) from None
     return reply
+
+
+def _named(error: Exception, key: SessionKey) -> Exception:
+    if "WRONGTYPE" in str(error):
+        return CorruptRecordError(f"{describe(key)} cannot be used: one of its keys is of a foreign type.")
+    return error
 
 
 def texts(replies: Iterable[Reply]) -> list[str]:

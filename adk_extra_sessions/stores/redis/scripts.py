@@ -9,7 +9,8 @@ from importlib.resources import files
 from typing import Any, TypeAlias
 
 from attrs import frozen
-from redis.exceptions import NoScriptError
+from redis import RedisCluster
+from redis.exceptions import ClusterDownError, ConnectionError, NoScriptError, RedisError, TimeoutError
 
 Argument: TypeAlias = str | bytes | int
 
@@ -72,16 +73,41 @@ def run_many(client: Any, calls: Sequence[Call]) -> list[Any]:
     """
     if len(calls) == 1:
         return [_reply_or_error(client, calls[0])]
+    replies = _pipelined(client, calls, by_source=False)
+    unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    if unknown:
+        again = _pipelined(client, [calls[at] for at in unknown], by_source=True)
+        for at, reply in zip(unknown, again, strict=True):
+            replies[at] = reply
+    return replies
+
+
+def _pipelined(client: Any, calls: Sequence[Call], *, by_source: bool) -> list[Any]:
     pipeline = client.pipeline(transaction=False)
     for call in calls:
-        # Not by `pipeline.evalsha`, which a cluster's pipeline refuses, since a
-        # node may not know the script; here that node is sent it below.
-        pipeline.execute_command("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.arguments)
-    replies = pipeline.execute(raise_on_error=False)
-    return [
-        _reply_or_error(client, call) if isinstance(reply, NoScriptError) else reply
-        for call, reply in zip(calls, replies, strict=True)
-    ]
+        # Not by `pipeline.evalsha`, which a cluster's pipeline refuses because
+        # some node may not know the script: that node is sent it next.
+        command = ("EVAL", call.script.text) if by_source else ("EVALSHA", call.script.sha)
+        pipeline.execute_command(*command, len(call.keys), *call.keys, *call.arguments)
+    try:
+        return list(pipeline.execute(raise_on_error=False))
+    except RedisError:
+        if not isinstance(client, RedisCluster):
+            raise
+        return _node_by_node(client, calls)
+
+
+def _node_by_node(cluster: RedisCluster, calls: Sequence[Call]) -> list[Any]:
+    """Runs scripts after a node has failed: its calls fail with it, after one try, and no others."""
+    failed: dict[Any, Exception] = {}
+    replies: list[Any] = []
+    for call in calls:
+        node = cluster.get_node_from_key(call.keys[0])  # type: ignore[no-untyped-call]
+        reply = failed.get(node) or _reply_or_error(cluster, call)
+        if isinstance(reply, (ConnectionError, TimeoutError, ClusterDownError)):
+            failed[node] = reply
+        replies.append(reply)
+    return replies
 
 
 def _reply_or_error(client: Any, call: Call) -> Any:

@@ -43,14 +43,14 @@ class SplitAppState:
     def after_create(self, keys: SessionKeys, new: NewSession) -> Mapping[str, Any]:
         """Applies a new session's app state and returns what the app's state is then."""
         if new.state.app:
-            self._apply_recorded(keys, new.nonce)
+            self._apply_recorded(keys, new.nonce, rescue=False)
         return values(fields(self.client.hgetall(keys.app)))
 
-    def after_append(self, keys: SessionKeys, events: Sequence[EventRecord]) -> None:
-        """Applies the app deltas of events just stored."""
-        for event in events:
+    def after_append(self, keys: SessionKeys, events: Sequence[EventRecord], repeated: Sequence[bool]) -> None:
+        """Applies the app deltas of events just stored; of repeated ones never over a newer value."""
+        for event, again in zip(events, repeated, strict=True):
             if event.state.app:
-                self._apply_recorded(keys, event.digest.hex())
+                self._apply_recorded(keys, event.digest.hex(), rescue=again)
 
     def read(self, app_name: str, keys: SessionKeys, stored: StoredSession) -> Mapping[str, Any]:
         """Returns the app's state as a reader of the session must see it."""
@@ -70,10 +70,10 @@ class SplitAppState:
         for name, value in zip(flat[::2], flat[1::2], strict=True):
             self._apply(keys, pending_delta(text(name)[2:], value), rescue=True)
 
-    def _apply_recorded(self, keys: SessionKeys, name: str) -> None:
+    def _apply_recorded(self, keys: SessionKeys, name: str, *, rescue: bool) -> None:
         value = self.client.hget(keys.session, f"p:{name}")
         if value is not None:  # else it has been applied: the event was a repeated one
-            self._apply(keys, pending_delta(name, value), rescue=False)
+            self._apply(keys, pending_delta(name, value), rescue=rescue)
 
     def _apply(self, keys: SessionKeys, pending: PendingDelta, *, rescue: bool) -> None:
         arguments: list[Any] = [pending.id, repr(pending.time), int(rescue)]

@@ -24,10 +24,10 @@ from adk_extra_sessions.records import (
 from adk_extra_sessions.stores.appends import STALE
 from adk_extra_sessions.stores.base import SessionStore, StoreOptions
 from adk_extra_sessions.stores.redis import scripts
-from adk_extra_sessions.stores.redis.client import make_client
+from adk_extra_sessions.stores.redis.client import checked_client, checked_prefix, make_client
 from adk_extra_sessions.stores.redis.keys import SessionKeys, UserKeys
 from adk_extra_sessions.stores.redis.listing import Listing
-from adk_extra_sessions.stores.redis.replies import StoredSession, checked, fields, state_pairs, values
+from adk_extra_sessions.stores.redis.replies import StoredSession, checked, damage_named, fields, state_pairs, values
 from adk_extra_sessions.stores.redis.scripts import Argument, Call
 from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, held
 from adk_extra_sessions.urls import choice, exactly_one, flag, joined, milliseconds, redact, take_options
@@ -88,9 +88,9 @@ class RedisSessionStore(SessionStore):
                 choice("unserializable", options.get("unserializable"), ("raise", "coerce")),
             )
         )
-        self.prefix: str = options.get("prefix", "adk")
+        self.prefix = checked_prefix(options.get("prefix", "adk"))
         self.refresh_on_read = flag("refresh_on_read", options.get("refresh_on_read"))
-        self.client: Any = client if client is not None else make_client(url, from_url_options)  # type: ignore[arg-type]
+        self.client: Any = checked_client(client) if client is not None else make_client(str(url), from_url_options)
         # On a cluster the app's state is in a slot of its own, out of a script's reach.
         split = isinstance(self.client, redis.RedisCluster)
         self._split = SplitAppState(self.client, self.prefix) if split else None
@@ -161,7 +161,9 @@ class RedisSessionStore(SessionStore):
         stored = StoredSession.of(reply[0], key)
         if int(reply[2]) != stored.count:
             raise CorruptRecordError(f"{describe(key)}: {stored.count} events are recorded, {reply[2]} are there.")
-        app = self._split.read(key.app_name, keys, stored) if self._split else values(fields(reply[4]))
+        with damage_named(key):
+            app = self._split.read(key.app_name, keys, stored) if self._split else values(fields(reply[4]))
+            shared = SharedState(app, values(fields(reply[3])))
         bodies = list(reply[1])
         if window.after is not None and bodies:
             wanted = min(stored.count, window.recent if window.recent is not None else stored.count)
@@ -169,7 +171,6 @@ class RedisSessionStore(SessionStore):
             if older is None:  # deleted meanwhile
                 return self._read(key, window)
             bodies = older + bodies
-        shared = SharedState(app, values(fields(reply[3])))
         return SessionRecord(
             key, stored.revision, stored.last_update_time, stored.state, shared, bodies, stored.count - len(bodies)
         )
@@ -207,7 +208,8 @@ class RedisSessionStore(SessionStore):
             self._split.apply_held(keys, pending)
 
     def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
-        return values(fields(self.client.hgetall(UserKeys.of(self.prefix, app_name, user_id).state)))
+        with damage_named(SessionKey(app_name, user_id, "")):
+            return values(fields(self.client.hgetall(UserKeys.of(self.prefix, app_name, user_id).state)))
 
     def _append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
         calls = [self._append_call(request) for request in requests]
@@ -242,10 +244,11 @@ class RedisSessionStore(SessionStore):
             if status < 0:
                 return AppendOutcome(error=StaleSessionError(STALE))
             if self._split:
-                self._split.after_append(SessionKeys.of(self.prefix, key), request.events)
+                repeated = [revision < 0 for revision in revisions]
+                self._split.after_append(SessionKeys.of(self.prefix, key), request.events, repeated)
         except Exception as error:
             return AppendOutcome(error=error)
-        return AppendOutcome(revisions)
+        return AppendOutcome([abs(revision) for revision in revisions])
 
     def _run(self, call: Call, key: SessionKey) -> Any:
         return checked(scripts.run_many(self.client, [call])[0], key)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from google.adk.sessions.base_session_service import GetSessionConfig
+from pymongo.errors import AutoReconnect, WriteError
 
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
-from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
+from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError, SessionNotFoundError
 from adk_extra_sessions.stores.mongodb import documents, shared_state
+from adk_extra_sessions.stores.mongodb.history import History
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 
@@ -279,3 +282,116 @@ def test_retryable_writes_are_not_needed(store: MongoSessionStore, server: Any) 
     with MongoSessionStore(server.url, db_name=store.db_name, retryWrites=False) as other:
         session = filled(other, 120)
         assert other.get_session(**NAMES) == session
+
+
+def test_chunks_and_large_bodies_outlive_their_session(
+    make_store: Callable[..., MongoSessionStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(ttl=60)
+    session = store.create_session(**NAMES)
+    now = store._expiry.now()
+    clock = [now]
+    monkeypatch.setattr(type(store._expiry), "now", lambda self: clock[0])
+    store.append_event(session, an_event("x" * 300_000))
+    for step in range(40):
+        clock[0] = now + timedelta(seconds=5 * step)
+        store.append_many((session, an_event(f"{step}.{number}")) for number in range(15))
+        (head,) = store._sessions.find({}, {"active_at": 1})
+        oldest = min(chunk["active_at"] for chunk in store._chunks.find({}, {"active_at": 1}))
+        assert oldest + timedelta(seconds=120) > head["active_at"] + timedelta(seconds=60)
+    assert len(store._chunks.distinct("_id")) > 5
+
+
+def test_a_shorter_ttl_takes_no_chunk_from_a_living_session(make_store: Callable[..., MongoSessionStore]) -> None:
+    store = make_store()
+    session = filled(store, 180)
+    store._chunks.update_many({}, {"$set": {"active_at": store._expiry.now() - timedelta(days=90)}})
+    short = make_store(ttl=3600)
+    short.append_event(session, an_event())
+    assert all(chunk["active_at"] > store._expiry.now() - timedelta(minutes=5) for chunk in store._chunks.find())
+    assert len(short.get_session(**NAMES).events) == 181
+
+
+def test_a_retry_does_not_undo_newer_shared_state(store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = store.create_session(**NAMES)
+    other = store.create_session(app_name=APP, user_id=USER)
+    event = an_event(delta={"app:x": 1})
+
+    def broken(*arguments: Any) -> Any:
+        raise ConnectionError("lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store._shared), "_strike_out", broken)
+        with pytest.raises(ConnectionError):
+            store.append_event(session, event)
+    store.append_event(other, an_event(delta={"app:x": 2}))
+    store.append_event(session, event)
+    assert store.get_session(**NAMES).state == {"app:x": 2}
+    assert store._sessions.find_one({"session_id": "one"})["pending"] == []
+
+
+def test_a_record_that_cannot_be_applied_stops_no_reader(
+    store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = store.create_session(**NAMES)
+    pending = {"id": "p", "time": 1.0, "app": {"a": 1}, "user": {}}
+    store._sessions.update_one({}, {"$push": {"pending": pending}})
+
+    def full(*arguments: Any) -> Any:
+        raise WriteError("too large", 10334)
+
+    monkeypatch.setattr(type(store._shared), "_rescue_into", full)
+    assert store.get_session(**NAMES).state == {"app:a": 1}
+    assert len(store.list_sessions(app_name=APP).sessions) == 1
+    store.append_event(session, an_event())
+
+
+def test_one_odd_event_spoils_no_batch(store: MongoSessionStore) -> None:
+    sessions = [store.create_session(app_name=APP, user_id=USER) for _ in range(3)]
+    odd = an_event()
+    odd.__dict__["timestamp"] = 2**70
+    results = store.append_many(zip(sessions, [an_event(), odd, an_event()], strict=True))
+    assert [isinstance(result, Exception) for result in results] == [False, True, False]
+
+
+def test_an_append_that_meets_a_deletion_leaves_nothing_behind(
+    store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = filled(store, 100)
+    copy_oldest = History.copy_oldest
+
+    def then_deleted(self: History, head: Any, now: Any) -> Any:
+        copied = copy_oldest(self, head, now)
+        store.delete_session(**NAMES)
+        store._chunks.insert_one(copied)  # as if it had been written just after the deletion
+        return copied
+
+    monkeypatch.setattr(History, "copy_oldest", then_deleted)
+    with pytest.raises(SessionNotFoundError):
+        store.append_event(session, an_event())
+    assert store._chunks.count_documents({}) == 0
+
+
+def test_deleting_what_is_gone_removes_what_was_left(store: MongoSessionStore) -> None:
+    filled(store, 180)
+    store._sessions.delete_one({})
+    session = filled(store, 180)
+    store._sessions.update_one({}, {"$set": {"session_id": "one"}})
+    chunks = store._chunks.count_documents({})
+    store.delete_session(**NAMES)
+    store.delete_session(**NAMES)
+    assert chunks > 2
+    assert store._chunks.count_documents({}) == 0
+    assert session.id == "one"
+
+
+def test_indexes_are_tried_again_after_a_bad_start(store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(*arguments: Any) -> Any:
+        raise AutoReconnect("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("adk_extra_sessions.stores.mongodb.indexes.ensure", down)
+        with pytest.raises(AutoReconnect):
+            store.create_session(**NAMES)
+    store.create_session(**NAMES)
+    assert "adk_chunks_by_time" in store._chunks.index_information()

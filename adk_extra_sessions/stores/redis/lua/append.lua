@@ -5,7 +5,8 @@
 --       2 time to live in ms, 0 for none
 --       then for each event: TIMESTAMP, BODY, and three times (session, user,
 --       app) a count followed by that many pairs of FIELD, VALUE
--- Returns {1, revision after each event...}, {0} if there is no session,
+-- Returns {1, revision after each event...}, negative for an event that had
+--         been stored before; {0} if there is no session,
 --         {-1} if the condition does not hold; nothing is written then.
 --
 -- An event whose very bytes are stored is left alone and gets the revision it
@@ -47,7 +48,7 @@ while ARGV[at] do
   at = at + 2
   if place then
     repeated = revision(place + 1 + written - redis.call('LLEN', events))
-    reply[#reply + 1] = tonumber(repeated)
+    reply[#reply + 1] = -tonumber(repeated)
     at = skip_pairs(skip_pairs(skip_pairs(at)))
   else
     if written == 0 and not allowed() then return {-1} end

@@ -14,6 +14,7 @@ if redis.call('EXISTS', session) == 0 then
   redis.call('HLEN', KEYS[4])
   redis.call('SCARD', KEYS[3])
   if KEYS[5] then redis.call('HLEN', KEYS[5]) end
+  if KEYS[6] then redis.call('SCARD', KEYS[6]) end
   redis.call('DEL', KEYS[2])
   local at = write_pairs(session, 5)
   at = write_pairs(KEYS[4], at)

@@ -5,6 +5,8 @@
 -- Returns the app deltas that the session still holds, as a flat array of
 --         FIELD, VALUE. If there are any, nothing is deleted: they must be
 --         applied first.
+redis.call('SCARD', KEYS[3])  -- a key of a foreign type fails here, before the first write
+if KEYS[4] then redis.call('SCARD', KEYS[4]) end
 local pending = {}
 if not KEYS[4] then
   local session = redis.call('HGETALL', KEYS[1])

@@ -22,8 +22,8 @@ from pymongo.errors import (
     WriteError,
 )
 
-from adk_extra_sessions.codec import check_format
-from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError, StaleSessionError
+from adk_extra_sessions.codec import check_format, describe
+from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError, SessionNotFoundError, StaleSessionError
 from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord
 from adk_extra_sessions.stores.appends import STALE
 from adk_extra_sessions.stores.mongodb import bulk, documents
@@ -57,6 +57,9 @@ class Appending:
                     if unreachable is not None:
                         raise unreachable
                     outcomes[index] = self._alone(request) or self._carefully(request)
+                except (KeyError, TypeError, AttributeError):
+                    damaged = CorruptRecordError(f"{describe(request.key)} cannot be used: its document is damaged.")
+                    outcomes[index] = AppendOutcome(error=damaged)
                 except Exception as error:
                     outcomes[index] = AppendOutcome(error=error)
                     # The others need not wait out the same timeout one by one.

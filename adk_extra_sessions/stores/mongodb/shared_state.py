@@ -16,7 +16,7 @@ import bson
 from attrs import frozen
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from adk_extra_sessions.errors import EventTooLargeError
+from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
 from adk_extra_sessions.records import SessionKey, SharedState, StateTexts
 from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
@@ -24,6 +24,9 @@ from adk_extra_sessions.stores.mongodb.values import state_of, stored_state
 
 RESCUE_AFTER = 60.0
 """Seconds after which a record's writer is presumed dead: longer than any call may take."""
+
+TRIES = 50
+"""Tries of what fails only when another is quicker, or when something foreign is in the way."""
 
 REMEMBERED = 100
 """Rescued deltas that a state document remembers."""
@@ -125,7 +128,7 @@ class SharedStates:
                 )
 
     def _apply_one(self, update: bulk.Update) -> None:
-        while True:
+        for _ in range(TRIES):
             try:
                 bulk.send(self.states, [update])
                 return
@@ -133,9 +136,12 @@ class SharedStates:
                 rescued = update.filter["rescued"]["$ne"]
                 if self.states.find_one({**update.filter, "rescued": rescued}, {"_id": 1}):
                     return
+        raise CorruptRecordError(
+            f"State {update.filter['_id']!r} cannot be written: a foreign document is in its place."
+        )
 
     def _rescue_into(self, selected: Document, delta: Document, values: Document) -> None:
-        while True:
+        for _ in range(TRIES):
             document = self.states.find_one(selected, {"times": 1, "rescued": 1}) or {}
             if delta["id"] in document.get("rescued", []):
                 return
@@ -151,6 +157,7 @@ class SharedStates:
                     return
             except DuplicateKeyError:
                 continue
+        raise _in_the_way(selected)
 
     def _strike_out(self, recorded: Sequence[Recorded]) -> int:
         updates = [
@@ -166,3 +173,7 @@ class SharedStates:
 
 def _scopes(key: SessionKey) -> Sequence[tuple[str, Document]]:
     return (("app", documents.app_filter(key.app_name)), ("user", documents.user_filter(key.app_name, key.user_id)))
+
+
+def _in_the_way(selected: Document) -> CorruptRecordError:
+    return CorruptRecordError(f"State {selected['_id']!r} cannot be written: a foreign document is in its place.")

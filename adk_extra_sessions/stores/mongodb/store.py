@@ -42,6 +42,9 @@ OPTIONS = ("collection_prefix", "ttl", "on_stale", "unserializable")
 LISTED = dict.fromkeys(("format", "user_id", "session_id", "revision", "last_update_time", "state", "pending"), 1)
 """What a list needs of a session."""
 
+TRIES = 20
+"""Tries of what fails only when another is quicker, or when something foreign is in the way."""
+
 
 class MongoSessionStore(SessionStore):
     """A blocking session store on MongoDB, for scripts and notebooks.
@@ -134,25 +137,31 @@ class MongoSessionStore(SessionStore):
         self._ensure_indexes_once()
         self._shared.check_room(new.key, new.state)
         document = documents.new_session(new, self._expiry.now())
-        while True:
+        if not self._is_first(new, document):
+            return None
+        if document["pending"]:
+            self._shared.apply([Recorded(new.key, delta) for delta in document["pending"]])
+        return self._shared.view(self._shared.read(new.key), (), new.key)
+
+    def _is_first(self, new: NewSession, document: Document) -> bool:
+        """Inserts a session's document; returns False when there is such a session."""
+        selected = documents.session_filter(new.key)
+        for _ in range(TRIES):
             try:
                 self._sessions.insert_one(document)
-                break
+                return True
             except DocumentTooLarge:
                 scopes = (new.state.session, new.state.user, new.state.app)
                 size = sum(map(documents.state_bytes, scopes))
                 raise EventTooLargeError("The session's state", size, documents.DOCUMENT_BYTES) from None
             except DuplicateKeyError:
-                selected = documents.session_filter(new.key)
                 found = self._sessions.find_one(selected, {"nonce": 1, "active_at": 1})
-                if found and found["nonce"] == new.nonce:  # ours: the driver sent it twice
-                    break
+                if found and found.get("nonce") == new.nonce:  # ours: the driver sent it twice
+                    return True
                 if found and not self._expiry.expired(found):
-                    return None
+                    return False
                 self._sessions.delete_one({**selected, **self._expiry.dead_filter()})
-        if document["pending"]:
-            self._shared.apply([Recorded(new.key, delta) for delta in document["pending"]])
-        return self._shared.view(self._shared.read(new.key), (), new.key)
+        raise CorruptRecordError(f"{describe(new.key)} cannot be created: a foreign document is in its place.")
 
     def _read(self, key: SessionKey, window: Window) -> SessionRecord | None:
         self._ensure_indexes_once()

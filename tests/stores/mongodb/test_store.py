@@ -14,6 +14,7 @@ from pymongo.errors import AutoReconnect, WriteError
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
 from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError, SessionNotFoundError
+from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.stores.mongodb import documents, shared_state
 from adk_extra_sessions.stores.mongodb.history import History
 
@@ -395,3 +396,17 @@ def test_indexes_are_tried_again_after_a_bad_start(store: MongoSessionStore, mon
             store.create_session(**NAMES)
     store.create_session(**NAMES)
     assert "adk_chunks_by_time" in store._chunks.index_information()
+
+
+def test_a_foreign_document_in_the_way_is_told_and_not_fought(store: MongoSessionStore) -> None:
+    identity = documents.session_filter(SessionKey(APP, USER, "one"))["_id"]
+    store._sessions.insert_one({"_id": identity, "app_name": "foreign"})
+    with pytest.raises(CorruptRecordError, match="'one'"):
+        store.create_session(**NAMES)
+    session = store.create_session(app_name=APP, user_id=USER)
+    store._states.insert_one({"_id": documents.app_id(APP), "app_name": "foreign"})
+    with pytest.raises(CorruptRecordError, match="foreign"):
+        store.append_event(session, an_event(delta={"app:a": 1}))
+    store._sessions.update_one({"session_id": session.id}, {"$unset": {"base": 1, "tail_count": 1}})
+    with pytest.raises(CorruptRecordError, match="damaged"):
+        store.append_event(session, an_event())

@@ -11,9 +11,8 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
-from attrs import field, frozen, validators
 from google.adk.events import Event
 from google.adk.platform import time as platform_time
 from google.adk.platform import uuid as platform_uuid
@@ -36,23 +35,7 @@ from adk_extra_sessions.records import (
 )
 from adk_extra_sessions.state import merge, split
 from adk_extra_sessions.stores.appends import Append, LiveSessionLocks, pieces, record_outcome, request, runs
-
-
-@frozen
-class StoreOptions:
-    """What every store can be told.
-
-    Attributes:
-        ttl_ms: Milliseconds after its last write at which a session expires; 0 for never.
-        on_stale: What an append to a superseded session does: "raise"
-            `StaleSessionError`, or "append" the event at the end all the same.
-        unserializable: What becomes of a state value without a JSON form:
-            "raise" `StateValueError`, or "coerce" it to a string with a warning.
-    """
-
-    ttl_ms: int = 0
-    on_stale: Literal["raise", "append"] = field(default="raise", validator=validators.in_(("raise", "append")))
-    unserializable: Literal["raise", "coerce"] = field(default="raise", validator=validators.in_(("raise", "coerce")))
+from adk_extra_sessions.stores.options import StoreOptions
 
 
 class SessionStore(ABC):

@@ -24,7 +24,7 @@ from adk_extra_sessions.records import (
     SharedState,
     Window,
 )
-from adk_extra_sessions.stores.base import SessionStore, StoreOptions
+from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.stores.mongodb import documents, indexes
 from adk_extra_sessions.stores.mongodb.appending import Appending
 from adk_extra_sessions.stores.mongodb.client import checked_client, database_name, make_client
@@ -33,7 +33,8 @@ from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.history import History
 from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
 from adk_extra_sessions.stores.mongodb.values import state_of
-from adk_extra_sessions.urls import choice, exactly_one, joined, milliseconds, redact, take_options
+from adk_extra_sessions.stores.options import StoreOptions
+from adk_extra_sessions.urls import exactly_one, joined, redact, take_options
 
 logger = logging.getLogger(__name__)
 
@@ -86,13 +87,7 @@ class MongoSessionStore(SessionStore):
         self._owns_client = client is None
         url, taken = take_options(mongo_url, OPTIONS) if isinstance(mongo_url, str) else (mongo_url, {})
         options = joined(taken, given)
-        super().__init__(
-            StoreOptions(
-                milliseconds("ttl", options.get("ttl")),
-                choice("on_stale", options.get("on_stale"), ("raise", "append")),
-                choice("unserializable", options.get("unserializable"), ("raise", "coerce")),
-            )
-        )
+        super().__init__(StoreOptions.of(options))
         self.client: Any = checked_client(client) if client is not None else make_client(str(url), client_options)
         self.db_name = db_name or (database_name(url) if isinstance(url, str) else None) or ""
         if not self.db_name:

@@ -22,7 +22,8 @@ from adk_extra_sessions.records import (
     Window,
 )
 from adk_extra_sessions.stores.appends import STALE
-from adk_extra_sessions.stores.base import SessionStore, StoreOptions
+from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.stores.redis import scripts
 from adk_extra_sessions.stores.redis.client import checked_client, checked_prefix, make_client
 from adk_extra_sessions.stores.redis.keys import SessionKeys, UserKeys
@@ -30,7 +31,7 @@ from adk_extra_sessions.stores.redis.listing import Listing
 from adk_extra_sessions.stores.redis.replies import StoredSession, checked, damage_named, fields, state_pairs, values
 from adk_extra_sessions.stores.redis.scripts import Argument, Call
 from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, held
-from adk_extra_sessions.urls import choice, exactly_one, flag, joined, milliseconds, redact, take_options
+from adk_extra_sessions.urls import exactly_one, flag, joined, redact, take_options
 
 FIRST_PAGE = 64
 """Events read at once when looking back for a timestamp; each further page doubles."""
@@ -81,13 +82,7 @@ class RedisSessionStore(SessionStore):
         self._owns_client = client is None
         url, taken = take_options(redis_url, OPTIONS) if isinstance(redis_url, str) else (redis_url, {})
         options = joined(taken, given)
-        super().__init__(
-            StoreOptions(
-                milliseconds("ttl", options.get("ttl")),
-                choice("on_stale", options.get("on_stale"), ("raise", "append")),
-                choice("unserializable", options.get("unserializable"), ("raise", "coerce")),
-            )
-        )
+        super().__init__(StoreOptions.of(options))
         self.prefix = checked_prefix(options.get("prefix", "adk"))
         self.refresh_on_read = flag("refresh_on_read", options.get("refresh_on_read"))
         self.client: Any = checked_client(client) if client is not None else make_client(str(url), from_url_options)

@@ -1,0 +1,40 @@
+"""What every store can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import field, frozen, validators
+
+from adk_extra_sessions.urls import choice, milliseconds
+
+
+@frozen
+class StoreOptions:
+    """What every store can be told.
+
+    Attributes:
+        ttl_ms: Milliseconds after its last write at which a session expires; 0 for never.
+        on_stale: What an append to a superseded session does: "raise"
+            `StaleSessionError`, or "append" the event at the end all the same.
+        unserializable: What becomes of a state value without a JSON form:
+            "raise" `StateValueError`, or "coerce" it to a string with a warning.
+    """
+
+    ttl_ms: int = 0
+    on_stale: Literal["raise", "append"] = field(default="raise", validator=validators.in_(("raise", "append")))
+    unserializable: Literal["raise", "coerce"] = field(default="raise", validator=validators.in_(("raise", "coerce")))
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> StoreOptions:
+        """Reads them from arguments and from a URL's query string alike.
+
+        Raises:
+            ConfigurationError: One of them is wrong.
+        """
+        return cls(
+            milliseconds("ttl", options.get("ttl")),
+            choice("on_stale", options.get("on_stale"), ("raise", "append")),
+            choice("unserializable", options.get("unserializable"), ("raise", "coerce")),
+        )

@@ -176,3 +176,17 @@ def test_a_fork_amid_a_write_blocks_no_session(service: SessionService) -> None:
             with service.store._live.holding([session]):
                 os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
+
+
+async def test_whatever_goes_wrong_in_a_batch_is_told(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = await a_session(service)
+
+    def broken(appends: Any) -> None:
+        raise MemoryError("none left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.store, "write", broken)
+        with pytest.raises(MemoryError):
+            await service.append_event(session, an_event())
+    assert session.events == []
+    await service.append_event(session, an_event())

@@ -153,26 +153,34 @@ def append_from(session: Any, store: MongoSessionStore, start: int) -> None:
         store.append_event(session, an_event(str(number), at=1000.0 + number))
 
 
-def test_a_chunk_move_may_stop_anywhere(store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    session = filled(store, 95)
+@pytest.mark.parametrize("stored", [95, 195], ids=["first-move", "third-move"])
+def test_a_chunk_move_may_stop_anywhere(store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch, stored: int) -> None:
+    session = filled(store, stored)
     cut = documents.add_cut
 
     def broken(*arguments: Any) -> Any:
         raise ConnectionError("lost")
 
     monkeypatch.setattr(documents, "add_cut", broken)
+    chunks = store._chunks.count_documents({})
     for _ in range(2):
         with pytest.raises(ConnectionError):
-            append_from(session, store, 95)
-    assert store._chunks.count_documents({}) == 1
+            append_from(session, store, len(session.events))
+    assert store._chunks.count_documents({}) == chunks + 1
     found = store.get_session(**NAMES)
-    assert found is not None and texts(found) == texts(session)
+    assert found is not None
+    assert texts(found) == texts(session)
     half = store.get_session(**NAMES, config=GetSessionConfig(after_timestamp=1010.0))
-    assert half is not None and texts(half) == texts(session)[10:]
+    assert half is not None
+    assert texts(half) == texts(session)[10:]
+    recent = store.get_session(**NAMES, config=GetSessionConfig(num_recent_events=len(session.events) - 3))
+    assert recent is not None
+    assert texts(recent) == texts(session)[3:]
     monkeypatch.setattr(documents, "add_cut", cut)
-    append_from(session, store, 110)
+    append_from(session, store, len(session.events))
     found = store.get_session(**NAMES)
-    assert found is not None and texts(found) == texts(session)
+    assert found is not None
+    assert texts(found) == texts(session)
 
 
 def test_a_crash_after_the_event_does_not_lose_shared_state(

@@ -17,7 +17,7 @@ from attrs import frozen
 from adk_extra_sessions.codec import decode_value, encode_value
 from adk_extra_sessions.records import EventRecord, NewSession
 from adk_extra_sessions.stores.redis import scripts
-from adk_extra_sessions.stores.redis.keys import AppKeys, SessionKeys
+from adk_extra_sessions.stores.redis.keys import SessionKeys
 from adk_extra_sessions.stores.redis.replies import PendingDelta, StoredSession, fields, pending_delta, text, values
 
 RESCUE_AFTER = 60.0
@@ -34,7 +34,6 @@ class SplitAppState:
     """The second half of operations that change or read the app's state."""
 
     client: Any
-    prefix: str
 
     def before_create(self, keys: SessionKeys, new: NewSession) -> None:
         """Enters the user before the first session, so that no crash can hide it from lists."""
@@ -52,12 +51,12 @@ class SplitAppState:
             if event.state.app:
                 self._apply_recorded(keys, event.digest.hex(), rescue=again)
 
-    def read(self, app_name: str, keys: SessionKeys, stored: StoredSession) -> Mapping[str, Any]:
+    def read(self, keys: SessionKeys, stored: StoredSession) -> Mapping[str, Any]:
         """Returns the app's state as a reader of the session must see it."""
         for pending in stored.pending:
             if time.time() - pending.time > RESCUE_AFTER:
                 self._apply(keys, pending, rescue=True)
-        found = fields(self.client.hgetall(AppKeys.of(self.prefix, app_name).state))
+        found = fields(self.client.hgetall(keys.app))
         state = values(found)
         for pending in stored.pending:
             for name, value in pending.texts.items():

@@ -88,7 +88,7 @@ class RedisSessionStore(SessionStore):
         self.client: Any = checked_client(client) if client is not None else make_client(str(url), from_url_options)
         # On a cluster the app's state is in a slot of its own, out of a script's reach.
         split = isinstance(self.client, redis.RedisCluster)
-        self._split = SplitAppState(self.client, self.prefix) if split else None
+        self._split = SplitAppState(self.client) if split else None
 
     def __repr__(self) -> str:
         place = redact(self._arguments["redis_url"]) if self._owns_client else "client given"
@@ -157,7 +157,7 @@ class RedisSessionStore(SessionStore):
         if int(reply[2]) != stored.count:
             raise CorruptRecordError(f"{describe(key)}: {stored.count} events are recorded, {reply[2]} are there.")
         with damage_named(key):
-            app = self._split.read(key.app_name, keys, stored) if self._split else values(fields(reply[4]))
+            app = self._split.read(keys, stored) if self._split else values(fields(reply[4]))
             shared = SharedState(app, values(fields(reply[3])))
         bodies = list(reply[1])
         if window.after is not None and bodies:

@@ -14,6 +14,7 @@ from typing import Any
 from attrs import field, frozen
 
 from adk_extra_sessions.errors import InputValidationError
+from adk_extra_sessions.state import prefixed
 
 
 def checked_name(what: str, value: object) -> str:
@@ -150,12 +151,17 @@ class Window:
     after: float | None = None
 
 
-@frozen
+@frozen(slots=False)
 class SharedState:
     """The app's and the user's state, raw key to value."""
 
     app: Mapping[str, Any]
     user: Mapping[str, Any]
+
+    @cached_property
+    def prefixed(self) -> Mapping[str, Any]:
+        """Both with the prefixes that `Session.state` has."""
+        return prefixed(self.user, self.app)
 
 
 @frozen

@@ -34,10 +34,9 @@ def split(state: Mapping[str, Any]) -> ScopedState:
     return scoped
 
 
-def merge(session: Mapping[str, Any], user: Mapping[str, Any], app: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns one dictionary with the prefixes back in place: what `Session.state` holds."""
-    merged = dict(session)
-    merged.update((State.APP_PREFIX + key, value) for key, value in app.items())
+def prefixed(user: Mapping[str, Any], app: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the state that sessions share as `Session.state` holds it, with its prefixes."""
+    merged = {State.APP_PREFIX + key: value for key, value in app.items()}
     merged.update((State.USER_PREFIX + key, value) for key, value in user.items())
     return merged
 

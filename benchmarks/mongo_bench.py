@@ -13,6 +13,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 
 from adk_extra_sessions import MongoSessionService
 from adk_extra_sessions.codec import encode_event
+from adk_extra_sessions.stores.mongodb import documents
 from adk_extra_sessions.threads import settle
 from benchmarks.budgets import Result, ms
 from benchmarks.measure import medians, progress, rate
@@ -58,7 +59,7 @@ class MongoBench:
         appends = messages(lambda: store.append_event(session, event()), 500)
         shared = messages(lambda: store.append_event(session, event({"own": 0, **SHARED})), 200)
         half = store.create_session(**names)
-        store.append_many((half, event()) for _ in range(100))
+        store.append_many((half, event()) for _ in range(documents.TAIL_EVENTS))
 
         def get(one: Session, config: GetSessionConfig | None = None) -> object:
             return store.get_session(**names, session_id=one.id, config=config)
@@ -66,7 +67,7 @@ class MongoBench:
         results = [
             Result("mongodb", "messages an append, session keys", appends, 1.1),
             Result("mongodb", "messages an append, with app: and user: keys", shared, 4),
-            Result("mongodb", "messages: get of 100 events", messages(lambda: get(half)), 1),
+            Result("mongodb", f"messages: get of {documents.TAIL_EVENTS} events", messages(lambda: get(half)), 1),
             Result("mongodb", "messages: recent-20 of 5,000", messages(lambda: get(long, RECENT)), 1),
             Result("mongodb", "messages: create", messages(lambda: store.create_session(**names)), 2),
         ]

@@ -33,7 +33,7 @@ from adk_extra_sessions.records import (
     Window,
     checked_name,
 )
-from adk_extra_sessions.state import merge, split
+from adk_extra_sessions.state import split
 from adk_extra_sessions.stores.appends import Append, LiveSessionLocks, pieces, record_outcome, request, runs
 from adk_extra_sessions.stores.options import StoreOptions
 
@@ -307,7 +307,7 @@ def _session(record: SessionRecord, events: list[Event]) -> Session:
         id=key.session_id,
         app_name=key.app_name,
         user_id=key.user_id,
-        state=merge(record.state, record.shared.user, record.shared.app),
+        state={**record.state, **record.shared.prefixed},
         last_update_time=record.last_update_time,
     )
     if events:

@@ -79,6 +79,8 @@ class Appending:
                 for the majority twice: shared state waits for it, and the
                 records struck out after that prove the events are there.
         """
+        if not indexes:
+            return {}
         now = self.expiry.now()
         updates = [
             bulk.Update(self._condition(requests[one]), documents.append_update(requests[one].events, now))
@@ -86,7 +88,7 @@ class Appending:
         ]
         try:
             sessions = bulk.unawaited(self.sessions) if shares else self.sessions
-            if not updates or bulk.send(sessions, updates) < len(updates):
+            if bulk.send(sessions, updates) < len(updates):
                 return {}
         except (BulkWriteError, WriteError, InvalidDocument, OverflowError):
             return {}  # which one it was, and why, the careful way finds out

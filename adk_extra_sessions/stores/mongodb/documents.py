@@ -25,10 +25,10 @@ from adk_extra_sessions.stores.mongodb.values import stored_state
 
 Document = dict[str, Any]
 
-KEEP = 50
+KEEP = 24
 """Newest events that always stay in a session's tail, if their size allows."""
 
-TAIL_EVENTS = 2 * KEEP
+TAIL_EVENTS = 60
 """Events in a tail at most."""
 
 TAIL_BYTES = 2 << 20

@@ -14,6 +14,8 @@ from adk_extra_sessions.codec import decode_value
 WRAPPER = "_json"
 """The only key of a sub-document that stands for a JSON text."""
 
+_SAME = {str, float, bool, type(None)}
+
 DEEPEST = 50
 """Nesting up to which values are kept native; BSON ends at 100 levels in all."""
 
@@ -28,8 +30,6 @@ def field_name(key: str) -> str:
 
 def state_key(name: str) -> str:
     """Returns the state key that `field_name` escaped."""
-    if "%" not in name:
-        return name
     if name == "%":
         return ""
     return re.sub(r"%([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), name)
@@ -50,7 +50,10 @@ def stored_state(texts: Mapping[str, str]) -> dict[str, Any]:
 
 def state_of(document: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the state that `stored_state` made a document of."""
-    return {state_key(name): _loaded(value) for name, value in document.items()}
+    return {
+        (state_key(name) if "%" in name else name): (value if type(value) in _SAME else _loaded(value))
+        for name, value in document.items()
+    }
 
 
 def _loaded(value: Any) -> Any:

@@ -10,6 +10,9 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from adk_extra_sessions.errors import ConfigurationError
 
+REDIS_SCHEMES = ("redis", "rediss", "unix", "fakeredis")
+MONGO_SCHEMES = ("mongodb", "mongodb+srv", "mongomock")
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SECRET = re.compile(r"([?&][^=&#]*(?:password|secret|token|authmechanismproperties)[^=&#]*=)[^&#]*", re.IGNORECASE)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 from adk_server import copy_of_examples
 from google.adk.cli import service_registry
+from google.adk.cli.service_registry import ServiceRegistry
+
+from adk_extra_sessions.service import SessionService
 
 
 @pytest.fixture
@@ -33,8 +38,20 @@ def uri(storage: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def new_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ADK's registry as it is when a process starts."""
+def new_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """ADK's registry as it is when a process starts; what it makes is closed after the test, which ADK does not do."""
+    made = []
+
+    def create(self: ServiceRegistry, uri: str, **options: Any) -> Any:
+        made.append(original(self, uri, **options))
+        return made[-1]
+
+    original = ServiceRegistry.create_session_service
+    monkeypatch.setattr(ServiceRegistry, "create_session_service", create)
     monkeypatch.setattr(service_registry, "_service_registry_instance", None)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "services", raising=False)
+    yield
+    for service in made:
+        if isinstance(service, SessionService):
+            asyncio.run(service.close())

@@ -6,9 +6,12 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from adk_extra_sessions.errors import ConfigurationError
+
+REDIS_SCHEMES = ("redis", "rediss", "unix", "fakeredis")
+MONGO_SCHEMES = ("mongodb", "mongodb+srv", "mongomock")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SECRET = re.compile(r"([?&][^=&#]*(?:password|secret|token|authmechanismproperties)[^=&#]*=)[^&#]*", re.IGNORECASE)
@@ -66,7 +69,8 @@ def take_options(url: str, names: Collection[str]) -> tuple[str, dict[str, str]]
             taken[name] = text
     if not taken:
         return url, {}
-    return urlunsplit(parts._replace(query=urlencode(left))), taken
+    # Not put together again from its parts, which would make unix:/path of unix:///path.
+    return url.replace(f"?{parts.query}", f"?{urlencode(left)}" if left else "", 1), taken
 
 
 def query_names(url: str) -> list[str]:

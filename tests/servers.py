@@ -95,12 +95,10 @@ class Server(ABC):
 
     def start(self) -> Self:
         """Starts the server on its data and waits until it answers."""
-        program = binary(self.name)
-        assert program is not None, missing(self.name)
         log = self.folder / "log"
         with log.open("ab") as out:
             # A session of its own: the terminal's Ctrl-C is for pytest, which then ends the server.
-            command = [program, *self._command(), *self.arguments]
+            command = [self._program(), *self._command(), *self.arguments]
             self.process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
         guard = ["sh", "-c", _GUARD, "guard", str(self.process.pid), str(self.folder)]
         self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -142,6 +140,11 @@ class Server(ABC):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def _program(self) -> str:
+        program = binary(self.name)
+        assert program is not None, missing(self.name)
+        return program
 
     @abstractmethod
     def _command(self) -> list[str]: ...

@@ -60,4 +60,6 @@ def test_our_options_are_taken_and_the_rest_is_left_alone() -> None:
     left, taken = take_options(url, ("ttl", "prefix"))
     assert taken == {"ttl": "5", "prefix": ""}
     assert left == "mongodb://u:p%40@a,b:2/db?w=majority&readPreferenceTags=dc%3Any&readPreferenceTags="
+    assert take_options("unix:///run/a.sock?ttl=5&db=1", ("ttl",)) == ("unix:///run/a.sock?db=1", {"ttl": "5"})
+    assert take_options("unix:///run/a.sock?ttl=5", ("ttl",)) == ("unix:///run/a.sock", {"ttl": "5"})
     assert take_options("redis://h/0", ("ttl",)) == ("redis://h/0", {})

@@ -36,6 +36,10 @@ WRONG: dict[str, Callable[[], Any]] = {
     "option-mongo": lambda: MongoSessionStore("mongodb://user:secret@host/db", tll=5),
     "query-option": lambda: RedisSessionStore("redis://user:secret@host?tll=5"),
     "query-option-mongo": lambda: MongoSessionStore("mongodb://user:secret@host/db?tll=5"),
+    "option-fake": lambda: RedisSessionStore("fakeredis://", tll=5),
+    "option-fake-mongo": lambda: MongoSessionStore("mongomock://secret/db", tll=5),
+    "query-option-fake": lambda: RedisSessionStore("fakeredis://?tll=5"),
+    "query-option-fake-mongo": lambda: MongoSessionStore("mongomock:///db?tll=5"),
     "option-twice": lambda: RedisSessionStore("redis://user:secret@host?ttl=5", ttl=5),
     "option-twice-in-url": lambda: RedisSessionStore("redis://user:secret@host?ttl=5&ttl=6"),
     "ttl": lambda: RedisSessionStore("redis://user:secret@host?ttl=soon"),
@@ -98,6 +102,7 @@ def test_driver_options_pass_through() -> None:
     assert pool.max_connections == 3
     kept = {name: pool.connection_kwargs[name] for name in ("host", "port", "db", "socket_timeout", "client_name")}
     assert kept == {"host": "host", "port": 7, "db": 3, "socket_timeout": 2.0, "client_name": "me"}
+    assert RedisSessionStore("redis://host?timeout=1.5").client.connection_pool.timeout == 1.5
     mongo = MongoSessionStore("mongodb://host/db?appname=me", connect=False, maxPoolSize=7)
     assert mongo.client.options.pool_options.max_pool_size == 7
     assert mongo.client.options.pool_options.appname == "me"

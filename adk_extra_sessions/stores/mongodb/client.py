@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError as DriverConfigurationError
@@ -10,9 +11,7 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from adk_extra_sessions.errors import ConfigurationError
-from adk_extra_sessions.urls import checked_scheme, query_names, redact
-
-SCHEMES = ("mongodb", "mongodb+srv", "mongomock")
+from adk_extra_sessions.urls import MONGO_SCHEMES, checked_scheme, query_names, redact
 
 DEFAULTS: dict[str, Any] = {
     "timeoutMS": 20_000,
@@ -37,9 +36,11 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
     Raises:
         ConfigurationError: The URL or an option is not one that pymongo takes.
     """
-    if checked_scheme(url, SCHEMES) == "mongomock":
+    if checked_scheme(url, MONGO_SCHEMES) == "mongomock":
         from adk_extra_sessions.fakes import fake_mongo
 
+        # What a server's client would refuse is refused here too.
+        make_client(f"mongodb://fake/?{urlsplit(url).query}", {**options, "connect": False}).close()
         return fake_mongo(url)
     _parsed(url)
     given = {name.lower() for name in [*options, *query_names(url)]}

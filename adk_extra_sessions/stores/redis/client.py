@@ -11,9 +11,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 from redis.retry import Retry
 
 from adk_extra_sessions.errors import ConfigurationError
-from adk_extra_sessions.urls import checked_scheme, query_names, redact, refuse_unknown
-
-SCHEMES = ("redis", "rediss", "unix", "fakeredis")
+from adk_extra_sessions.urls import REDIS_SCHEMES, checked_scheme, query_names, redact, refuse_unknown
 
 POOL_SIZE = 50
 """Connections at most, unless `max_connections` says otherwise."""
@@ -29,11 +27,12 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
     Raises:
         ConfigurationError: The URL or an option is not one that redis-py takes.
     """
-    if checked_scheme(url, SCHEMES) == "fakeredis":
+    scheme = checked_scheme(url, REDIS_SCHEMES)
+    refuse_unknown([*options, *query_names(url)], _known_options(), "redis-py")
+    if scheme == "fakeredis":
         from adk_extra_sessions.fakes import fake_redis
 
         return fake_redis(url, options)
-    refuse_unknown([*options, *query_names(url)], _known_options(), "redis-py")
     if options.get("encoding", "utf-8").lower().replace("-", "") != "utf8":
         raise ConfigurationError("encoding must be utf-8.")
     if "connection_pool" in options:

@@ -1,0 +1,1 @@
+"""The agent of the other examples, where ADK's command line looks for one."""

@@ -1,0 +1,5 @@
+"""What ADK's command line runs."""
+
+from uppercase_agent import make_agent
+
+root_agent = make_agent()

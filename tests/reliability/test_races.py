@@ -90,7 +90,7 @@ def test_deleting_beside_an_append_leaves_nothing_of_the_session(make_store: Cal
     writer, deleter = make_store(), make_store()
     chance = random.Random(7)
     outcomes = set()
-    for _ in range(25):
+    for _ in range(15):
         session = writer.create_session(**ONE)
         # On MongoDB some of the next events move others to a chunk.
         writer.append_many((session, an_event()) for _ in range(98))
@@ -116,7 +116,7 @@ async def test_deleting_one_session_of_a_batch_is_that_ones_matter(
     service: SessionService, make_service: Callable[..., SessionService]
 ) -> None:
     other = make_service()
-    for _ in range(10):
+    for _ in range(6):
         sessions = [await a_session(service) for _ in range(16)]
         doomed = sessions[8]
         appends = [service.append_event(one, an_event(delta={f"user:{one.id}": 1})) for one in sessions]

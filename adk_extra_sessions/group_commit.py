@@ -50,7 +50,7 @@ class GroupCommit:
         self._reset()
 
     def submit(self, append: Append) -> asyncio.Future[None]:
-        """Queues an append; the future is done when its outcome is noted on it."""
+        """Queues an append; the future is done when its outcome is noted on it and the live session is up to date."""
         loop = asyncio.get_running_loop()
         waiting = _Waiting(append, loop, loop.create_future())
         if self._pid != os.getpid():
@@ -117,15 +117,24 @@ class GroupCommit:
 
 
 def _wake(batch: Sequence[_Waiting]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
     for waiting in batch:
-        by_loop.setdefault(waiting.loop, []).append(waiting.done)
-    for loop, futures in by_loop.items():
+        by_loop.setdefault(waiting.loop, []).append(waiting)
+    for loop, callers in by_loop.items():
         with suppress(RuntimeError):  # the loop was closed, and its callers with it
-            loop.call_soon_threadsafe(_complete, futures)
+            loop.call_soon_threadsafe(_complete, callers)
 
 
-def _complete(futures: Sequence[asyncio.Future[None]]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_result(None)
+def _complete(batch: Sequence[_Waiting]) -> None:
+    """Brings live sessions up to date, in their callers' own thread, and wakes the callers.
+
+    Not left to the callers: one that is cancelled may wake before another
+    whose event was stored first, and the live session would be out of order.
+    """
+    for waiting in batch:
+        try:
+            waiting.append.commit()
+        except Exception as error:
+            waiting.append.error = error
+        if not waiting.done.done():
+            waiting.done.set_result(None)

@@ -99,10 +99,7 @@ class SessionService(BaseSessionService):
         started. Cancelling the call waits for its outcome.
         """
         append = Append.of(session, event)
-        try:
-            await settle(self._commits.submit(append))
-        finally:
-            append.commit()
+        await settle(self._commits.submit(append))
         return append.result()
 
     @override

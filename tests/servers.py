@@ -62,17 +62,20 @@ def binary(name: str) -> str | None:
 
 
 def free_port() -> int:
-    """Returns a port nobody listens on.
+    """Returns a port nobody listens on, nor on a Redis Cluster node's second one, 10000 above.
 
-    Below the range of outgoing connections, which could otherwise take it
-    while its server is being restarted, and with room for a Redis Cluster
-    node's second port, 10000 above.
+    Both are below the range of outgoing connections, which could otherwise
+    take them while their server is being restarted.
     """
     while True:
-        port = random.SystemRandom().randrange(10_000, 30_000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
+        port = random.SystemRandom().randrange(10_000, 22_000)
+        if not any(_is_listened_on(one) for one in (port, port + 10_000)):
+            return port
+
+
+def _is_listened_on(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Server(ABC):

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -72,6 +73,32 @@ async def test_many_events_of_one_session_keep_their_order(service: SessionServi
     await asyncio.gather(*(service.append_event(session, event) for event in events))
     assert ids(await stored(service, session)) == ids(session) == [event.id for event in events]
     assert len(batches) < 50
+
+
+async def test_a_caller_who_is_cancelled_as_the_outcome_comes_changes_no_order(
+    service: SessionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, other = await a_session(service), await a_session(service)
+    write, all_queued, complete = service.store.write, threading.Event(), group_commit._complete
+
+    def written_when_all_are_queued(appends: Any) -> None:
+        assert all_queued.wait(timeout=30)
+        write(appends)
+
+    def after_a_cancellation(batch: Any) -> None:
+        tasks[-1].cancel()
+        complete(batch)
+
+    monkeypatch.setattr(service.store, "write", written_when_all_are_queued)
+    monkeypatch.setattr(group_commit, "_complete", after_a_cancellation)
+    events = [an_event(str(number), delta={"key": number}) for number in range(3)]
+    tasks = [asyncio.ensure_future(service.append_event(other, an_event()))]
+    tasks += [asyncio.ensure_future(service.append_event(session, event)) for event in events]
+    await asyncio.sleep(0.01)
+    all_queued.set()
+    await asyncio.wait(tasks)
+    found = await stored(service, session)
+    assert found == session and ids(found) == [event.id for event in events]
 
 
 async def test_a_server_error_reaches_every_caller_and_the_queue_goes_on(

@@ -183,8 +183,7 @@ class SessionStore(ABC):
             EventTooLargeError: It is over what the server stores.
         """
         append = Append.of(session, event)
-        self.write([append])
-        append.commit()
+        self.write([append], commit=True)
         return append.result()
 
     def append_many(self, appends: Iterable[tuple[Session, Event]]) -> list[Event | BaseException]:
@@ -199,22 +198,29 @@ class SessionStore(ABC):
             For each pair its event, or the exception that `append_event` would have raised.
         """
         pending = [Append.of(session, event) for session, event in appends]
-        self.write(pending)
-        for append in pending:
-            append.commit()
+        self.write(pending, commit=True)
         return [append.error or append.event for append in pending]
 
     def encode(self, append: Append) -> int:
         """Encodes an append's event ahead of `write`; returns its size in bytes."""
         return append.encode(coerce=self.options.unserializable == "coerce")
 
-    def write(self, appends: Sequence[Append]) -> None:
-        """Stores what `appends` hold and notes each one's outcome on it; commits none."""
+    def write(self, appends: Sequence[Append], *, commit: bool = False) -> None:
+        """Stores what `appends` hold and notes each one's outcome on it.
+
+        Args:
+            appends: What to store.
+            commit: Whether this thread owns their live sessions and brings them
+                up to date as well; else the caller does, in the order of `appends`.
+        """
         for append in appends:
             self.encode(append)
         encoded = [append for append in appends if append.wanted]
         with self._live.holding([append.session for append in encoded]):
             self._write_encoded(encoded)
+            if commit:
+                for append in encoded:
+                    append.commit()
 
     def _write_encoded(self, appends: Sequence[Append]) -> None:
         waiting = [pieces(run) for run in runs(appends)]

@@ -31,6 +31,7 @@ from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.history import History
 from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
+from adk_extra_sessions.stores.mongodb.trying_again import tried_again
 
 WITHOUT_STATE = {"state": 0}
 
@@ -56,7 +57,7 @@ class Appending:
                 try:
                     if unreachable is not None:
                         raise unreachable
-                    outcomes[index] = self._alone(request) or self._carefully(request)
+                    outcomes[index] = self._singly(request)
                 except (KeyError, TypeError, AttributeError):
                     damaged = CorruptRecordError(f"{describe(request.key)} cannot be used: its document is damaged.")
                     outcomes[index] = AppendOutcome(error=damaged)
@@ -67,6 +68,7 @@ class Appending:
                         unreachable = error
         return [outcomes[index] for index in range(len(requests))]
 
+    @tried_again
     def _quickly(
         self, requests: Sequence[AppendRequest], indexes: Sequence[int], shares: bool
     ) -> dict[int, AppendOutcome]:
@@ -103,6 +105,10 @@ class Appending:
         except (BulkWriteError, WriteError):
             return {}  # one of many; the careful way finds the events stored, and applies each delta
         return {one: AppendOutcome(_revisions(requests[one])) for one in indexes}
+
+    @tried_again
+    def _singly(self, request: AppendRequest) -> AppendOutcome:
+        return self._alone(request) or self._carefully(request)
 
     def _alone(self, request: AppendRequest) -> AppendOutcome | None:
         """Stores a request of unknown revision with one update, if nothing stands in its way."""

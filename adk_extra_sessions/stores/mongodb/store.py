@@ -32,6 +32,7 @@ from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.history import History
 from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
+from adk_extra_sessions.stores.mongodb.trying_again import tried_again
 from adk_extra_sessions.stores.mongodb.values import state_of
 from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.urls import exactly_one, joined, redact, take_options
@@ -131,6 +132,7 @@ class MongoSessionStore(SessionStore):
         if self._owns_client:
             self.client.close()
 
+    @tried_again
     def _insert(self, new: NewSession) -> SharedState | None:
         self._ensure_indexes_once()
         self._shared.check_room(new.key, new.state)
@@ -154,7 +156,7 @@ class MongoSessionStore(SessionStore):
                 raise EventTooLargeError("The session's state", size, documents.DOCUMENT_BYTES) from None
             except DuplicateKeyError:
                 found = self._sessions.find_one(selected, {"nonce": 1, "active_at": 1})
-                if found and found.get("nonce") == new.nonce:  # ours: the driver sent it twice
+                if found and found.get("nonce") == new.nonce:  # ours: it was sent twice
                     return True
                 if found and not self._expiry.expired(found):
                     return False
@@ -239,6 +241,7 @@ class MongoSessionStore(SessionStore):
                 raise _damaged(key) from None
         return records
 
+    @tried_again
     def _delete(self, key: SessionKey) -> None:
         selected = documents.session_filter(key)
         while session := self._sessions.find_one(selected, {"tail": 0, "state": 0}):

@@ -22,15 +22,15 @@ local stored = head[1]
 local newest, backstep = tonumber(head[3]), tonumber(head[4]) or 0
 local newest_text, backstep_text, last = head[3], head[4], nil
 local reply, written, repeated = {1}, 0, nil
+local kind, known = string.sub(ARGV[1], 1, 1), tonumber(string.sub(ARGV[1], 2))
 
 local function revision(offset)
   return string.format('%.0f', tonumber(stored) + offset)
 end
 
 local function allowed()
-  local kind, value = string.sub(ARGV[1], 1, 1), string.sub(ARGV[1], 2)
-  if kind == '=' then return value == stored or repeated == stored end
-  if kind == '<' then return tonumber(head[2]) <= tonumber(value) or repeated == stored end
+  if kind == '=' then return known == tonumber(stored) end
+  if kind == '<' then return tonumber(head[2]) <= known or repeated == stored end
   return true
 end
 
@@ -48,6 +48,8 @@ while ARGV[at] do
   at = at + 2
   if place then
     repeated = revision(place + 1 + written - redis.call('LLEN', events))
+    -- A repeated event leads on only from what its writer knows, not over a gap.
+    if kind == '=' and tonumber(repeated) == known + 1 then known = known + 1 end
     reply[#reply + 1] = -tonumber(repeated)
     at = skip_pairs(skip_pairs(skip_pairs(at)))
   else

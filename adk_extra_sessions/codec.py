@@ -52,7 +52,9 @@ def check_format(version: object, key: SessionKey) -> None:
 
 
 def describe(key: SessionKey) -> str:
-    """Names a session in an error's message."""
+    """Names a session in an error's message, or what a user's sessions share where the key has no session id."""
+    if not key.session_id:
+        return f"What the sessions of user {key.user_id!r} in app {key.app_name!r} share"
     return f"Session {key.session_id!r} of user {key.user_id!r} in app {key.app_name!r}"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -25,6 +24,7 @@ from adk_extra_sessions.records import (
     Window,
 )
 from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.stores.damaged import damage_named, left_out_if_damaged
 from adk_extra_sessions.stores.mongodb import documents, indexes
 from adk_extra_sessions.stores.mongodb.appending import Appending
 from adk_extra_sessions.stores.mongodb.client import checked_client, database_name, make_client
@@ -136,7 +136,8 @@ class MongoSessionStore(SessionStore):
             return None
         if document["pending"]:
             self._shared.apply([Recorded(new.key, delta) for delta in document["pending"]])
-        return self._shared.view(self._shared.read(new.key), (), new.key)
+        with damage_named(new.key):
+            return self._shared.view(self._shared.read(new.key), (), new.key)
 
     def _is_first(self, new: NewSession, document: Document) -> bool:
         """Inserts a session's document; returns False when there is such a session."""
@@ -165,7 +166,7 @@ class MongoSessionStore(SessionStore):
             if session is None or self._expiry.expired(session):
                 return None
             check_format(session.get("format"), key)
-            with _damage_named(key):
+            with damage_named(key):
                 found = self._history.read(session, key, window)
                 bodies = self._history.bodies(found.events, key, found.first)
                 if found.complete:
@@ -227,17 +228,18 @@ class MongoSessionStore(SessionStore):
         records = []
         for session in page:
             key = SessionKey(app_name, session["user_id"], str(session.get("session_id", session["_id"])))
-            check_format(session.get("format"), key)
-            with _damage_named(key):
+            with left_out_if_damaged(), damage_named(key):
+                check_format(session.get("format"), key)
                 pending = session["pending"]
-                state = self._shared.view(found, pending, key) if pending else shared[key.user_id]
-                records.append(self._record(session, key, state))
+                if key.user_id in shared:
+                    state = self._shared.view(found, pending, key) if pending else shared[key.user_id]
+                    records.append(self._record(session, key, state))
         return records
 
     def _delete(self, key: SessionKey) -> None:
         selected = documents.session_filter(key)
         while session := self._sessions.find_one(selected, {"tail": 0, "state": 0}):
-            with _damage_named(key):
+            with damage_named(key):
                 base, pending = session["base"], session["pending"]
                 # What the session still holds for others must not go with it.
                 self._shared.rescue(key, pending, after=-math.inf)
@@ -248,7 +250,8 @@ class MongoSessionStore(SessionStore):
 
     def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
         document = self._states.find_one(documents.user_filter(app_name, user_id)) or {}
-        return state_of(document.get("state", {}))
+        with damage_named(SessionKey(app_name, user_id, "")):
+            return state_of(document.get("state", {}))
 
     def _append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
         self._ensure_indexes_once()
@@ -265,14 +268,6 @@ def _database(client: Any, name: str) -> Any:
         return client[name]
     options = CodecOptions(document_class=dict, tz_aware=False)
     return client.get_database(name, codec_options=options, read_preference=ReadPreference.PRIMARY)
-
-
-@contextmanager
-def _damage_named(key: SessionKey) -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError, ValueError):
-        raise CorruptRecordError(f"{describe(key)} cannot be read: its document is damaged.") from None
 
 
 def _rebuilt(cls: type[MongoSessionStore], arguments: dict[str, Any]) -> MongoSessionStore:

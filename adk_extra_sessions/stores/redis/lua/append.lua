@@ -7,16 +7,18 @@
 --       app) a count followed by that many pairs of FIELD, VALUE
 -- Returns {1, revision after each event...}, negative for an event that had
 --         been stored before; {0} if there is no session,
---         {-1} if the condition does not hold; nothing is written then.
+--         {-1} if the condition does not hold, {-2} if the session is damaged,
+--         foreign or from a newer version; nothing is written then.
 --
 -- An event whose very bytes are stored is left alone and gets the revision it
 -- has. The list is searched for it only when the event is no newer than the
 -- newest one stored: a repeated one never is newer.
 local session, events = KEYS[1], KEYS[2]
-local head = redis.call('HMGET', session, 'r', 't', 'm', 'd')
-if not head[1] then return {0} end
+local head = redis.call('HMGET', session, 'r', 't', 'm', 'd', 'b', 'v')
 -- A key of a foreign type fails here, before the first write.
-redis.call('LLEN', events)
+local count = redis.call('LLEN', events)
+if not head[1] then return {redis.call('EXISTS', session) == 0 and 0 or -2} end
+if (tonumber(head[6]) or math.huge) > FORMAT or tonumber(head[1]) ~= (tonumber(head[5]) or 0) + count then return {-2} end
 for at = 3, #KEYS do redis.call('HLEN', KEYS[at]) end
 local stored = head[1]
 local newest, backstep = tonumber(head[3]), tonumber(head[4]) or 0

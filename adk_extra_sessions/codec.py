@@ -168,11 +168,10 @@ def _body(event: Event) -> bytes:
                 body = to_json(tree, inf_nan_mode="constants")
         elif len(body) >= _LONG or body.count(b"[") + body.count(b"{") >= _DEEP:
             from_json(body)
+        return body
     except Exception:
-        raise EventValueError(
-            f"Event {event.id!r} has no JSON form that can be read back. Nothing was written."
-        ) from None
-    return body
+        pass  # pydantic's error shows the value: ours must not have it as its context
+    raise EventValueError(f"Event {event.id!r} has no JSON form that can be read back. Nothing was written.")
 
 
 def _dumped(event: Event, exclude_none: bool) -> bytes:
@@ -231,4 +230,5 @@ def _decode_event(body: bytes, key: SessionKey, position: int) -> Event:
     try:
         return Event.model_validate_json(body)
     except ValueError:
-        raise CorruptRecordError(f"{describe(key)}: the event at position {position} cannot be read.") from None
+        pass  # pydantic's error shows the value: ours must not have it as its context
+    raise CorruptRecordError(f"{describe(key)}: the event at position {position} cannot be read.")

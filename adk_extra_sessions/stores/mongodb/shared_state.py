@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import bson
-from attrs import frozen
+from attrs import field, frozen
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
@@ -38,7 +38,7 @@ class Recorded:
     """A delta recorded in a session's document."""
 
     key: SessionKey
-    delta: Document
+    delta: Document = field(repr=False)
 
 
 @frozen

@@ -55,7 +55,7 @@ class PendingDelta:
 
     id: str
     time: float
-    texts: Mapping[str, str]
+    texts: Mapping[str, str] = field(repr=False)
 
 
 @frozen
@@ -72,7 +72,7 @@ class StoredSession:
     base: int
     last_update_time: float
     backstep: float
-    state: Mapping[str, Any]
+    state: Mapping[str, Any] = field(repr=False)
     pending: Sequence[PendingDelta] = field(factory=tuple)
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 from redis import RedisCluster
 from redis.exceptions import ClusterDownError, ConnectionError, NoScriptError, RedisError, TimeoutError
 
@@ -45,7 +45,7 @@ class Call:
 
     script: Script
     keys: Sequence[str]
-    arguments: Sequence[Argument]
+    arguments: Sequence[Argument] = field(repr=False)
 
 
 APPEND = Script.load("append")

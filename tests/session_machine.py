@@ -25,6 +25,7 @@ from adk_extra_sessions.service import SessionService
 PIECE = 3
 """Events of one live session that are stored in one go, at most; see `small_limits` of the test."""
 
+# The first of each is drawn most, so that some sessions get a long history.
 APPS = ["shop", "a/{b}"]
 USERS = ["ada", "*"]
 IDS = ["one", "a:é"]
@@ -38,10 +39,11 @@ deltas = st.dictionaries(
 )
 clock_steps = st.sampled_from([0.0, 0.0, 1.0, 1.0, 1.0, 30.0, -1.0, -40.0])
 sizes = st.sampled_from([1, 1, 1, 300, 1500])
+# How many of the newest, and from the time of which event on.
 windows = st.tuples(
-    st.none() | st.integers(0, 12), st.none() | st.sampled_from([-60.0, -40.0, -1.0, 0.0, 0.5, 1.0, 99.0])
+    st.none() | st.integers(0, 12), st.none() | st.tuples(st.integers(0, 30), st.sampled_from([-0.5, 0.0, 0.0, 0.5]))
 )
-keys = st.tuples(st.sampled_from(APPS), st.sampled_from(USERS), st.sampled_from(IDS))
+keys = st.tuples(*(st.sampled_from([*names, *names[:1] * 3]) for names in (APPS, USERS, IDS)))
 
 
 class Machine(RuleBasedStateMachine):
@@ -96,7 +98,11 @@ class Machine(RuleBasedStateMachine):
 
     def read(self, key: SessionKey, window: Any = (None, None)) -> Session | None:
         """Reads a session and compares it with the model's."""
-        recent, after = window[0], None if window[1] is None else self.now + window[1]
+        recent, after = window[0], None
+        if window[1] is not None:
+            stored = self.model.sessions.get(key)
+            times = [event.timestamp for event in stored.events] if stored else []
+            after = [*times, self.now][window[1][0] % (len(times) + 1)] + window[1][1]
         config = GetSessionConfig(num_recent_events=recent, after_timestamp=after)
         names = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
         found = self.strict.get_session(**names, config=config)
@@ -141,6 +147,17 @@ class Machine(RuleBasedStateMachine):
     @rule(holder=holders, delta=deltas, step=clock_steps, size=sizes, strict=st.booleans())
     def append_new(self, holder: Holder, delta: Any, step: float, size: int, strict: bool) -> None:
         self.append(holder, self.an_event(delta, step, size), strict)
+
+    @rule(holder=holders, data=st.data(), strict=st.booleans())
+    def append_again(self, holder: Holder, data: Any, strict: bool) -> None:
+        stored = self.model.sessions.get(holder.key)
+        if stored and stored.events:
+            self.append(holder, data.draw(st.sampled_from(stored.events)).model_copy(deep=True), strict)
+
+    @rule(holder=holders, steps=st.lists(clock_steps, min_size=4, max_size=12))
+    def append_several(self, holder: Holder, steps: list[float]) -> None:
+        for step in steps:
+            self.append(holder, self.an_event({"a": step}, step), strict=False)
 
     @rule(holder=holders, event=events, strict=st.booleans(), copied=st.booleans())
     def append_one_that_may_be_stored(self, holder: Holder, event: Event, strict: bool, copied: bool) -> None:

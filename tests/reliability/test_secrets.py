@@ -272,7 +272,8 @@ def fail_to_connect(provoke: Provoked, store: Any) -> None:
                 options: Any = {"socket_timeout": 0.2, "socket_connect_timeout": 0.2, "retry": None}
                 other = RedisSessionStore(f"redis://keeper:{PASSWORD}1@{place}", **options)
             else:
-                other = MongoSessionStore(f"mongodb://keeper:{PASSWORD}1@{place}", db_name="x", timeoutMS=300)
+                options = {"serverSelectionTimeoutMS": 300, "socketTimeoutMS": 300, "connectTimeoutMS": 300}
+                other = MongoSessionStore(f"mongodb://keeper:{PASSWORD}1@{place}", db_name="x", **options)
             with other:
                 session = Session(app_name=APP, user_id=USER, id="one")
                 delta = {"key": SECRET, "user:a": SECRET}

@@ -52,7 +52,9 @@ def check_format(version: object, key: SessionKey) -> None:
 
 
 def describe(key: SessionKey) -> str:
-    """Names a session in an error's message."""
+    """Names a session in an error's message, or what a user's sessions share where the key has no session id."""
+    if not key.session_id:
+        return f"What the sessions of user {key.user_id!r} in app {key.app_name!r} share"
     return f"Session {key.session_id!r} of user {key.user_id!r} in app {key.app_name!r}"
 
 
@@ -166,11 +168,10 @@ def _body(event: Event) -> bytes:
                 body = to_json(tree, inf_nan_mode="constants")
         elif len(body) >= _LONG or body.count(b"[") + body.count(b"{") >= _DEEP:
             from_json(body)
+        return body
     except Exception:
-        raise EventValueError(
-            f"Event {event.id!r} has no JSON form that can be read back. Nothing was written."
-        ) from None
-    return body
+        pass  # pydantic's error shows the value: ours must not have it as its context
+    raise EventValueError(f"Event {event.id!r} has no JSON form that can be read back. Nothing was written.")
 
 
 def _dumped(event: Event, exclude_none: bool) -> bytes:
@@ -229,4 +230,5 @@ def _decode_event(body: bytes, key: SessionKey, position: int) -> Event:
     try:
         return Event.model_validate_json(body)
     except ValueError:
-        raise CorruptRecordError(f"{describe(key)}: the event at position {position} cannot be read.") from None
+        pass  # pydantic's error shows the value: ours must not have it as its context
+    raise CorruptRecordError(f"{describe(key)}: the event at position {position} cannot be read.")

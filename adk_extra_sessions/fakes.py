@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.urls import redact
 
 _redis_servers: dict[str, Any] = {}
 _mongo_stores: dict[str, Any] = {}
@@ -33,7 +34,7 @@ def fake_redis(url: str, options: dict[str, Any]) -> Any:
         import fakeredis
         import lupa  # noqa: F401  (fakeredis runs scripts with it)
     except ImportError:
-        raise ConfigurationError(f"{url!r} {_INSTALL}") from None
+        raise ConfigurationError(f"{redact(url)!r} {_INSTALL}") from None
     with _lock:
         server = _redis_servers.setdefault(_name(url), fakeredis.FakeServer())
     kept = {name: value for name, value in options.items() if name in ("decode_responses", "protocol")}
@@ -50,7 +51,7 @@ def fake_mongo(url: str) -> Any:
         import mongomock
         from mongomock.store import ServerStore
     except ImportError:
-        raise ConfigurationError(f"{url!r} {_INSTALL}") from None
+        raise ConfigurationError(f"{redact(url)!r} {_INSTALL}") from None
     with _lock:
         store = _mongo_stores.setdefault(_name(url), ServerStore())  # type: ignore[no-untyped-call]
     return mongomock.MongoClient(_store=store)

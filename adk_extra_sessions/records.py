@@ -1,7 +1,8 @@
 """What travels between the rules (`stores.base`) and a backend: plain frozen values.
 
 State values are JSON texts here, so that a backend may store them in whatever
-form it likes and still gives back exactly what was given.
+form it likes and still gives back exactly what was given. No repr shows what is
+stored: tools that collect errors print the local variables of a traceback.
 """
 
 from __future__ import annotations
@@ -62,9 +63,9 @@ class SessionKey:
 class StateTexts:
     """State by scope: raw key (without prefix) to the value's JSON text."""
 
-    session: Mapping[str, str] = field(factory=dict)
-    user: Mapping[str, str] = field(factory=dict)
-    app: Mapping[str, str] = field(factory=dict)
+    session: Mapping[str, str] = field(factory=dict, repr=False)
+    user: Mapping[str, str] = field(factory=dict, repr=False)
+    app: Mapping[str, str] = field(factory=dict, repr=False)
 
 
 @frozen
@@ -99,7 +100,7 @@ class EventRecord:
     timestamp: float
     author: str
     invocation_id: str
-    body: bytes
+    body: bytes = field(repr=False)
     state: StateTexts
 
     @cached_property
@@ -155,8 +156,8 @@ class Window:
 class SharedState:
     """The app's and the user's state, raw key to value."""
 
-    app: Mapping[str, Any]
-    user: Mapping[str, Any]
+    app: Mapping[str, Any] = field(repr=False)
+    user: Mapping[str, Any] = field(repr=False)
 
     @cached_property
     def prefixed(self) -> Mapping[str, Any]:
@@ -176,7 +177,7 @@ class SessionRecord:
     key: SessionKey
     revision: int
     last_update_time: float
-    state: Mapping[str, Any]
+    state: Mapping[str, Any] = field(repr=False)
     shared: SharedState
-    bodies: Sequence[bytes | str] = ()
+    bodies: Sequence[bytes | str] = field(default=(), repr=False)
     first: int = 0

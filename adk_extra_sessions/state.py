@@ -13,10 +13,10 @@ from google.adk.sessions import State
 class ScopedState:
     """State by scope. Keys have lost their prefix, save in `temp`."""
 
-    session: dict[str, Any] = field(factory=dict)
-    user: dict[str, Any] = field(factory=dict)
-    app: dict[str, Any] = field(factory=dict)
-    temp: dict[str, Any] = field(factory=dict)
+    session: dict[str, Any] = field(factory=dict, repr=False)
+    user: dict[str, Any] = field(factory=dict, repr=False)
+    app: dict[str, Any] = field(factory=dict, repr=False)
+    temp: dict[str, Any] = field(factory=dict, repr=False)
 
 
 def split(state: Mapping[str, Any]) -> ScopedState:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from attrs import define
+from attrs import define, field
 from google.adk.events import Event
 from google.adk.sessions import Session
 
@@ -41,8 +41,8 @@ class Append:
         fresh: Whether the event is new to the live session.
     """
 
-    session: Session
-    event: Event
+    session: Session = field(repr=False)
+    event: Event = field(repr=False)
     record: EventRecord | None = None
     error: BaseException | None = None
     fresh: bool = False
@@ -136,10 +136,9 @@ def request(run: Sequence[Append], *, any_revision: bool) -> AppendRequest:
         return AppendRequest(key, events)
     if marker is None:
         return AppendRequest(key, events, not_after=session.last_update_time)
-    try:
-        return AppendRequest(key, events, expected=int(marker))
-    except ValueError:
-        raise StaleSessionError(STALE) from None
+    if not marker.isdecimal():
+        raise StaleSessionError(STALE)
+    return AppendRequest(key, events, expected=int(marker))
 
 
 def record_outcome(run: Sequence[Append], outcome: AppendOutcome, *, any_revision: bool) -> None:

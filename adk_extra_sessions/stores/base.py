@@ -302,8 +302,10 @@ def _window(config: GetSessionConfig | None) -> Window:
     if not isinstance(config, GetSessionConfig):
         raise InputValidationError(f"config must be a GetSessionConfig, not {type(config).__name__}.")
     recent, after = config.num_recent_events, config.after_timestamp
-    if recent is not None and recent < 0:
-        raise InputValidationError("num_recent_events must be greater than or equal to 0.")
+    if recent is not None and (not isinstance(recent, int) or recent < 0):
+        raise InputValidationError("num_recent_events must be an integer, greater than or equal to 0.")
+    if after is not None and not isinstance(after, (int, float)):
+        raise InputValidationError("after_timestamp must be a number of seconds.")
     return Window(recent, after)
 
 

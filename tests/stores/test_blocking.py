@@ -150,6 +150,19 @@ def test_a_repeated_event_does_not_hide_what_came_before_it(store: SessionStore)
     assert texts(found(store, session)) == ["0", "1"]
 
 
+def test_a_repeated_event_in_a_batch_does_not_either(store: SessionStore) -> None:
+    session = store.create_session(**NAMES)
+    other = found(store, session)
+    events = [store.append_event(other, an_event(str(number), at=1000.0 + number)) for number in range(2)]
+    last, new = events[1].model_copy(deep=True), an_event("new", at=2000.0)
+    assert [type(one) for one in store.append_many([(session, last), (session, new)])] == [StaleSessionError] * 2
+    assert texts(found(store, session)) == ["0", "1"] and session.events == []
+    # With all that it missed before it, the new event follows.
+    first = events[0].model_copy(deep=True)
+    assert store.append_many([(session, first), (session, last), (session, new)]) == [first, last, new]
+    assert texts(found(store, session)) == texts(session) == ["0", "1", "new"]
+
+
 @pytest.mark.parametrize("wrong", [{}, [], 0, False], ids=repr)
 def test_a_session_id_is_a_text(store: SessionStore, wrong: object) -> None:
     with pytest.raises(InputValidationError, match="session_id"):

@@ -233,11 +233,16 @@ def _shares(request: AppendRequest) -> bool:
 
 
 def _is_allowed(request: AppendRequest, head: Document, known: dict[bytes, int]) -> bool:
-    if head["revision"] in known.values():
-        return True  # the rest of a run whose first part is the newest in storage
-    if request.expected is not None:
-        return bool(head["revision"] == request.expected)
-    return request.not_after is None or bool(head["last_update_time"] <= request.not_after)
+    """Whether a request's writer knows all that is stored, together with what it repeats."""
+    if request.expected is None:
+        in_time = request.not_after is None or head["last_update_time"] <= request.not_after
+        return bool(in_time) or head["revision"] in known.values()
+    reached = request.expected
+    for event in request.events:
+        if event.digest not in known:
+            break
+        reached += known[event.digest] == reached + 1
+    return bool(head["revision"] == reached)
 
 
 def _has_room(head: Document, events: Sequence[EventRecord]) -> bool:

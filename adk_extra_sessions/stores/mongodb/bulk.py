@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from pymongo import MongoClient, UpdateOne, WriteConcern
 
 
@@ -14,7 +14,7 @@ class Update:
     """One document's update."""
 
     filter: dict[str, Any]
-    update: dict[str, Any]
+    update: dict[str, Any] = field(repr=False)
     upsert: bool = False
 
 

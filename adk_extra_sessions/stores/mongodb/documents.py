@@ -146,12 +146,13 @@ def inline_bytes(events: Sequence[EventRecord]) -> int:
 
 
 def room_filter(events: Sequence[EventRecord]) -> Document:
-    """Selects a session that has room for events and certainly has none of them.
+    """Selects a session of a known format that has room for events and certainly has none of them.
 
     Chunks are not searched: an event newer than all that were moved to chunks
     cannot be in one.
     """
     return {
+        "format": {"$lte": FORMAT},
         "tail.digest": {"$nin": [event.digest for event in events]},
         "tail_count": {"$lte": TAIL_EVENTS - len(events)},
         "tail_bytes": {"$lte": TAIL_BYTES - inline_bytes(events)},

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from pymongo.errors import DuplicateKeyError
 
 from adk_extra_sessions.codec import describe
@@ -31,7 +31,7 @@ class Found:
         complete: Whether none is missing from there on.
     """
 
-    events: list[Document]
+    events: list[Document] = field(repr=False)
     first: int
     complete: bool
 

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import bson
-from attrs import frozen
+from attrs import field, frozen
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
 from adk_extra_sessions.records import SessionKey, SharedState, StateTexts
+from adk_extra_sessions.stores.damaged import damage_named, left_out_if_damaged
 from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.values import state_of, stored_state
@@ -37,7 +38,7 @@ class Recorded:
     """A delta recorded in a session's document."""
 
     key: SessionKey
-    delta: Document
+    delta: Document = field(repr=False)
 
 
 @frozen
@@ -61,10 +62,20 @@ class SharedStates:
         return SharedState(*merged)
 
     def views(self, app_name: str, users: Iterable[str], found: Sequence[Document]) -> dict[str, SharedState]:
-        """Returns the state that each user's sessions share, where nothing is pending."""
-        by_id = {document["_id"]: state_of(document.get("state", {})) for document in found}
-        app = by_id.get(documents.app_id(app_name), {})
-        return {user: SharedState(app, by_id.get(documents.user_id(app_name, user), {})) for user in users}
+        """Returns the state that each user's sessions share, where nothing is pending.
+
+        Raises:
+            CorruptRecordError: That of the app is damaged. Users whose own state is are left out.
+        """
+        by_id = {document["_id"]: document for document in found}
+        with damage_named(SessionKey(app_name, "", "")):
+            app = state_of(by_id.get(documents.app_id(app_name), {}).get("state", {}))
+        shared = {}
+        for user in users:
+            with left_out_if_damaged(SessionKey(app_name, user, "")):
+                state = by_id.get(documents.user_id(app_name, user), {}).get("state", {})
+                shared[user] = SharedState(app, state_of(state))
+        return shared
 
     def apply(self, recorded: Sequence[Recorded]) -> bool:
         """Applies deltas that were just recorded, and strikes them out.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -25,6 +24,7 @@ from adk_extra_sessions.records import (
     Window,
 )
 from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.stores.damaged import DAMAGE, damage_named, leave_out
 from adk_extra_sessions.stores.mongodb import documents, indexes
 from adk_extra_sessions.stores.mongodb.appending import Appending
 from adk_extra_sessions.stores.mongodb.client import checked_client, database_name, make_client
@@ -43,9 +43,6 @@ OPTIONS = ("collection_prefix", "ttl", "on_stale", "unserializable")
 
 LISTED = ("format", "user_id", "session_id", "revision", "last_update_time", "state", "pending")
 """What a list needs of a session."""
-
-DAMAGE = (KeyError, TypeError, ValueError)
-"""What a document raises that lacks a field, or holds another type in it."""
 
 TRIES = 20
 """Tries of what fails only when another is quicker, or when something foreign is in the way."""
@@ -141,7 +138,8 @@ class MongoSessionStore(SessionStore):
             return None
         if document["pending"]:
             self._shared.apply([Recorded(new.key, delta) for delta in document["pending"]])
-        return self._shared.view(self._shared.read(new.key), (), new.key)
+        with damage_named(new.key):
+            return self._shared.view(self._shared.read(new.key), (), new.key)
 
     def _is_first(self, new: NewSession, document: Document) -> bool:
         """Inserts a session's document; returns False when there is such a session."""
@@ -170,7 +168,7 @@ class MongoSessionStore(SessionStore):
             if session is None or self._expiry.expired(session):
                 return None
             check_format(session.get("format"), key)
-            with _damage_named(key):
+            with damage_named(key):
                 found = self._history.read(session, key, window)
                 bodies = self._history.bodies(found.events, key, found.first)
                 if found.complete:
@@ -232,20 +230,21 @@ class MongoSessionStore(SessionStore):
         records = []
         for session in page:
             key = SessionKey(app_name, session["user_id"], str(session.get("session_id", session["_id"])))
-            check_format(session.get("format"), key)
             try:
+                check_format(session.get("format"), key)
                 pending = session["pending"]
-                state = self._shared.view(found, pending, key) if pending else shared[key.user_id]
-                records.append(self._record(session, key, state))
-            except DAMAGE:
-                raise _damaged(key) from None
+                if key.user_id in shared:
+                    state = self._shared.view(found, pending, key) if pending else shared[key.user_id]
+                    records.append(self._record(session, key, state))
+            except DAMAGE as error:
+                leave_out(key, error)
         return records
 
     @tried_again
     def _delete(self, key: SessionKey) -> None:
         selected = documents.session_filter(key)
         while session := self._sessions.find_one(selected, {"tail": 0, "state": 0}):
-            with _damage_named(key):
+            with damage_named(key):
                 base, pending = session["base"], session["pending"]
                 # What the session still holds for others must not go with it.
                 self._shared.rescue(key, pending, after=-math.inf)
@@ -256,7 +255,8 @@ class MongoSessionStore(SessionStore):
 
     def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
         document = self._states.find_one(documents.user_filter(app_name, user_id)) or {}
-        return state_of(document.get("state", {}))
+        with damage_named(SessionKey(app_name, user_id, "")):
+            return state_of(document.get("state", {}))
 
     def _append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
         self._ensure_indexes_once()
@@ -278,18 +278,6 @@ def _database(client: Any, name: str) -> Any:
 def _all(cursor: Any) -> list[Document]:
     # pymongo has it since 4.9, mongomock has it not; for a thousand documents it saves a tenth.
     return list(cursor.to_list() if hasattr(cursor, "to_list") else cursor)
-
-
-@contextmanager
-def _damage_named(key: SessionKey) -> Iterator[None]:
-    try:
-        yield
-    except DAMAGE:
-        raise _damaged(key) from None
-
-
-def _damaged(key: SessionKey) -> CorruptRecordError:
-    return CorruptRecordError(f"{describe(key)} cannot be read: its document is damaged.")
 
 
 def _rebuilt(cls: type[MongoSessionStore], arguments: dict[str, Any]) -> MongoSessionStore:

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState
+from adk_extra_sessions.stores.damaged import left_out_if_damaged
 from adk_extra_sessions.stores.redis import scripts
 from adk_extra_sessions.stores.redis.keys import AppKeys, UserKeys
 from adk_extra_sessions.stores.redis.replies import StoredSession, checked, damage_named, fields, texts, values
@@ -34,7 +35,8 @@ class Listing:
         users = AppKeys.of(self.prefix, self.app_name).users
         cursor: int | None = None
         while cursor != 0:
-            cursor, found = self.client.sscan(users, cursor or 0, count=self.page_size)
+            with damage_named(SessionKey(self.app_name, "", "")):
+                cursor, found = self.client.sscan(users, cursor or 0, count=self.page_size)
             yield from self.of_users(texts(found))
 
     def of_users(self, user_ids: Sequence[str]) -> Iterator[Sequence[SessionRecord]]:
@@ -45,14 +47,17 @@ class Listing:
             keys = UserKeys.of(self.prefix, self.app_name, user_id)
             pipeline.hgetall(keys.state)
             pipeline.sscan(keys.index, 0, count=self.page_size)
-        with damage_named(SessionKey(self.app_name, user_ids[0] if user_ids else "", "")):
-            app, *replies = pipeline.execute()
-            shared = {
-                user_id: SharedState(values(fields(app)), values(fields(state)))
-                for user_id, state in zip(user_ids, replies[::2], strict=True)
-            }
+        app, *replies = pipeline.execute(raise_on_error=False)
+        app_state = self._state(app, "")
+        shared: dict[str, SharedState] = {}
         met: list[SessionKey] = []
-        for user_id, (cursor, found) in zip(user_ids, replies[1::2], strict=True):
+        for user_id, state, ids in zip(user_ids, replies[::2], replies[1::2], strict=True):
+            user = SessionKey(self.app_name, user_id, "")
+            with left_out_if_damaged(user):
+                cursor, found = checked(ids, user)
+                shared[user_id] = SharedState(app_state, self._state(state, user_id))
+            if user_id not in shared:
+                continue
             index = UserKeys.of(self.prefix, self.app_name, user_id).index
             met += self._session_keys(user_id, found)
             while cursor != 0:
@@ -79,12 +84,18 @@ class Listing:
             by_user.setdefault(key.user_id, []).append(key)
         parts = [keys[at : at + AT_ONCE] for keys in by_user.values() for at in range(0, len(keys), AT_ONCE)]
         replies = scripts.run_many(self.client, [self._call(part) for part in parts])
-        return [
-            self._record(key, found, shared[key.user_id])
-            for part, reply in zip(parts, replies, strict=True)
-            for key, found in zip(part, checked(reply, part[0]), strict=True)
-            if found
-        ]
+        records = []
+        for part, reply in zip(parts, replies, strict=True):
+            for key, found in zip(part, checked(reply, part[0]), strict=True):
+                if found:
+                    with left_out_if_damaged(key):
+                        records.append(self._record(key, found, shared[key.user_id]))
+        return records
+
+    def _state(self, reply: Any, user_id: str) -> Mapping[str, Any]:
+        key = SessionKey(self.app_name, user_id, "")
+        with damage_named(key):
+            return values(fields(checked(reply, key)))
 
     def _call(self, part: Sequence[SessionKey]) -> scripts.Call:
         keys = self._user_keys(part[0].user_id)

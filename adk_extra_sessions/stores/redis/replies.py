@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 from adk_extra_sessions.codec import check_format, decode_value, describe
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.stores import damaged
 from adk_extra_sessions.stores.redis.scripts import Argument
 
 Reply: TypeAlias = bytes | str
@@ -54,7 +55,7 @@ class PendingDelta:
 
     id: str
     time: float
-    texts: Mapping[str, str]
+    texts: Mapping[str, str] = field(repr=False)
 
 
 @frozen
@@ -71,7 +72,7 @@ class StoredSession:
     base: int
     last_update_time: float
     backstep: float
-    state: Mapping[str, Any]
+    state: Mapping[str, Any] = field(repr=False)
     pending: Sequence[PendingDelta] = field(factory=tuple)
 
     @property
@@ -101,11 +102,10 @@ class StoredSession:
 
 @contextmanager
 def damage_named(key: SessionKey) -> Iterator[None]:
-    """Turns what a damaged record causes into `CorruptRecordError`."""
+    """Turns what a damaged record causes, here or on the server, into `CorruptRecordError`."""
     try:
-        yield
-    except (KeyError, TypeError, ValueError):
-        raise CorruptRecordError(f"{describe(key)} cannot be read: what is stored is damaged.") from None
+        with damaged.damage_named(key):
+            yield
     except ResponseError as error:
         raise _named(error, key) from None
 

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 from redis import RedisCluster
 from redis.exceptions import ClusterDownError, ConnectionError, NoScriptError, RedisError, TimeoutError
+
+from adk_extra_sessions.codec import FORMAT
 
 Argument: TypeAlias = str | bytes | int
 
@@ -31,7 +33,8 @@ class Script:
     def load(cls, name: str) -> Script:
         """Reads `lua/NAME.lua`, below what all scripts share."""
         folder = files(__package__) / "lua"
-        source = "".join((folder / f"{part}.lua").read_text("utf-8") for part in ("common", name))
+        shared, own = ((folder / f"{part}.lua").read_text("utf-8") for part in ("common", name))
+        source = f"local FORMAT = {FORMAT}\n{shared}{own}"
         text = re.sub(r"^\s*--.*\n|^\s*\n", "", source, flags=re.MULTILINE)
         return cls(text, hashlib.sha1(text.encode()).hexdigest())
 
@@ -42,7 +45,7 @@ class Call:
 
     script: Script
     keys: Sequence[str]
-    arguments: Sequence[Argument]
+    arguments: Sequence[Argument] = field(repr=False)
 
 
 APPEND = Script.load("append")

@@ -109,13 +109,14 @@ class RedisSessionStore(SessionStore):
 
     def _insert(self, new: NewSession) -> SharedState | None:
         keys = SessionKeys.of(self.prefix, new.key)
-        if self._split:
-            self._split.before_create(keys, new)
-        reply = self._run(self._create_call(new), new.key)
-        if int(reply[0]) == 0:
-            return None
-        app_state = self._split.after_create(keys, new) if self._split else values(fields(reply[2]))
-        return SharedState(app_state, values(fields(reply[1])))
+        with damage_named(new.key):
+            if self._split:
+                self._split.before_create(keys, new)
+            reply = self._run(self._create_call(new), new.key)
+            if int(reply[0]) == 0:
+                return None
+            app_state = self._split.after_create(keys, new) if self._split else values(fields(reply[2]))
+            return SharedState(app_state, values(fields(reply[1])))
 
     def _create_call(self, new: NewSession) -> Call:
         keys = SessionKeys.of(self.prefix, new.key)
@@ -198,9 +199,10 @@ class RedisSessionStore(SessionStore):
     def _delete(self, key: SessionKey) -> None:
         keys = SessionKeys.of(self.prefix, key)
         names = [keys.session, keys.events, keys.index] + ([] if self._split else [keys.users])
-        while pending := self._run(Call(scripts.DELETE, names, [key.session_id, key.user_id]), key):
-            assert self._split is not None
-            self._split.apply_held(keys, pending)
+        with damage_named(key):
+            while pending := self._run(Call(scripts.DELETE, names, [key.session_id, key.user_id]), key):
+                assert self._split is not None
+                self._split.apply_held(keys, pending)
 
     def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
         with damage_named(SessionKey(app_name, user_id, "")):
@@ -236,11 +238,15 @@ class RedisSessionStore(SessionStore):
             status, *revisions = map(int, checked(reply, key))
             if status == 0:
                 return AppendOutcome(error=SessionNotFoundError(f"Session {key.session_id!r} not found."))
-            if status < 0:
+            if status == -1:
                 return AppendOutcome(error=StaleSessionError(STALE))
+            if status == -2:
+                damaged = CorruptRecordError(f"{describe(key)} is damaged, foreign or from a newer version.")
+                return AppendOutcome(error=damaged)
             if self._split:
                 repeated = [revision < 0 for revision in revisions]
-                self._split.after_append(SessionKeys.of(self.prefix, key), request.events, repeated)
+                with damage_named(key):
+                    self._split.after_append(SessionKeys.of(self.prefix, key), request.events, repeated)
         except Exception as error:
             return AppendOutcome(error=error)
         return AppendOutcome([abs(revision) for revision in revisions])

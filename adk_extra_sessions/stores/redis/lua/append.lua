@@ -7,30 +7,32 @@
 --       app) a count followed by that many pairs of FIELD, VALUE
 -- Returns {1, revision after each event...}, negative for an event that had
 --         been stored before; {0} if there is no session,
---         {-1} if the condition does not hold; nothing is written then.
+--         {-1} if the condition does not hold, {-2} if the session is damaged,
+--         foreign or from a newer version; nothing is written then.
 --
 -- An event whose very bytes are stored is left alone and gets the revision it
 -- has. The list is searched for it only when the event is no newer than the
 -- newest one stored: a repeated one never is newer.
 local session, events = KEYS[1], KEYS[2]
-local head = redis.call('HMGET', session, 'r', 't', 'm', 'd')
-if not head[1] then return {0} end
+local head = redis.call('HMGET', session, 'r', 't', 'm', 'd', 'b', 'v')
 -- A key of a foreign type fails here, before the first write.
-redis.call('LLEN', events)
+local count = redis.call('LLEN', events)
+if not head[1] then return {redis.call('EXISTS', session) == 0 and 0 or -2} end
+if (tonumber(head[6]) or math.huge) > FORMAT or tonumber(head[1]) ~= (tonumber(head[5]) or 0) + count then return {-2} end
 for at = 3, #KEYS do redis.call('HLEN', KEYS[at]) end
 local stored = head[1]
 local newest, backstep = tonumber(head[3]), tonumber(head[4]) or 0
 local newest_text, backstep_text, last = head[3], head[4], nil
 local reply, written, repeated = {1}, 0, nil
+local kind, known = string.sub(ARGV[1], 1, 1), tonumber(string.sub(ARGV[1], 2))
 
 local function revision(offset)
   return string.format('%.0f', tonumber(stored) + offset)
 end
 
 local function allowed()
-  local kind, value = string.sub(ARGV[1], 1, 1), string.sub(ARGV[1], 2)
-  if kind == '=' then return value == stored or repeated == stored end
-  if kind == '<' then return tonumber(head[2]) <= tonumber(value) or repeated == stored end
+  if kind == '=' then return known == tonumber(stored) end
+  if kind == '<' then return tonumber(head[2]) <= known or repeated == stored end
   return true
 end
 
@@ -48,6 +50,8 @@ while ARGV[at] do
   at = at + 2
   if place then
     repeated = revision(place + 1 + written - redis.call('LLEN', events))
+    -- A repeated event leads on only from what its writer knows, not over a gap.
+    if kind == '=' and tonumber(repeated) == known + 1 then known = known + 1 end
     reply[#reply + 1] = -tonumber(repeated)
     at = skip_pairs(skip_pairs(skip_pairs(at)))
   else

@@ -9,7 +9,7 @@ redis.call('SCARD', KEYS[3])  -- a key of a foreign type fails here, before the 
 if KEYS[4] then redis.call('SCARD', KEYS[4]) end
 local pending = {}
 if not KEYS[4] then
-  local session = redis.call('HGETALL', KEYS[1])
+  local session = redis.pcall('HGETALL', KEYS[1])  -- a foreign key is deleted, too
   for at = 1, #session, 2 do
     if string.sub(session[at], 1, 2) == 'p:' then
       pending[#pending + 1] = session[at]

@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from attrs import frozen
+from opentelemetry.trace import Span
 
+from adk_extra_sessions import telemetry
 from adk_extra_sessions.stores.appends import Append
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.threads import WorkerThreads
@@ -33,6 +35,7 @@ class _Waiting:
     append: Append
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
+    span: Span | None
 
 
 class GroupCommit:
@@ -52,7 +55,7 @@ class GroupCommit:
     def submit(self, append: Append) -> asyncio.Future[None]:
         """Queues an append; the future is done when its outcome is noted on it."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(append, loop, loop.create_future())
+        waiting = _Waiting(append, loop, loop.create_future(), telemetry.current())
         if self._pid != os.getpid():
             self._reset()
         with self._lock:
@@ -83,7 +86,8 @@ class GroupCommit:
         try:
             while batch := self._take():
                 try:
-                    self._store.write([waiting.append for waiting in batch])
+                    with telemetry.together(self._store, [waiting.span for waiting in batch]):
+                        self._store.write([waiting.append for waiting in batch])
                 except BaseException as error:
                     for waiting in batch:
                         waiting.append.error = waiting.append.error or error

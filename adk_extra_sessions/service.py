@@ -19,6 +19,7 @@ from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.group_commit import GroupCommit
 from adk_extra_sessions.stores.appends import Append
 from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.telemetry import traced
 from adk_extra_sessions.threads import WorkerThreads, settle
 from adk_extra_sessions.urls import exactly_one
 
@@ -55,6 +56,7 @@ class SessionService(BaseSessionService):
         return _rebuilt, (type(self), self.store, self._owns_store)
 
     @override
+    @traced
     async def create_session(
         self,
         *,
@@ -68,6 +70,7 @@ class SessionService(BaseSessionService):
         return await settle(self._threads.run(self.store.create_session, state=state, **names))
 
     @override
+    @traced
     async def get_session(
         self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
     ) -> Session | None:
@@ -76,22 +79,26 @@ class SessionService(BaseSessionService):
         return await settle(self._threads.run(self.store.get_session, config=config, **names))
 
     @override
+    @traced
     async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
         """See `SessionStore.list_sessions`."""
         return await settle(self._threads.run(self.store.list_sessions, app_name=app_name, user_id=user_id))
 
     @override
+    @traced
     async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
         """See `SessionStore.delete_session`."""
         names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
         await settle(self._threads.run(self.store.delete_session, **names))
 
     # Not marked as an override: google-adk has it since 2.3 only.
+    @traced
     async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """See `SessionStore.get_user_state`."""
         return await settle(self._threads.run(self.store.get_user_state, app_name=app_name, user_id=user_id))
 
     @override
+    @traced
     async def append_event(self, session: Session, event: Event) -> Event:
         """See `SessionStore.append_event`.
 

@@ -27,13 +27,14 @@ from adk_extra_sessions.records import (
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.stores.mongodb import documents, indexes
 from adk_extra_sessions.stores.mongodb.appending import Appending
-from adk_extra_sessions.stores.mongodb.client import checked_client, database_name, make_client
+from adk_extra_sessions.stores.mongodb.client import address_of, checked_client, database_name, make_client
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.history import History
 from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
 from adk_extra_sessions.stores.mongodb.values import state_of
 from adk_extra_sessions.stores.options import StoreOptions
+from adk_extra_sessions.telemetry import Target, traced
 from adk_extra_sessions.urls import exactly_one, joined, redact, take_options
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class MongoSessionStore(SessionStore):
         self._sessions = database[f"{self.collection_prefix}sessions"]
         self._chunks = database[f"{self.collection_prefix}event_chunks"]
         self._states = database[f"{self.collection_prefix}state"]
+        self.target = Target("mongodb", self.db_name, self._sessions.name)
         self._expiry = Expiry(self.options.ttl_ms)
         self._history = History(self._sessions, self._chunks)
         self._shared = SharedStates(self._states, self._sessions)
@@ -112,6 +114,7 @@ class MongoSessionStore(SessionStore):
             raise TypeError(f"A {type(self).__name__} made from a client cannot be pickled: give it a mongo_url.")
         return _rebuilt, (type(self), self._arguments)
 
+    @traced
     def ensure_indexes(self) -> None:
         """Makes the indexes, and changes the TTL indexes in place when `ttl` has changed.
 
@@ -120,6 +123,9 @@ class MongoSessionStore(SessionStore):
         """
         indexes.ensure(self._database, self.collection_prefix, self.options.ttl_ms)
         self._indexed = True
+
+    def server_address(self) -> tuple[str, int | None] | None:
+        return address_of(self.client)
 
     def ping(self) -> None:
         self.client.admin.command("ping")

@@ -75,7 +75,7 @@ class MongoSessionStore(SessionStore):
         mongo_url: str | None = None,
         *,
         db_name: str | None = None,
-        client: Any = None,
+        client: MongoClient[Any] | None = None,
         collection_prefix: str | None = None,
         ttl: float | timedelta | str | None = None,
         on_stale: Literal["raise", "append"] | None = None,

@@ -73,7 +73,7 @@ class RedisSessionStore(SessionStore):
         self,
         redis_url: str | None = None,
         *,
-        client: Any = None,
+        client: redis.Redis | redis.RedisCluster | None = None,
         prefix: str | None = None,
         ttl: float | timedelta | str | None = None,
         refresh_on_read: bool | None = None,

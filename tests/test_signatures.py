@@ -32,7 +32,7 @@ def test_type_checkers_find_the_marker() -> None:
 
 def test_editors_can_read_every_lazy_name() -> None:
     tree = ast.parse(inspect.getsource(adk_extra_sessions))
-    (checked,) = [node for node in tree.body if isinstance(node, ast.If)]
+    checked = next(node for node in tree.body if isinstance(node, ast.If))
     imported = [alias.name for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names]
     assert sorted(imported) == sorted(adk_extra_sessions.__all__) == sorted(adk_extra_sessions._homes)
 

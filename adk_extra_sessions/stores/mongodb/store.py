@@ -90,7 +90,7 @@ class MongoSessionStore(SessionStore):
         options = joined(taken, given)
         super().__init__(StoreOptions.of(options))
         self.client: Any = checked_client(client) if client is not None else make_client(str(url), client_options)
-        self.db_name = db_name or (database_name(url) if isinstance(url, str) else None) or ""
+        self.db_name: str = db_name or (database_name(url) if isinstance(url, str) else None) or ""
         if not self.db_name:
             raise ConfigurationError(f"No database for {redact(mongo_url)}: give db_name= or a path in the URL.")
         self.collection_prefix: str = options.get("collection_prefix", "")
@@ -98,7 +98,7 @@ class MongoSessionStore(SessionStore):
         self._sessions = database[f"{self.collection_prefix}sessions"]
         self._chunks = database[f"{self.collection_prefix}event_chunks"]
         self._states = database[f"{self.collection_prefix}state"]
-        self.target = Target("mongodb", self.db_name, self._sessions.name)
+        self.target: Target = Target("mongodb", self.db_name, self._sessions.name)
         self._expiry = Expiry(self.options.ttl_ms)
         self._history = History(self._sessions, self._chunks)
         self._shared = SharedStates(self._states, self._sessions)

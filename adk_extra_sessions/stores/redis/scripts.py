@@ -30,7 +30,7 @@ class Script:
     @classmethod
     def load(cls, name: str) -> Script:
         """Reads `lua/NAME.lua`, below what all scripts share."""
-        folder = files(__package__) / "lua"
+        folder = files("adk_extra_sessions.stores.redis") / "lua"
         source = "".join((folder / f"{part}.lua").read_text("utf-8") for part in ("common", name))
         text = re.sub(r"^\s*--.*\n|^\s*\n", "", source, flags=re.MULTILINE)
         return cls(text, hashlib.sha1(text.encode()).hexdigest())

@@ -90,10 +90,10 @@ class RedisSessionStore(SessionStore):
         url, taken = take_options(redis_url, OPTIONS) if isinstance(redis_url, str) else (redis_url, {})
         options = joined(taken, given)
         super().__init__(StoreOptions.of(options))
-        self.prefix = checked_prefix(options.get("prefix", "adk"))
-        self.refresh_on_read = flag("refresh_on_read", options.get("refresh_on_read"))
+        self.prefix: str = checked_prefix(options.get("prefix", "adk"))
+        self.refresh_on_read: bool = flag("refresh_on_read", options.get("refresh_on_read"))
         self.client: Any = checked_client(client) if client is not None else make_client(str(url), from_url_options)
-        self.target = Target("redis", database_number(self.client))
+        self.target: Target = Target("redis", database_number(self.client))
         # On a cluster the app's state is in a slot of its own, out of a script's reach.
         split = isinstance(self.client, redis.RedisCluster)
         self._split = SplitAppState(self.client) if split else None

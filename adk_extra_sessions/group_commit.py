@@ -9,6 +9,7 @@ crowd of threads that would fight for one interpreter.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections import deque
@@ -22,6 +23,8 @@ from adk_extra_sessions import telemetry
 from adk_extra_sessions.stores.appends import Append
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.threads import WorkerThreads
+
+logger = logging.getLogger(__name__)
 
 BATCH_APPENDS = 256
 """Appends in one batch at most."""
@@ -93,6 +96,10 @@ class GroupCommit:
                         waiting.append.error = waiting.append.error or error
                 _wake(batch)
         except BaseException as error:
+            logger.error(
+                "Appending broke off (%s); all that waited were told, the next append starts anew.",
+                type(error).__name__,
+            )
             self._fail(error)
             raise
 

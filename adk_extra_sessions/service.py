@@ -36,18 +36,17 @@ READ_THREADS = 16
 
 
 class SessionService(BaseSessionService):
-    """A session service over any store. May be shared by any number of event loops."""
+    """A session service over any store. May be shared by any number of event loops.
+
+    Args:
+        store: The store to run.
+        owns_store: Whether closing the service closes the store.
+    """
 
     store: SessionStore
     """The blocking store with all the logic; usable on its own."""
 
     def __init__(self, store: SessionStore, *, owns_store: bool = False) -> None:
-        """Wraps a store.
-
-        Args:
-            store: The store to run.
-            owns_store: Whether closing the service closes the store.
-        """
         self.store = store
         self._owns_store = owns_store
         self._threads = WorkerThreads(READ_THREADS, "adk-sessions")

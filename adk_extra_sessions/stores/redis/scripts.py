@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -11,6 +12,8 @@ from typing import Any, TypeAlias
 from attrs import frozen
 from redis import RedisCluster
 from redis.exceptions import ClusterDownError, ConnectionError, NoScriptError, RedisError, TimeoutError
+
+logger = logging.getLogger(__name__)
 
 Argument: TypeAlias = str | bytes | int
 
@@ -62,6 +65,7 @@ def run(client: Any, call: Call) -> Any:
     try:
         return client.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
     except NoScriptError:
+        logger.debug("The server did not know a script; it is sent the source.")
         return client.eval(call.script.text, len(call.keys), *call.keys, *call.arguments)
 
 
@@ -94,6 +98,7 @@ def _pipelined(client: Any, calls: Sequence[Call], *, by_source: bool) -> list[A
     except RedisError:
         if not isinstance(client, RedisCluster):
             raise
+        logger.info("A node of the cluster failed; %d calls are sent one by one.", len(calls))
         return _node_by_node(client, calls)
 
 

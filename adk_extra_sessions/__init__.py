@@ -67,19 +67,21 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _homes:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        home = import_module(f"{__name__}.{_homes[name]}")
-    except ModuleNotFoundError as error:
-        extra = _extras.get((error.name or "").partition(".")[0])
-        if extra is None:
-            raise
-        reason = f"{name} needs {error.name}: pip install 'adk-extra-sessions[{extra}]'"
-        raise ModuleNotFoundError(reason, name=error.name) from None
-    value = globals()[name] = getattr(home, name)
-    return value
+if not TYPE_CHECKING:  # seeing this, type checkers would take any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name not in _homes:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            home = import_module(f"{__name__}.{_homes[name]}")
+        except ModuleNotFoundError as error:
+            extra = _extras.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            reason = f"{name} needs {error.name}: pip install 'adk-extra-sessions[{extra}]'"
+            raise ModuleNotFoundError(reason, name=error.name) from None
+        value = globals()[name] = getattr(home, name)
+        return value
 
 
 def __dir__() -> list[str]:

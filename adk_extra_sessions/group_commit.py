@@ -9,6 +9,7 @@ crowd of threads that would fight for one interpreter.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections import deque
@@ -16,10 +17,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from attrs import frozen
+from opentelemetry.trace import Span
 
+from adk_extra_sessions import telemetry
 from adk_extra_sessions.stores.appends import Append
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.threads import WorkerThreads
+
+logger = logging.getLogger(__name__)
 
 BATCH_APPENDS = 256
 """Appends in one batch at most."""
@@ -33,6 +38,7 @@ class _Waiting:
     append: Append
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
+    span: Span | None
 
 
 class GroupCommit:
@@ -52,7 +58,7 @@ class GroupCommit:
     def submit(self, append: Append) -> asyncio.Future[None]:
         """Queues an append; the future is done when its outcome is noted on it and the live session is up to date."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(append, loop, loop.create_future())
+        waiting = _Waiting(append, loop, loop.create_future(), telemetry.current())
         if self._pid != os.getpid():
             self._reset()
         with self._lock:
@@ -83,12 +89,17 @@ class GroupCommit:
         try:
             while batch := self._take():
                 try:
-                    self._store.write([waiting.append for waiting in batch])
+                    with telemetry.together(self._store, [waiting.span for waiting in batch]):
+                        self._store.write([waiting.append for waiting in batch])
                 except BaseException as error:
                     for waiting in batch:
                         waiting.append.error = waiting.append.error or error
                 _wake(batch)
         except BaseException as error:
+            logger.error(
+                "Appending broke off (%s); all that waited were told, the next append starts anew.",
+                type(error).__name__,
+            )
             self._fail(error)
             raise
 

@@ -7,8 +7,9 @@ Appends go through a queue, so that those waiting at one moment travel together.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from google.adk.events import Event
 from google.adk.sessions import BaseSessionService, Session
@@ -19,10 +20,14 @@ from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.group_commit import GroupCommit
 from adk_extra_sessions.stores.appends import Append
 from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.telemetry import traced
 from adk_extra_sessions.threads import WorkerThreads, settle
 from adk_extra_sessions.urls import exactly_one
 
 if TYPE_CHECKING:
+    import redis
+    from pymongo import MongoClient
+
     from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
     from adk_extra_sessions.stores.redis.store import RedisSessionStore
 
@@ -31,18 +36,17 @@ READ_THREADS = 16
 
 
 class SessionService(BaseSessionService):
-    """A session service over any store. May be shared by any number of event loops."""
+    """A session service over any store. May be shared by any number of event loops.
+
+    Args:
+        store: The store to run.
+        owns_store: Whether closing the service closes the store.
+    """
 
     store: SessionStore
     """The blocking store with all the logic; usable on its own."""
 
     def __init__(self, store: SessionStore, *, owns_store: bool = False) -> None:
-        """Wraps a store.
-
-        Args:
-            store: The store to run.
-            owns_store: Whether closing the service closes the store.
-        """
         self.store = store
         self._owns_store = owns_store
         self._threads = WorkerThreads(READ_THREADS, "adk-sessions")
@@ -55,6 +59,7 @@ class SessionService(BaseSessionService):
         return _rebuilt, (type(self), self.store, self._owns_store)
 
     @override
+    @traced
     async def create_session(
         self,
         *,
@@ -63,40 +68,82 @@ class SessionService(BaseSessionService):
         state: dict[str, Any] | None = None,
         session_id: str | None = None,
     ) -> Session:
-        """See `SessionStore.create_session`."""
+        """Creates a session, as `SessionStore.create_session` does.
+
+        Args:
+            app_name: The app's name.
+            user_id: The user's id.
+            state: Initial state, with `app:`, `user:` and `temp:` keys if need be.
+            session_id: Its id; blank or None to have one made.
+
+        Returns:
+            The session, with its merged state and no events.
+
+        Raises:
+            AlreadyExistsError: The user has a session of this id.
+            StateValueError: A state value has no JSON form.
+        """
         names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
         return await settle(self._threads.run(self.store.create_session, state=state, **names))
 
     @override
+    @traced
     async def get_session(
         self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
     ) -> Session | None:
-        """See `SessionStore.get_session`."""
+        """Reads a session with its merged state and its events, as `SessionStore.get_session` does.
+
+        Args:
+            app_name: The app's name.
+            user_id: The user's id.
+            session_id: The session's id.
+            config: Which events: the newest so many, or those since a time; None for all.
+
+        Returns:
+            The session, or None when there is none.
+        """
         names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
         return await settle(self._threads.run(self.store.get_session, config=config, **names))
 
     @override
+    @traced
     async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
-        """See `SessionStore.list_sessions`."""
+        """Lists a user's sessions, or with `user_id=None` all users', with merged state and without events."""
         return await settle(self._threads.run(self.store.list_sessions, app_name=app_name, user_id=user_id))
 
     @override
+    @traced
     async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
-        """See `SessionStore.delete_session`."""
+        """Deletes a session and its events, if there is such a session; state of app and user stays."""
         names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
         await settle(self._threads.run(self.store.delete_session, **names))
 
     # Not marked as an override: google-adk has it since 2.3 only.
+    @traced
     async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
-        """See `SessionStore.get_user_state`."""
+        """Reads the user's state, keys without the `user:` prefix."""
         return await settle(self._threads.run(self.store.get_user_state, app_name=app_name, user_id=user_id))
 
     @override
+    @traced
     async def append_event(self, session: Session, event: Event) -> Event:
-        """See `SessionStore.append_event`.
+        """Stores an event and applies its state delta, or does nothing at all.
 
         Appends started at once on one session object are stored in the order
         started. Cancelling the call waits for its outcome.
+
+        Args:
+            session: A live session of this service.
+            event: The event. A partial one is returned and not stored.
+
+        Returns:
+            The event; `temp:` keys have gone from its state delta into `session.state`.
+
+        Raises:
+            SessionNotFoundError: The session was deleted, has expired, or never was.
+            StaleSessionError: Storage has moved on since `session` was loaded.
+            StateValueError: A value of its state delta has no JSON form.
+            EventTooLargeError: It is over what the server stores.
         """
         append = Append.of(session, event)
         await settle(self._commits.submit(append))
@@ -106,6 +153,13 @@ class SessionService(BaseSessionService):
     async def flush(self) -> None:
         """Returns when every append started before has its outcome."""
         await settle(self._commits.flushed())
+
+    async def ping(self) -> None:
+        """Makes one round trip to the server, for health checks; raises the driver's error.
+
+        Unlike the other methods, it can be cancelled at once: what becomes of a ping matters to nobody.
+        """
+        await self._threads.run(self.store.ping)
 
     async def close(self) -> None:
         """Waits for what is under way and closes the store, if this service made it."""
@@ -136,9 +190,14 @@ class RedisSessionService(SessionService):
         uri: The same; what ADK's `services.yaml` calls it.
         store: Instead of a URL, a store. It is not closed with the service.
         agents_dir: Passed by ADK's command line; not needed.
-        **options: Further arguments of `RedisSessionStore`: `client`,
-            `prefix`, `ttl`, `refresh_on_read`, `on_stale`, `unserializable`,
-            and keyword arguments of `redis.Redis.from_url`.
+        client: As for `RedisSessionStore`, and so are all that follow.
+        prefix: What all keys begin with; None for "adk".
+        ttl: Seconds, a timedelta or a text such as "30d" after its last
+            write at which a session expires. None: never.
+        refresh_on_read: Whether reading a session renews its expiry too.
+        on_stale: What an append to a superseded session does: "raise", or "append".
+        unserializable: What becomes of a state value without a JSON form: "raise", or "coerce".
+        **from_url_options: Passed to `redis.Redis.from_url`.
 
     Raises:
         ConfigurationError: A wrong URL, option or combination of them.
@@ -153,17 +212,27 @@ class RedisSessionService(SessionService):
         uri: str | None = None,
         store: RedisSessionStore | None = None,
         agents_dir: str | None = None,
-        **options: Any,
+        client: redis.Redis | redis.RedisCluster | None = None,
+        prefix: str | None = None,
+        ttl: float | timedelta | str | None = None,
+        refresh_on_read: bool | None = None,
+        on_stale: Literal["raise", "append"] | None = None,
+        unserializable: Literal["raise", "coerce"] | None = None,
+        **from_url_options: Any,
     ) -> None:
-        exactly_one(redis_url=redis_url, uri=uri, store=store, client=options.get("client"))
+        exactly_one(redis_url=redis_url, uri=uri, store=store, client=client)
+        given = _given(
+            prefix=prefix, ttl=ttl, refresh_on_read=refresh_on_read, on_stale=on_stale, unserializable=unserializable
+        )
         if store is None:
             try:
                 from adk_extra_sessions.stores.redis.store import RedisSessionStore
             except ModuleNotFoundError as error:
                 raise _missing_driver(error, "redis") from None
-            super().__init__(RedisSessionStore(redis_url or uri, **options), owns_store=True)
+            made = RedisSessionStore(redis_url or uri, client=client, **given, **from_url_options)
+            super().__init__(made, owns_store=True)
         else:
-            _refuse_with_store(options)
+            _refuse_with_store({**given, **from_url_options})
             super().__init__(store)
 
 
@@ -176,9 +245,13 @@ class MongoSessionService(SessionService):
         uri: The same as `mongo_url`; what ADK's `services.yaml` calls it.
         store: Instead of a URL, a store. It is not closed with the service.
         agents_dir: Passed by ADK's command line; not needed.
-        **options: Further arguments of `MongoSessionStore`: `client`,
-            `collection_prefix`, `ttl`, `on_stale`, `unserializable`, and
-            keyword arguments of `pymongo.MongoClient`.
+        client: As for `MongoSessionStore`, and so are all that follow.
+        collection_prefix: What the names of the collections begin with.
+        ttl: Seconds, a timedelta or a text such as "30d" after its last
+            write at which a session expires. None: never.
+        on_stale: What an append to a superseded session does: "raise", or "append".
+        unserializable: What becomes of a state value without a JSON form: "raise", or "coerce".
+        **client_options: Passed to `pymongo.MongoClient`.
 
     Raises:
         ConfigurationError: A wrong URL, option or combination of them.
@@ -194,18 +267,35 @@ class MongoSessionService(SessionService):
         uri: str | None = None,
         store: MongoSessionStore | None = None,
         agents_dir: str | None = None,
-        **options: Any,
+        client: MongoClient[Any] | None = None,
+        collection_prefix: str | None = None,
+        ttl: float | timedelta | str | None = None,
+        on_stale: Literal["raise", "append"] | None = None,
+        unserializable: Literal["raise", "coerce"] | None = None,
+        **client_options: Any,
     ) -> None:
-        exactly_one(mongo_url=mongo_url, uri=uri, store=store, client=options.get("client"))
+        exactly_one(mongo_url=mongo_url, uri=uri, store=store, client=client)
+        given = _given(
+            db_name=db_name,
+            collection_prefix=collection_prefix,
+            ttl=ttl,
+            on_stale=on_stale,
+            unserializable=unserializable,
+        )
         if store is None:
             try:
                 from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
             except ModuleNotFoundError as error:
                 raise _missing_driver(error, "mongodb") from None
-            super().__init__(MongoSessionStore(mongo_url or uri, db_name=db_name, **options), owns_store=True)
+            made = MongoSessionStore(mongo_url or uri, client=client, **given, **client_options)
+            super().__init__(made, owns_store=True)
         else:
-            _refuse_with_store({**options, **({"db_name": db_name} if db_name else {})})
+            _refuse_with_store({**given, **client_options})
             super().__init__(store)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _refuse_with_store(options: dict[str, Any]) -> None:

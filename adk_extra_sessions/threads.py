@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -67,8 +68,8 @@ class WorkerThreads:
         self._pid = os.getpid()
 
     def run(self, call: Callable[..., T], *arguments: Any, **named: Any) -> asyncio.Future[T]:
-        """Starts a blocking call; await its result through `settle`."""
-        return asyncio.wrap_future(self._submit(partial(call, *arguments, **named)))
+        """Starts a blocking call in the caller's context; await its result through `settle`."""
+        return asyncio.wrap_future(self._submit(partial(copy_context().run, call, *arguments, **named)))
 
     def start(self, call: Callable[[], None]) -> None:
         """Starts a blocking call whose end nobody waits for."""

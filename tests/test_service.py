@@ -150,6 +150,29 @@ async def test_a_service_can_be_pickled_and_copied(service: SessionService, back
         await twin.close()
 
 
+async def test_a_ping_reaches_the_server_or_tells(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await service.ping() is None  # type: ignore[func-returns-value]
+
+    def broken() -> None:
+        raise ConnectionError("no server")
+
+    monkeypatch.setattr(service.store, "ping", broken)
+    with pytest.raises(ConnectionError):
+        await service.ping()
+
+
+async def test_a_ping_can_be_given_up_at_once(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+    ended = []
+    monkeypatch.setattr(service.store, "ping", lambda: ended.append(answer.wait(10)))
+    try:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(service.ping(), timeout=0.05)
+        assert not ended
+    finally:
+        answer.set()
+
+
 async def test_no_thread_is_left_after_closing(make_service: Callable[..., SessionService]) -> None:
     async with make_service() as service:
         session = await a_session(service)

@@ -20,6 +20,7 @@ from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 from typing_extensions import Self
 
+from adk_extra_sessions import telemetry
 from adk_extra_sessions.adk_private import set_storage_marker
 from adk_extra_sessions.codec import decode_events, decode_value, encode_state
 from adk_extra_sessions.errors import AlreadyExistsError, InputValidationError
@@ -36,6 +37,7 @@ from adk_extra_sessions.records import (
 from adk_extra_sessions.state import split
 from adk_extra_sessions.stores.appends import Append, LiveSessionLocks, pieces, record_outcome, request, runs
 from adk_extra_sessions.stores.options import StoreOptions
+from adk_extra_sessions.telemetry import Target, traced
 
 
 class SessionStore(ABC):
@@ -45,10 +47,14 @@ class SessionStore(ABC):
     client, unless that was the caller's own.
     """
 
+    target: Target
+    """What its spans say that it works on; set by the backend's constructor."""
+
     def __init__(self, options: StoreOptions) -> None:
         self.options = options
         self._live = LiveSessionLocks()
 
+    @traced
     def create_session(
         self,
         *,
@@ -88,6 +94,7 @@ class SessionStore(ABC):
         session.state.update(split(state or {}).temp)
         return session
 
+    @traced
     def get_session(
         self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
     ) -> Session | None:
@@ -116,6 +123,7 @@ class SessionStore(ABC):
             events = [event for event in events if event.timestamp >= window.after]
         return _session(record, events)
 
+    @traced
     def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
         """Lists sessions with their merged state, without events.
 
@@ -147,10 +155,11 @@ class SessionStore(ABC):
             checked_name("user_id", user_id)
         if not isinstance(page_size, int) or page_size < 1:
             raise InputValidationError("page_size must be a positive integer.")
-        for page in self._pages(app_name, user_id, page_size):
+        for page in telemetry.pages(self, "iter_sessions", self._pages(app_name, user_id, page_size)):
             for record in page:
                 yield _session(record, [])
 
+    @traced
     def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
         """Deletes a session and its events; the app's and the user's state stay.
 
@@ -158,10 +167,12 @@ class SessionStore(ABC):
         """
         self._delete(SessionKey.of(app_name, user_id, session_id))
 
+    @traced
     def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """Reads the user's state, keys without the `user:` prefix."""
         return dict(self._user_state(checked_name("app_name", app_name), checked_name("user_id", user_id)))
 
+    @traced
     def append_event(self, session: Session, event: Event) -> Event:
         """Stores an event and applies its state delta, or does nothing at all.
 
@@ -198,7 +209,8 @@ class SessionStore(ABC):
             For each pair its event, or the exception that `append_event` would have raised.
         """
         pending = [Append.of(session, event) for session, event in appends]
-        self.write(pending, commit=True)
+        with telemetry.many(self, len(pending)):
+            self.write(pending, commit=True)
         return [append.error or append.event for append in pending]
 
     def encode(self, append: Append) -> int:
@@ -255,6 +267,10 @@ class SessionStore(ABC):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    @abstractmethod
+    def server_address(self) -> tuple[str, int | None] | None:
+        """The server's name (or socket) and port, for spans; None where it is not one server, or not known."""
 
     @abstractmethod
     def ping(self) -> None:

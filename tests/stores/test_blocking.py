@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from google.adk.sessions import Session
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
 
-from adk_extra_sessions import SessionStore
+from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
 from adk_extra_sessions.contract.samples import APP, USER, an_event, ids, texts
 from adk_extra_sessions.errors import InputValidationError, SessionNotFoundError, StaleSessionError, StateValueError
 from adk_extra_sessions.stores.appends import Append
@@ -168,3 +170,16 @@ def test_a_session_id_is_a_text(store: SessionStore, wrong: object) -> None:
     with pytest.raises(InputValidationError, match="session_id"):
         store.create_session(**NAMES, session_id=wrong)  # type: ignore[arg-type]
     assert store.list_sessions(app_name=APP).sessions == []
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        RedisSessionStore("redis://127.0.0.1:1", retry=None),
+        MongoSessionStore("mongodb://127.0.0.1:1/db?serverSelectionTimeoutMS=100&connect=false"),
+    ],
+    ids=["redis", "mongodb"],
+)
+def test_a_ping_of_a_server_that_is_not_there_fails(store: SessionStore) -> None:
+    with store, pytest.raises((RedisError, PyMongoError)):
+        store.ping()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pymongo
+import pytest
 import redis
+import redis.asyncio
 from google.adk.agents import Agent
 from google.adk.events import Event
 from google.adk.runners import Runner
@@ -15,27 +18,39 @@ from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 from typing_extensions import assert_type
 
+import adk_extra_sessions
 from adk_extra_sessions import (
+    AlreadyExistsError,
     ConfigurationError,
+    CorruptRecordError,
     EventTooLargeError,
+    EventValueError,
+    InputValidationError,
     MongoSessionService,
     MongoSessionStore,
     RedisSessionService,
     RedisSessionStore,
+    SessionNotFoundError,
     SessionStore,
+    StaleSessionError,
     StateValueError,
 )
+from adk_extra_sessions.contract import SessionServiceContract
 
 
 def services() -> list[BaseSessionService]:
     client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient("mongodb://localhost")
     return [
         RedisSessionService(redis_url="redis://localhost:6379", ttl=timedelta(days=30), socket_timeout=5),
+        RedisSessionService("redis://localhost:6379", prefix="prod", refresh_on_read=True, on_stale="append"),
         RedisSessionService(uri="redis://localhost:6379?ttl=30d", agents_dir="agents"),
         RedisSessionService(store=RedisSessionStore(client=redis.Redis(), prefix="prod")),
-        RedisSessionService(client=redis.Redis()),
+        RedisSessionService(client=redis.RedisCluster.from_url("redis://localhost:6379"), unserializable="coerce"),
         MongoSessionService(mongo_url="mongodb://localhost:27017", db_name="adk", maxPoolSize=10),
-        MongoSessionService(store=MongoSessionStore(client=client, db_name="adk")),
+        MongoSessionService("mongodb://localhost:27017", "adk", collection_prefix="chat_", ttl="30d", on_stale="raise"),
+        MongoSessionService(uri="mongodb://localhost:27017/adk", agents_dir="agents", unserializable="raise"),
+        MongoSessionService(client=client, db_name="adk"),
+        MongoSessionService(store=MongoSessionStore(client=client, db_name="adk", ttl=90)),
     ]
 
 
@@ -52,7 +67,20 @@ async def run(agent: Agent) -> None:
         assert_type(found, Session | None)
         assert_type(await service.list_sessions(app_name="app"), ListSessionsResponse)
         assert_type(await service.get_user_state(app_name="app", user_id="user"), dict[str, Any])
+        await service.delete_session(app_name="app", user_id="user", session_id=session.id)
         await service.flush()
+        await service.ping()
+    async with MongoSessionService("mongodb://localhost:27017/adk") as other:
+        assert_type(other, MongoSessionService)
+        assert_type(other.store, MongoSessionStore)
+        Runner(agent=agent, app_name="app", session_service=other)
+    await other.close()
+
+
+def either(url: str) -> RedisSessionService | MongoSessionService:
+    service = RedisSessionService(url) if url.startswith("redis") else MongoSessionService(url)
+    assert_type(service.store.ping(), None)
+    return pickle.loads(pickle.dumps(service))  # type: ignore[no-any-return]
 
 
 def script() -> None:
@@ -65,18 +93,61 @@ def script() -> None:
     with MongoSessionStore("mongodb://localhost:27017/adk") as mongo:
         assert_type(mongo, MongoSessionStore)
         mongo.ensure_indexes()
+    with RedisSessionStore("redis://localhost:6379", prefix="prod", ttl=90.5) as on_redis:
+        assert_type(on_redis, RedisSessionStore)
+        assert_type(on_redis.get_session(app_name="app", user_id="user", session_id="one"), Session | None)
+        assert_type(on_redis.list_sessions(app_name="app", user_id="user").sessions, list[Session])
+        assert_type(on_redis.get_user_state(app_name="app", user_id="user"), dict[str, Any])
+        on_redis.delete_session(app_name="app", user_id="user", session_id="one")
+        on_redis.ping()
 
 
-def errors() -> None:
+def errors(store: RedisSessionStore, session: Session) -> None:
     try:
-        RedisSessionStore("redis://localhost", on_stale="append", unserializable="coerce", refresh_on_read=True)
-    except (ConfigurationError, StateValueError) as error:
-        assert isinstance(error, ValueError)
+        store.append_event(session, Event(author="user"))
+    except (AlreadyExistsError, InputValidationError, SessionNotFoundError) as error:
+        assert_type(str(error), str)
+    except StateValueError as error:
+        assert_type(error.key, object)
     except EventTooLargeError as error:
-        assert_type(error.size, int)
+        assert_type((error.size, error.limit), tuple[int, int])
+    except (ConfigurationError, EventValueError, StaleSessionError) as error:
+        assert_type(error.args, tuple[Any, ...])
+        assert isinstance(error, ValueError)
+    except CorruptRecordError as error:
+        assert isinstance(error, RuntimeError)
 
 
-def wrong() -> None:
+def test_with_fixtures(
+    redis_session_service: RedisSessionService,
+    mongo_session_service: MongoSessionService,
+    redis_session_store: RedisSessionStore,
+    mongo_session_store: MongoSessionStore,
+) -> None:
+    stores: list[SessionStore] = [redis_session_store, mongo_session_store]
+    assert_type(redis_session_service.store, RedisSessionStore)
+    assert_type(mongo_session_service.store, MongoSessionStore)
+    assert [store.list_sessions(app_name="app").sessions for store in stores] == [[], []]
+
+
+class TestMyService(SessionServiceContract):
+    @pytest.fixture
+    def session_service(self, redis_session_service: RedisSessionService) -> BaseSessionService:
+        return redis_session_service
+
+
+def wrong(session: Session) -> None:
     RedisSessionStore("redis://localhost", on_stale="ignore")  # type: ignore[arg-type]
     MongoSessionStore("mongodb://localhost/adk", unserializable="drop")  # type: ignore[arg-type]
     RedisSessionStore(7)  # type: ignore[arg-type]
+    RedisSessionStore(client=redis.asyncio.Redis())  # type: ignore[arg-type]
+    RedisSessionService("redis://localhost", on_stale="ignore")  # type: ignore[arg-type]
+    RedisSessionService(client=redis.asyncio.Redis())  # type: ignore[arg-type]
+    RedisSessionService(store=MongoSessionStore("mongodb://localhost/adk"))  # type: ignore[arg-type]
+    MongoSessionService("mongodb://localhost/adk", ttl=[30])  # type: ignore[arg-type]
+    MongoSessionService(client=pymongo.AsyncMongoClient("mongodb://localhost"))  # type: ignore[arg-type]
+    with RedisSessionStore("redis://localhost") as store:
+        store.create_session("app", "user")  # type: ignore[call-arg]
+        store.append_event(session, "event")  # type: ignore[arg-type]
+        store.ensure_indexes()  # type: ignore[attr-defined]
+    assert adk_extra_sessions.Nothing  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ careful way reads why: gone, stale, stored before, or the tail is full.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -32,6 +33,8 @@ from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.history import History
 from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
 from adk_extra_sessions.stores.mongodb.trying_again import tried_again
+
+logger = logging.getLogger(__name__)
 
 WITHOUT_STATE = {"state": 0}
 
@@ -140,6 +143,7 @@ class Appending:
         return condition
 
     def _carefully(self, request: AppendRequest) -> AppendOutcome:
+        logger.debug("%s: something stands in the way of an append; looking closer.", describe(request.key))
         self._check_size(request)
         events = list({event.digest: event for event in request.events}.values())
         blobs: dict[bytes, str] = {}

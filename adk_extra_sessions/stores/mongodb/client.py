@@ -72,6 +72,14 @@ def checked_client(client: Any) -> Any:
     return client
 
 
+def address_of(client: Any) -> tuple[str, int | None] | None:
+    """Returns where a client writes, as far as it knows without asking: the primary, or the one server there is."""
+    if not isinstance(client, MongoClient):
+        return None
+    servers = list(client.topology_description.server_descriptions())
+    return client.primary or (servers[0] if len(servers) == 1 else None)
+
+
 def database_name(url: str) -> str | None:
     """Returns the database in the URL's path, if any."""
     if url.startswith("mongomock://"):

@@ -7,6 +7,7 @@ no event is missing and none is met twice.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,6 +21,8 @@ from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
 from adk_extra_sessions.records import EventRecord, SessionKey, Window
 from adk_extra_sessions.stores.mongodb import documents
 from adk_extra_sessions.stores.mongodb.documents import Document
+
+logger = logging.getLogger(__name__)
 
 
 @frozen
@@ -56,6 +59,7 @@ class History:
             copied = self.chunks.find_one(_selected(copied))
             if copied is None:  # gone with its session
                 raise SessionNotFoundError(f"Session {session['session_id']!r} not found.") from None
+        logger.debug("%s: %d events were copied to a chunk.", copied["session_id"], copied["count"])
         return copied
 
     def read(self, session: Document, key: SessionKey, window: Window) -> Found:
@@ -134,6 +138,7 @@ class History:
             # Asked after the chunk was seen: a session that owns it is there, or was deleted.
             if self.sessions.find_one({**documents.session_filter(key), "base": base}, {"_id": 1}) is None:
                 self.chunks.delete_many({**owner, "base": base})
+                logger.info("%s: deleted events that an interrupted deletion had left.", describe(key))
 
     def _older(self, session: Document, key: SessionKey, start: int) -> list[Document]:
         cursor = self.chunks.find(_chunks_of(session)).sort("_id", -1)

@@ -75,6 +75,9 @@ def ensure(database: Any, prefix: str, ttl_ms: int) -> None:
 def _ensure_ttl(database: Any, collection: Any, index: Index, seconds: int) -> None:
     known = collection.index_information().get(index.name, {}).get("expireAfterSeconds")
     if index.ttl_factor > 1 and (known is None or known > seconds):
+        logger.info(
+            "Putting off the expiry of all events in %s, since the ttl is new or shorter.", collection.full_name
+        )
         # Chunks were renewed for a longer ttl, or never: without this they would go before their session.
         collection.update_many({}, {"$set": {"active_at": datetime.now(timezone.utc).replace(tzinfo=None)}})
     try:
@@ -86,3 +89,4 @@ def _ensure_ttl(database: Any, collection: Any, index: Index, seconds: int) -> N
         except NotImplementedError:  # mongomock
             collection.drop_index(index.name)
             collection.create_index(index.keys, name=index.name, expireAfterSeconds=seconds)
+        logger.info("The ttl of what %s holds was changed to %d seconds.", collection.full_name, seconds)

@@ -8,6 +8,7 @@ twice.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -16,12 +17,15 @@ import bson
 from attrs import field, frozen
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
+from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
 from adk_extra_sessions.records import SessionKey, SharedState, StateTexts
 from adk_extra_sessions.stores.damaged import damage_named, left_out_if_damaged
 from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.values import state_of, stored_state
+
+logger = logging.getLogger(__name__)
 
 RESCUE_AFTER = 60.0
 """Seconds after which a record's writer is presumed dead: longer than any call may take."""
@@ -123,6 +127,7 @@ class SharedStates:
                     self._rescue_into(selected, recorded.delta, recorded.delta[scope])
         if dead:
             self._strike_out(dead)
+            logger.info("%s: applied shared state that an interrupted append had left.", describe(key))
 
     def read(self, key: SessionKey) -> list[Document]:
         """Reads the documents that a session shares."""

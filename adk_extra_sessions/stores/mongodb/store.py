@@ -27,7 +27,7 @@ from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.stores.damaged import DAMAGE, damage_named, leave_out
 from adk_extra_sessions.stores.mongodb import documents, indexes
 from adk_extra_sessions.stores.mongodb.appending import Appending
-from adk_extra_sessions.stores.mongodb.client import checked_client, database_name, make_client
+from adk_extra_sessions.stores.mongodb.client import address_of, checked_client, database_name, make_client
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.history import History
@@ -35,6 +35,7 @@ from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedState
 from adk_extra_sessions.stores.mongodb.trying_again import tried_again
 from adk_extra_sessions.stores.mongodb.values import state_of
 from adk_extra_sessions.stores.options import StoreOptions
+from adk_extra_sessions.telemetry import Target, traced
 from adk_extra_sessions.urls import exactly_one, joined, redact, take_options
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class MongoSessionStore(SessionStore):
         mongo_url: str | None = None,
         *,
         db_name: str | None = None,
-        client: Any = None,
+        client: MongoClient[Any] | None = None,
         collection_prefix: str | None = None,
         ttl: float | timedelta | str | None = None,
         on_stale: Literal["raise", "append"] | None = None,
@@ -90,7 +91,7 @@ class MongoSessionStore(SessionStore):
         options = joined(taken, given)
         super().__init__(StoreOptions.of(options))
         self.client: Any = checked_client(client) if client is not None else make_client(str(url), client_options)
-        self.db_name = db_name or (database_name(url) if isinstance(url, str) else None) or ""
+        self.db_name: str = db_name or (database_name(url) if isinstance(url, str) else None) or ""
         if not self.db_name:
             raise ConfigurationError(f"No database for {redact(mongo_url)}: give db_name= or a path in the URL.")
         self.collection_prefix: str = options.get("collection_prefix", "")
@@ -98,6 +99,7 @@ class MongoSessionStore(SessionStore):
         self._sessions = database[f"{self.collection_prefix}sessions"]
         self._chunks = database[f"{self.collection_prefix}event_chunks"]
         self._states = database[f"{self.collection_prefix}state"]
+        self.target: Target = Target("mongodb", self.db_name, self._sessions.name)
         self._expiry = Expiry(self.options.ttl_ms)
         self._history = History(self._sessions, self._chunks)
         self._shared = SharedStates(self._states, self._sessions)
@@ -113,6 +115,7 @@ class MongoSessionStore(SessionStore):
             raise TypeError(f"A {type(self).__name__} made from a client cannot be pickled: give it a mongo_url.")
         return _rebuilt, (type(self), self._arguments)
 
+    @traced
     def ensure_indexes(self) -> None:
         """Makes the indexes, and changes the TTL indexes in place when `ttl` has changed.
 
@@ -121,6 +124,9 @@ class MongoSessionStore(SessionStore):
         """
         indexes.ensure(self._database, self.collection_prefix, self.options.ttl_ms)
         self._indexed = True
+
+    def server_address(self) -> tuple[str, int | None] | None:
+        return address_of(self.client)
 
     def ping(self) -> None:
         self.client.admin.command("ping")

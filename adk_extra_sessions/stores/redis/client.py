@@ -71,6 +71,24 @@ def checked_client(client: Any) -> Any:
     return client
 
 
+def database_number(client: Any) -> str:
+    """Returns the number of the database that a client uses; a cluster has but one."""
+    return str(_connection_options(client).get("db") or 0)
+
+
+def address_of(client: Any) -> tuple[str, int | None] | None:
+    """Returns where a client's server is: host and port, or a socket's path; None for a cluster or a Sentinel's."""
+    options = _connection_options(client)
+    if options.get("path"):
+        return str(options["path"]), None
+    return (str(options["host"]), options.get("port")) if options.get("host") else None
+
+
+def _connection_options(client: Any) -> dict[str, Any]:
+    pool = getattr(client, "connection_pool", None)
+    return pool.connection_kwargs if pool is not None else {}
+
+
 def checked_prefix(prefix: object) -> str:
     """Returns the prefix of all keys.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -13,6 +14,8 @@ from redis import RedisCluster
 from redis.exceptions import ClusterDownError, ConnectionError, NoScriptError, RedisError, TimeoutError
 
 from adk_extra_sessions.codec import FORMAT
+
+logger = logging.getLogger(__name__)
 
 Argument: TypeAlias = str | bytes | int
 
@@ -32,7 +35,7 @@ class Script:
     @classmethod
     def load(cls, name: str) -> Script:
         """Reads `lua/NAME.lua`, below what all scripts share."""
-        folder = files(__package__) / "lua"
+        folder = files("adk_extra_sessions.stores.redis") / "lua"
         shared, own = ((folder / f"{part}.lua").read_text("utf-8") for part in ("common", name))
         source = f"local FORMAT = {FORMAT}\n{shared}{own}"
         text = re.sub(r"^\s*--.*\n|^\s*\n", "", source, flags=re.MULTILINE)
@@ -65,6 +68,7 @@ def run(client: Any, call: Call) -> Any:
     try:
         return client.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
     except NoScriptError:
+        logger.debug("The server did not know a script; it is sent the source.")
         return client.eval(call.script.text, len(call.keys), *call.keys, *call.arguments)
 
 
@@ -97,6 +101,7 @@ def _pipelined(client: Any, calls: Sequence[Call], *, by_source: bool) -> list[A
     except RedisError:
         if not isinstance(client, RedisCluster):
             raise
+        logger.info("A node of the cluster failed; %d calls are sent one by one.", len(calls))
         return _node_by_node(client, calls)
 
 

@@ -8,6 +8,7 @@ a newer value and never twice.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from adk_extra_sessions.records import EventRecord, NewSession
 from adk_extra_sessions.stores.redis import scripts
 from adk_extra_sessions.stores.redis.keys import SessionKeys
 from adk_extra_sessions.stores.redis.replies import PendingDelta, StoredSession, fields, pending_delta, text, values
+
+logger = logging.getLogger(__name__)
 
 RESCUE_AFTER = 60.0
 """Seconds after which a record's writer is presumed dead: longer than any call may take."""
@@ -56,6 +59,7 @@ class SplitAppState:
         for pending in stored.pending:
             if time.time() - pending.time > RESCUE_AFTER:
                 self._apply(keys, pending, rescue=True)
+                logger.info("%s: applied the app's state that an interrupted append had left.", keys.session)
         found = fields(self.client.hgetall(keys.app))
         state = values(found)
         for pending in stored.pending:

@@ -25,12 +25,19 @@ from adk_extra_sessions.stores.appends import STALE
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.stores.redis import scripts
-from adk_extra_sessions.stores.redis.client import checked_client, checked_prefix, make_client
+from adk_extra_sessions.stores.redis.client import (
+    address_of,
+    checked_client,
+    checked_prefix,
+    database_number,
+    make_client,
+)
 from adk_extra_sessions.stores.redis.keys import SessionKeys, UserKeys
 from adk_extra_sessions.stores.redis.listing import Listing
 from adk_extra_sessions.stores.redis.replies import StoredSession, checked, damage_named, fields, state_pairs, values
 from adk_extra_sessions.stores.redis.scripts import Argument, Call
 from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, held
+from adk_extra_sessions.telemetry import Target
 from adk_extra_sessions.urls import exactly_one, flag, joined, redact, take_options
 
 FIRST_PAGE = 64
@@ -66,7 +73,7 @@ class RedisSessionStore(SessionStore):
         self,
         redis_url: str | None = None,
         *,
-        client: Any = None,
+        client: redis.Redis | redis.RedisCluster | None = None,
         prefix: str | None = None,
         ttl: float | timedelta | str | None = None,
         refresh_on_read: bool | None = None,
@@ -83,9 +90,10 @@ class RedisSessionStore(SessionStore):
         url, taken = take_options(redis_url, OPTIONS) if isinstance(redis_url, str) else (redis_url, {})
         options = joined(taken, given)
         super().__init__(StoreOptions.of(options))
-        self.prefix = checked_prefix(options.get("prefix", "adk"))
-        self.refresh_on_read = flag("refresh_on_read", options.get("refresh_on_read"))
+        self.prefix: str = checked_prefix(options.get("prefix", "adk"))
+        self.refresh_on_read: bool = flag("refresh_on_read", options.get("refresh_on_read"))
         self.client: Any = checked_client(client) if client is not None else make_client(str(url), from_url_options)
+        self.target: Target = Target("redis", database_number(self.client))
         # On a cluster the app's state is in a slot of its own, out of a script's reach.
         split = isinstance(self.client, redis.RedisCluster)
         self._split = SplitAppState(self.client) if split else None
@@ -98,6 +106,9 @@ class RedisSessionStore(SessionStore):
         if not self._owns_client:
             raise TypeError(f"A {type(self).__name__} made from a client cannot be pickled: give it a redis_url.")
         return _rebuilt, (type(self), self._arguments)
+
+    def server_address(self) -> tuple[str, int | None] | None:
+        return address_of(self.client)
 
     def ping(self) -> None:
         self.client.ping()

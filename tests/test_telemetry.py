@@ -1,0 +1,412 @@
+"""Spans as an application's own tracing sees them: which, whose, and what they do not tell."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+from google.adk.sessions import Session
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.semconv.attributes import db_attributes, error_attributes, server_attributes
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, Tracer
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
+
+from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore, telemetry
+from adk_extra_sessions.contract.samples import APP, USER, a_session, an_event
+from adk_extra_sessions.errors import AlreadyExistsError, SessionNotFoundError, StateValueError
+from adk_extra_sessions.service import SessionService
+
+pytestmark = pytest.mark.anyio
+
+NAMES = {"app_name": APP, "user_id": USER}
+SECRET = "4711-sesame"
+
+
+@pytest.fixture
+def exporter(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """Where the spans of this test go: nothing global, so that no other test has any."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(telemetry, "_tracer", provider.get_tracer("test"))
+    return exporter
+
+
+@pytest.fixture
+def tracer(exporter: InMemorySpanExporter) -> Tracer:
+    """Makes the spans of an application around ours, and those of a driver within."""
+    return telemetry._tracer
+
+
+def titles(exporter: InMemorySpanExporter) -> list[str]:
+    return [span.name for span in exporter.get_finished_spans()]
+
+
+def only(exporter: InMemorySpanExporter, name: str) -> ReadableSpan:
+    (found,) = [span for span in exporter.get_finished_spans() if span.name.split()[0] == name]
+    return found
+
+
+def id_of(span: ReadableSpan) -> int:
+    assert span.context is not None
+    return span.context.span_id
+
+
+def parent_of(span: ReadableSpan) -> int | None:
+    return span.parent.span_id if span.parent else None
+
+
+def title(store: SessionStore, operation: str) -> str:
+    return operation if isinstance(store, RedisSessionStore) else f"{operation} {store.target.collection}"
+
+
+def spying(store: SessionStore, primitive: str, monkeypatch: pytest.MonkeyPatch, tracer: Tracer) -> None:
+    """Makes a primitive do what an instrumented driver does: a span of its own for each command."""
+    original = getattr(store, primitive)
+
+    def spied(*arguments: Any) -> Any:
+        with tracer.start_as_current_span("driver"):
+            return original(*arguments)
+
+    monkeypatch.setattr(store, primitive, spied)
+
+
+def test_every_operation_of_a_store_has_one_span(store: SessionStore, exporter: InMemorySpanExporter) -> None:
+    session = store.create_session(**NAMES, session_id="one")
+    store.append_event(session, an_event())
+    store.append_many([(session, an_event()), (session, an_event())])
+    store.append_many([(session, an_event())])
+    store.get_session(**NAMES, session_id="one")
+    store.list_sessions(app_name=APP)
+    store.get_user_state(**NAMES)
+    store.delete_session(**NAMES, session_id="one")
+    store.ping()
+    mongo = isinstance(store, MongoSessionStore)
+    if mongo:
+        store.ensure_indexes()
+    sessions = ["create_session", "append_event", "BATCH append_event", "append_event", "get_session", "list_sessions"]
+    beside = f" {store.target.namespace}" if mongo else ""
+    expected = [title(store, name) for name in sessions] + [f"get_user_state{beside}", title(store, "delete_session")]
+    assert titles(exporter) == expected + [f"ensure_indexes{beside}"] * mongo
+    assert {span.kind for span in exporter.get_finished_spans()} == {SpanKind.CLIENT}
+    batch = only(exporter, "BATCH")
+    assert batch.attributes is not None
+    assert batch.attributes["db.operation.batch.size"] == 2
+    assert batch.attributes["db.operation.name"] == "BATCH append_event"
+
+
+def test_attributes_are_those_of_the_conventions(store: SessionStore, exporter: InMemorySpanExporter) -> None:
+    store.create_session(**NAMES, session_id="one")
+    expected: dict[str, Any] = {
+        db_attributes.DB_SYSTEM_NAME: "redis" if isinstance(store, RedisSessionStore) else "mongodb",
+        db_attributes.DB_NAMESPACE: store.target.namespace,
+        db_attributes.DB_OPERATION_NAME: "create_session",
+        "gen_ai.conversation.id": "one",
+    }
+    if isinstance(store, MongoSessionStore):
+        expected[db_attributes.DB_COLLECTION_NAME] = "sessions"
+        assert store.target.namespace == store.db_name
+    server = store.server_address()
+    if server is not None:
+        expected |= {server_attributes.SERVER_ADDRESS: server[0], server_attributes.SERVER_PORT: server[1]}
+    (span,) = [one for one in exporter.get_finished_spans() if one.name.startswith("create_session")]
+    assert dict(span.attributes or {}) == expected
+
+
+def test_a_real_servers_address_is_told(store: SessionStore, backend: str, server: Any) -> None:
+    expected = None if backend == "rediscluster" else ("127.0.0.1", server.port)
+    assert store.server_address() == expected
+    store.ping()
+    assert store.server_address() == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "namespace", "address"),
+    [
+        ("redis://ada:pw@cache.example:6380/2", "2", ("cache.example", 6380)),
+        ("redis://cache.example", "0", ("cache.example", None)),
+        ("unix:///run/redis.sock?db=1", "1", ("/run/redis.sock", None)),
+    ],
+)
+def test_target_of_a_redis_url(url: str, namespace: str, address: Any) -> None:
+    with RedisSessionStore(url) as store:
+        assert store.target == telemetry.Target("redis", namespace)
+        assert store.server_address() == address
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("mongodb://ada:pw@db.example:27018/shop?connect=false", ("db.example", 27018)),
+        ("mongodb://a.example,b.example/shop?replicaSet=rs&connect=false", None),
+        ("mongomock://name/shop", None),
+    ],
+)
+def test_target_of_a_mongo_url(url: str, address: Any) -> None:
+    with MongoSessionStore(url, collection_prefix="chat_") as store:
+        assert store.target == telemetry.Target("mongodb", "shop", "chat_sessions")
+        assert store.server_address() == address
+
+
+async def test_an_operation_of_a_service_has_one_span_too(
+    service: SessionService, exporter: InMemorySpanExporter, tracer: Tracer
+) -> None:
+    with tracer.start_as_current_span("request") as request:
+        session = await service.create_session(**NAMES, session_id="one")
+        await service.append_event(session, an_event())
+        await service.get_session(**NAMES, session_id="one")
+        await service.list_sessions(app_name=APP)
+        await service.get_user_state(**NAMES)
+        await service.delete_session(**NAMES, session_id="one")
+        await service.flush()
+    *ours, _ = exporter.get_finished_spans()
+    operations = ["create_session", "append_event", "get_session", "list_sessions", "get_user_state", "delete_session"]
+    assert [span.name.split()[0] for span in ours] == operations
+    assert {parent_of(span) for span in ours} == {request.get_span_context().span_id}
+
+
+async def test_what_a_driver_does_for_a_service_belongs_to_the_callers_span(
+    service: SessionService, exporter: InMemorySpanExporter, tracer: Tracer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await a_session(service)
+    for primitive, name in [("_read", "get_session"), ("_append", "append_event")]:
+        exporter.clear()
+        with monkeypatch.context() as patch:
+            spying(service.store, primitive, patch, tracer)
+            if name == "get_session":
+                await service.get_session(**NAMES, session_id=session.id)
+            else:
+                await service.append_event(session, an_event())
+        driver, ours = exporter.get_finished_spans()
+        assert (driver.name, ours.name.split()[0]) == ("driver", name)
+        assert parent_of(driver) == id_of(ours)
+        assert ours.parent is None
+
+
+async def test_reads_see_the_context_variables_of_their_caller(
+    service: SessionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request: ContextVar[str] = ContextVar("request", default="none")
+    seen = []
+    monkeypatch.setattr(service.store, "_read", lambda *arguments: seen.append(request.get()))
+    request.set("mine")
+    await service.get_session(**NAMES, session_id="one")
+    assert seen == ["mine"]
+
+
+async def test_each_of_many_callers_has_its_own_span_and_the_batch_one_for_all(
+    service: SessionService, exporter: InMemorySpanExporter, tracer: Tracer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *others = [await a_session(service) for _ in range(6)]
+    exporter.clear()
+    arrived, go_on = threading.Event(), threading.Event()
+    original = service.store._append
+
+    def slow(requests: Sequence[Any]) -> Any:
+        arrived.set()
+        assert go_on.wait(30)
+        with tracer.start_as_current_span("driver"):
+            return original(requests)
+
+    monkeypatch.setattr(service.store, "_append", slow)
+
+    async def turn(session: Session) -> tuple[int, int]:
+        with tracer.start_as_current_span("request") as request:
+            await service.append_event(session, an_event())
+        context = request.get_span_context()
+        return context.trace_id, context.span_id
+
+    ahead = asyncio.ensure_future(turn(first))
+    await asyncio.to_thread(arrived.wait, 30)
+    turns = [asyncio.ensure_future(turn(session)) for session in others]
+    await asyncio.sleep(0)
+    go_on.set()
+    requests = [await ahead, *[await task for task in turns]]
+
+    spans = exporter.get_finished_spans()
+    appends = [span for span in spans if span.name.startswith("append_event")]
+    assert sorted((span.context.trace_id, parent_of(span)) for span in appends if span.context) == sorted(requests)
+    batch = only(exporter, "BATCH")
+    assert batch.parent is None
+    assert batch.attributes is not None
+    assert batch.attributes["db.operation.batch.size"] == 5
+    waited = {request[1] for request in requests[1:]}
+    linked = {link.context.span_id for link in batch.links}
+    assert linked == {id_of(span) for span in appends if parent_of(span) in waited}
+    in_batch, alone = [span for span in spans if span.name == "driver"][::-1]
+    assert parent_of(in_batch) == id_of(batch)
+    assert parent_of(alone) in {id_of(span) for span in appends}
+    assert {parent_of(span) for span in appends} == {request[1] for request in requests}
+
+
+async def test_a_callers_span_lasts_as_long_as_it_waits(
+    service: SessionService, exporter: InMemorySpanExporter, tracer: Tracer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await a_session(service)
+    arrived, go_on = threading.Event(), threading.Event()
+    original = service.store._append
+
+    def slow(requests: Sequence[Any]) -> Any:
+        arrived.set()
+        assert go_on.wait(30)
+        return original(requests)
+
+    monkeypatch.setattr(service.store, "_append", slow)
+    append = asyncio.ensure_future(service.append_event(session, an_event()))
+    await asyncio.to_thread(arrived.wait, 30)
+    append.cancel()
+    await asyncio.sleep(0)
+    assert not any(name.startswith("append_event") for name in titles(exporter))
+    with tracer.start_as_current_span("meanwhile") as meanwhile:
+        go_on.set()
+    await asyncio.wait([append])
+    ours = only(exporter, "append_event")
+    assert append.cancelled() and ours.status.status_code is StatusCode.UNSET
+    assert isinstance(meanwhile, ReadableSpan)
+    assert ours.start_time and ours.end_time and meanwhile.start_time
+    assert ours.start_time < meanwhile.start_time < ours.end_time
+
+
+def test_iterating_makes_a_span_for_each_page_and_none_around_the_callers_work(
+    store: SessionStore, exporter: InMemorySpanExporter, tracer: Tracer
+) -> None:
+    for _ in range(4):
+        store.create_session(**NAMES)
+    exporter.clear()
+    with tracer.start_as_current_span("request") as request:
+        for _ in store.iter_sessions(app_name=APP, user_id=USER, page_size=2):
+            assert trace.get_current_span() is request
+            store.get_user_state(**NAMES)
+    read = [span for span in exporter.get_finished_spans() if span.name == title(store, "iter_sessions")]
+    assert len(read) >= 2
+    assert {parent_of(span) for span in exporter.get_finished_spans()} == {request.get_span_context().span_id, None}
+    assert len([name for name in titles(exporter) if name.startswith("get_user_state")]) == 4
+
+
+async def test_an_error_is_told_by_its_name(service: SessionService, exporter: InMemorySpanExporter) -> None:
+    session = await a_session(service, session_id="one")
+    with pytest.raises(AlreadyExistsError):
+        await a_session(service, session_id="one")
+    await service.delete_session(**NAMES, session_id="one")
+    with pytest.raises(SessionNotFoundError):
+        await service.append_event(session, an_event())
+    failed = [span for span in exporter.get_finished_spans() if span.status.status_code is StatusCode.ERROR]
+    told = [((span.attributes or {})[error_attributes.ERROR_TYPE], span.status.description) for span in failed]
+    assert told == [
+        ("AlreadyExistsError", "Session with id 'one' already exists."),
+        ("SessionNotFoundError", "Session 'one' not found."),
+    ]
+
+
+def test_a_drivers_words_are_not_told(
+    store: SessionStore, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ServerError(Exception):
+        code = 11000
+
+    def broken(*arguments: Any) -> Any:
+        raise ServerError(f"duplicate key {SECRET}")
+
+    monkeypatch.setattr(store, "_read", broken)
+    with pytest.raises(ServerError):
+        store.get_session(**NAMES, session_id="one")
+    span = only(exporter, "get_session")
+    attributes = dict(span.attributes or {})
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, None)
+    assert (attributes["error.type"], attributes[db_attributes.DB_RESPONSE_STATUS_CODE])[1] == "11000"
+    assert attributes["error.type"].endswith("ServerError")
+    assert not span.events
+
+
+def test_no_span_holds_what_is_stored(store: SessionStore, exporter: InMemorySpanExporter) -> None:
+    state = {"key": SECRET, "user:key": SECRET, "app:key": SECRET, "temp:key": SECRET}
+    session = store.create_session(**NAMES, state=state)
+    store.append_event(session, an_event(SECRET, delta=state))
+    store.append_many([(session, an_event(SECRET, delta=state)), (session, an_event(SECRET))])
+    with pytest.raises(StateValueError):
+        store.append_event(session, an_event(SECRET, delta={"key": SECRET, "bad": object()}))
+    store.get_session(**NAMES, session_id=session.id)
+    store.list_sessions(app_name=APP)
+    spans = [span.to_json() for span in exporter.get_finished_spans()]
+    assert len(spans) >= 6
+    assert not [span for span in spans if SECRET in span or USER in span]
+
+
+def test_no_span_holds_a_password(exporter: InMemorySpanExporter) -> None:
+    with RedisSessionStore(f"redis://ada:{SECRET}@127.0.0.1:1", retry=None) as store, pytest.raises(RedisError):
+        store.get_user_state(**NAMES)
+    url = f"mongodb://ada:{SECRET}@127.0.0.1:1/db?serverSelectionTimeoutMS=200"
+    with MongoSessionStore(url) as other, pytest.raises(PyMongoError):
+        other.get_user_state(**NAMES)
+    spans = [span.to_json() for span in exporter.get_finished_spans()]
+    assert len(spans) == 2
+    assert not [span for span in spans if SECRET in span or "ada" in span]
+
+
+def test_an_unpaired_surrogate_does_not_break_an_exporter(store: SessionStore, exporter: InMemorySpanExporter) -> None:
+    with pytest.raises(ValueError, match="surrogate"):
+        store.get_session(**NAMES, session_id="\ud800")
+    assert (only(exporter, "get_session").attributes or {})["gen_ai.conversation.id"] == "?"
+
+
+async def test_where_a_trace_is_not_sampled_nothing_of_it_is(
+    service: SessionService, exporter: InMemorySpanExporter, tracer: Tracer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = [await a_session(service) for _ in range(20)]
+    exporter.clear()
+    spying(service.store, "_append", monkeypatch, tracer)
+    with trace.use_span(NonRecordingSpan(SpanContext(trace_id=1, span_id=1, is_remote=False))):
+        await asyncio.gather(*(service.append_event(session, an_event()) for session in sessions))
+    assert titles(exporter) == []
+
+
+async def test_without_a_provider_nothing_is_made(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "_tracer", trace.NoOpTracer())
+    seen = []
+
+    def spied(*arguments: Any) -> None:
+        seen.append((trace.get_current_span(), telemetry.current()))
+
+    monkeypatch.setattr(service.store, "_read", spied)
+    await service.get_session(**NAMES, session_id="one")
+    assert seen == [(trace.INVALID_SPAN, None)]
+
+
+def test_a_provider_set_after_the_import_is_used() -> None:
+    script = """
+        from adk_extra_sessions import RedisSessionStore
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+        with RedisSessionStore("fakeredis://") as store:
+            store.list_sessions(app_name="app")
+            exporter = InMemorySpanExporter()
+            provider = TracerProvider()
+            provider.add_span_processor(SimpleSpanProcessor(exporter))
+            trace.set_tracer_provider(provider)
+            store.create_session(app_name="app", user_id="user")
+        (span,) = exporter.get_finished_spans()
+        print(span.name, span.instrumentation_scope.name, span.instrumentation_scope.version)
+    """
+    import adk_extra_sessions
+
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
+    assert run.stdout.split() == ["create_session", "adk_extra_sessions", adk_extra_sessions.__version__], run.stderr
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"

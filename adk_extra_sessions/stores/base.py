@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -36,9 +36,10 @@ from adk_extra_sessions.records import (
 from adk_extra_sessions.state import merge, split
 from adk_extra_sessions.stores.appends import Append, LiveSessionLocks, pieces, record_outcome, request, runs
 from adk_extra_sessions.stores.options import StoreOptions
+from adk_extra_sessions.stores.portable import Portable
 
 
-class SessionStore(ABC):
+class SessionStore(Portable):
     """A blocking session store: ADK's `BaseSessionService` minus `await`.
 
     Safe to share between threads. A context manager: leaving it closes the
@@ -84,7 +85,7 @@ class SessionStore(ABC):
         if shared is None:
             raise AlreadyExistsError(f"Session with id {key.session_id!r} already exists.")
         own = {name: decode_value(text) for name, text in texts.session.items()}
-        session = _session(SessionRecord(key, new.revision, new.created, own, shared), [])
+        session = session_of(SessionRecord(key, new.revision, new.created, own, shared), [])
         session.state.update(split(state or {}).temp)
         return session
 
@@ -114,7 +115,7 @@ class SessionStore(ABC):
         events = decode_events(record.bodies, key, record.first)
         if window.after is not None:
             events = [event for event in events if event.timestamp >= window.after]
-        return _session(record, events)
+        return session_of(record, events)
 
     def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
         """Lists sessions with their merged state, without events.
@@ -149,7 +150,7 @@ class SessionStore(ABC):
             raise InputValidationError("page_size must be a positive integer.")
         for page in self._pages(app_name, user_id, page_size):
             for record in page:
-                yield _session(record, [])
+                yield session_of(record, [])
 
     def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
         """Deletes a session and its events; the app's and the user's state stay.
@@ -301,7 +302,8 @@ def _window(config: GetSessionConfig | None) -> Window:
     return Window(recent, after)
 
 
-def _session(record: SessionRecord, events: list[Event]) -> Session:
+def session_of(record: SessionRecord, events: list[Event]) -> Session:
+    """Makes the live session of a record."""
     key = record.key
     session = Session(
         id=key.session_id,

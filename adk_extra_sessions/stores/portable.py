@@ -10,14 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from adk_extra_sessions.records import SessionKey, SessionRecord, StateTexts
+from adk_extra_sessions.stores.findings import Finding
 
 
 class Portable(ABC):
     """Primitives of whole copies: what no user's request ever needs."""
 
     @abstractmethod
+    def _findings(self) -> Iterator[Finding]:
+        """Examines the server and what it keeps; see `doctor.examine`."""
+
+    @abstractmethod
     def _app_names(self) -> Iterator[str]:
         """Finds the apps that have anything stored, each once; may walk over all keys."""
+
+    @abstractmethod
+    def _session_keys(self, app_name: str, user_id: str | None) -> Iterator[SessionKey]:
+        """Finds the sessions of an app or of one user, expired and damaged ones too, users together."""
 
     @abstractmethod
     def _app_state(self, app_name: str) -> Mapping[str, Any]:

@@ -39,6 +39,10 @@ class Place(ABC):
         """
 
     @abstractmethod
+    def keys(self, app_name: str, user_id: str | None = None) -> Iterator[SessionKey]:
+        """Finds sessions, users together; some may turn out to have gone."""
+
+    @abstractmethod
     def sessions(self, app_name: str, user_id: str | None = None) -> Iterator[Session]:
         """Lists sessions without their events, users together, in the place's own order."""
 
@@ -79,8 +83,8 @@ class Place(ABC):
         """
         for app_name in app_names or self.app_names():
             for user_id in user_ids or (None,):
-                for session in self.sessions(app_name, user_id):
-                    yield SessionItem(SessionKey(app_name, session.user_id, session.id), self.stream)
+                for key in self.keys(app_name, user_id):
+                    yield SessionItem(key, self.stream)
                 yield from self.shared_states(app_name, user_id)
 
     def __enter__(self) -> Self:
@@ -110,6 +114,10 @@ class StorePlace(Place):
     @override
     def app_names(self) -> Iterator[str]:
         return self.store._app_names()
+
+    @override
+    def keys(self, app_name: str, user_id: str | None = None) -> Iterator[SessionKey]:
+        return self.store._session_keys(app_name, user_id)
 
     @override
     def sessions(self, app_name: str, user_id: str | None = None) -> Iterator[Session]:

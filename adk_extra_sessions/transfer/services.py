@@ -53,6 +53,10 @@ class ServicePlace(Place):
         raise ConfigurationError(f"{type(self.service).__name__} cannot tell which apps it has: name them with --app.")
 
     @override
+    def keys(self, app_name: str, user_id: str | None = None) -> Iterator[SessionKey]:
+        return (SessionKey(app_name, session.user_id, session.id) for session in self.sessions(app_name, user_id))
+
+    @override
     def sessions(self, app_name: str, user_id: str | None = None) -> Iterator[Session]:
         arguments = {"app_name": app_name} if user_id is None else {"app_name": app_name, "user_id": user_id}
         try:

@@ -22,16 +22,16 @@ from adk_extra_sessions.records import (
     SessionKey,
     SessionRecord,
     SharedState,
-    StateTexts,
     Window,
 )
 from adk_extra_sessions.stores.base import SessionStore
-from adk_extra_sessions.stores.mongodb import documents, indexes, portable
+from adk_extra_sessions.stores.mongodb import documents, indexes
 from adk_extra_sessions.stores.mongodb.appending import Appending
 from adk_extra_sessions.stores.mongodb.client import checked_client, database_name, make_client
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.history import History
+from adk_extra_sessions.stores.mongodb.portable import PortableOnMongo
 from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
 from adk_extra_sessions.stores.mongodb.values import state_of
 from adk_extra_sessions.stores.options import StoreOptions
@@ -48,7 +48,7 @@ TRIES = 20
 """Tries of what fails only when another is quicker, or when something foreign is in the way."""
 
 
-class MongoSessionStore(SessionStore):
+class MongoSessionStore(PortableOnMongo, SessionStore):
     """A blocking session store on MongoDB, for scripts and notebooks.
 
     `MongoSessionService` is the same for a `Runner`.
@@ -254,24 +254,6 @@ class MongoSessionStore(SessionStore):
     def _append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
         self._ensure_indexes_once()
         return self._appending.append(requests)
-
-    def _app_names(self) -> Iterator[str]:
-        return portable.app_names(self._sessions, self._states)
-
-    def _app_state(self, app_name: str) -> Mapping[str, Any]:
-        return portable.app_state(self._states, app_name)
-
-    def _user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        return portable.user_states(self._states, app_name)
-
-    def _write_shared(self, app_name: str, user_id: str, texts: StateTexts) -> None:
-        self._shared.write(SessionKey(app_name, user_id, ""), texts)
-
-    def _earlier(self, record: SessionRecord) -> Iterator[Sequence[bytes | str]]:
-        return portable.earlier(self._history, record)
-
-    def _set_time(self, key: SessionKey, revision: int, time: float) -> None:
-        portable.set_time(self._sessions, key, revision, time)
 
     def _ensure_indexes_once(self) -> None:
         if not self._indexed:

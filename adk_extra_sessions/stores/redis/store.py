@@ -19,16 +19,16 @@ from adk_extra_sessions.records import (
     SessionKey,
     SessionRecord,
     SharedState,
-    StateTexts,
     Window,
 )
 from adk_extra_sessions.stores.appends import STALE
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.stores.options import StoreOptions
-from adk_extra_sessions.stores.redis import portable, scripts
+from adk_extra_sessions.stores.redis import scripts
 from adk_extra_sessions.stores.redis.client import checked_client, checked_prefix, make_client
 from adk_extra_sessions.stores.redis.keys import SessionKeys, UserKeys
 from adk_extra_sessions.stores.redis.listing import Listing
+from adk_extra_sessions.stores.redis.portable import PortableOnRedis
 from adk_extra_sessions.stores.redis.replies import StoredSession, checked, damage_named, fields, state_pairs, values
 from adk_extra_sessions.stores.redis.scripts import Argument, Call
 from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, held
@@ -40,7 +40,7 @@ FIRST_PAGE = 64
 OPTIONS = ("prefix", "ttl", "refresh_on_read", "on_stale", "unserializable")
 
 
-class RedisSessionStore(SessionStore):
+class RedisSessionStore(PortableOnRedis, SessionStore):
     """A blocking session store on Redis, for scripts and notebooks.
 
     `RedisSessionService` is the same for a `Runner`.
@@ -245,24 +245,6 @@ class RedisSessionStore(SessionStore):
         except Exception as error:
             return AppendOutcome(error=error)
         return AppendOutcome([abs(revision) for revision in revisions])
-
-    def _app_names(self) -> Iterator[str]:
-        return portable.app_names(self.client, self.prefix)
-
-    def _app_state(self, app_name: str) -> Mapping[str, Any]:
-        return portable.app_state(self.client, self.prefix, app_name)
-
-    def _user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        return portable.user_states(self.client, self.prefix, app_name)
-
-    def _write_shared(self, app_name: str, user_id: str, texts: StateTexts) -> None:
-        portable.write_shared(self.client, self.prefix, app_name, user_id, texts)
-
-    def _earlier(self, record: SessionRecord) -> Iterator[Sequence[bytes | str]]:
-        return portable.earlier(self.client, self.prefix, record)
-
-    def _set_time(self, key: SessionKey, revision: int, time: float) -> None:
-        portable.set_time(self.client, self.prefix, key, revision, time)
 
     def _run(self, call: Call, key: SessionKey) -> Any:
         return checked(scripts.run_many(self.client, [call])[0], key)

@@ -13,7 +13,6 @@ from pydantic_core import from_json
 
 from adk_extra_sessions.codec import encode_event, encode_state
 from adk_extra_sessions.errors import SessionConflictError
-from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.state import split
 
 
@@ -58,20 +57,41 @@ def session_differences(
         yield f"{surplus} events are not in the source"
 
 
-def not_yet_there(events: Iterable[Event], stored: Iterable[Event], key: SessionKey) -> Iterator[Event]:
-    """Yields the events that come after those already stored.
+def not_yet_there(
+    session: Session, events: Iterable[Event], there: Session, stored: Iterable[Event]
+) -> Iterator[Event]:
+    """Yields the events of a session that come after those of its unfinished or older copy.
+
+    Args:
+        session: The session.
+        events: All its events.
+        there: What is stored under its id.
+        stored: The events stored there.
 
     Raises:
-        SessionConflictError: What is stored is not the beginning of `events`.
+        SessionConflictError: What is stored is no earlier form of the session.
     """
+    # No state key ever goes away.
+    surplus = split(there.state).session.keys() - split(session.state).session.keys()
+    if surplus:
+        raise _conflict(session, f"it has a state key {min(surplus)!r}")
     coming = iter(events)
     for position, found in enumerate(stored):
         event = next(coming, None)
         if event is None:
-            raise SessionConflictError(key.session_id, key.user_id, f"it has events beyond the source's {position}")
+            raise _conflict(session, f"it has events beyond the source's {position}")
         if not same_event(event, found):
-            raise SessionConflictError(key.session_id, key.user_id, f"its event {position} is another")
-    yield from coming
+            raise _conflict(session, f"its event {position} is another")
+    event = next(coming, None)
+    if event is not None:
+        yield event
+        yield from coming
+    elif changed := state_differences(split(session.state).session, split(there.state).session):
+        raise _conflict(session, changed[0])
+
+
+def _conflict(session: Session, reason: str) -> SessionConflictError:
+    return SessionConflictError(session.id, session.user_id, reason)
 
 
 def _same_json(one: bytes, other: bytes | None) -> bool:

@@ -108,7 +108,8 @@ def _plan(destination: Place, item: Item) -> Result:
         found = destination.stream(item.key)
         if found is None:
             return Result(item, Outcome.CREATED, source.count)
-        new = sum(1 for _ in not_yet_there(source.events, found.events, item.key))
+        coming = not_yet_there(source.session, source.events, found.session, found.events)
+        new = sum(1 for _ in coming)
     return Result(item, Outcome.CONTINUED if new else Outcome.SAME, new)
 
 

@@ -132,7 +132,7 @@ def _continued(
     if found is None:
         raise SessionNotFoundError(f"{describe(key)} was deleted while it was restored.")
     copy = _Copy(store, key, int(storage_marker(found.session) or 0), found.session.last_update_time)
-    coming = not_yet_there(events, found.events, key)
+    coming = not_yet_there(session, events, found.session, found.events)
     coerce = store.options.unserializable == "coerce"
     copy.append((encode_event(event, coerce=coerce) for event in coming), state)
     changed = (

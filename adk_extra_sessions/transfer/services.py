@@ -19,10 +19,10 @@ from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from typing_extensions import override
 
-from adk_extra_sessions.errors import ConfigurationError, SessionConflictError
+from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.state import split
-from adk_extra_sessions.transfer.comparing import not_yet_there, state_differences
+from adk_extra_sessions.transfer.comparing import not_yet_there
 from adk_extra_sessions.transfer.items import SharedStateItem
 from adk_extra_sessions.transfer.places import Place
 from adk_extra_sessions.transfer.restoring import Restored, Status
@@ -104,22 +104,18 @@ class ServicePlace(Place):
     @override
     def restore(self, session: Session, events: Iterable[Event]) -> Restored:
         key = SessionKey(session.app_name, session.user_id, session.id)
-        own = split(session.state).session
         live = self._get(key)
-        status = Status.CONTINUED
+        status, coming = Status.SAME, iter(events)
         if live is None:
-            live = self._create(key, own)
+            live = self._create(key, split(session.state).session)
             status = Status.CREATED
+        else:
+            coming = not_yet_there(session, events, live, list(live.events))
         written = 0
-        for event in not_yet_there(events, list(live.events), key):
+        for event in coming:
             self._portal.call(self.service.append_event, live, event)
             written += 1
-        if written or status is Status.CREATED:
-            return Restored(status, written)
-        changed = state_differences(own, split(live.state).session)
-        if changed:
-            raise SessionConflictError(key.session_id, key.user_id, changed[0])
-        return Restored(Status.SAME, 0)
+        return Restored(Status.CONTINUED if status is Status.SAME and written else status, written)
 
     @override
     def write_shared_state(self, app_name: str, user_id: str | None, state: Mapping[str, Any]) -> None:

@@ -19,16 +19,19 @@ LENGTHS = {"empty": 0, "short": 3, "long": 450, "a/b c{d}.$é": 60}
 """Sessions by id: how many events each has. 450 are more than any place reads at once."""
 
 TIMES = (1000.5, 1002.25, 1001.125)
-"""One of them goes back."""
+"""Times of the events, less their numbers. One of them goes back."""
+
+IN_ORDER = (1000.5, 1000.625, 1000.75)
+"""The same for services that sort events by time."""
 
 
-def events(session_id: str, count: int, user: int = 0) -> list[Event]:
+def events(session_id: str, count: int, user: int = 0, times: tuple[float, ...] = TIMES) -> list[Event]:
     """Makes the events of a session; later ones replace some of the state."""
     return [
         an_event(
             f"{session_id} {number} \u2028 ünï",
             id=f"e{number}",
-            at=TIMES[number % 3] + number,
+            at=times[number % 3] + number,
             delta={f"k{number % 4}": number, "user:x": [user, number], "app:z": {"n": number}, "temp:t": 1},
         )
         for number in range(count)
@@ -40,14 +43,19 @@ def state(number: int) -> dict[str, Any]:
     return {"begun": 2**63 - number, "ratio": 0.1, "nothing": None, "list": [], "user:name": f"u{number}", "app:y": {}}
 
 
-async def fill(service: BaseSessionService, users: Iterable[int] = (0, 1), lengths: dict[str, int] = LENGTHS) -> None:
+async def fill(
+    service: BaseSessionService,
+    users: Iterable[int] = (0, 1),
+    lengths: dict[str, int] = LENGTHS,
+    times: tuple[float, ...] = TIMES,
+) -> None:
     """Writes sessions as a Runner would."""
     for user in users:
         for session_id, count in lengths.items():
             live = await service.create_session(
                 app_name=APP, user_id=f"u:{user}", session_id=session_id, state=state(user)
             )
-            for event in events(session_id, count, user):
+            for event in events(session_id, count, user, times):
                 await service.append_event(live, event)
     closing = getattr(service, "close", None)
     if closing is not None and inspect.isawaitable(done := closing()):

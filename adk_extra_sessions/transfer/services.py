@@ -1,20 +1,22 @@
 """Any session service of ADK's as a place: its async methods, run by an event loop of their own.
 
 Such a service can only create sessions and append events. What it cannot hold
-exactly, such as the time of a session without events, a comparison tells.
+exactly, such as the order of events whose times are not in order, a comparison tells.
 """
 
 from __future__ import annotations
 
 import inspect
+import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any
 
 from anyio.from_thread import BlockingPortal
 from google.adk.events import Event, EventActions
+from google.adk.platform import time as platform_time
 from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from typing_extensions import override
@@ -107,7 +109,7 @@ class ServicePlace(Place):
         live = self._get(key)
         status, coming = Status.SAME, iter(events)
         if live is None:
-            live = self._create(key, split(session.state).session)
+            live = self._create(key, split(session.state).session, session.last_update_time)
             status = Status.CREATED
         else:
             coming = not_yet_there(session, events, live, list(live.events))
@@ -126,7 +128,7 @@ class ServicePlace(Place):
         name = f"adk-sessions-{uuid.uuid4().hex}"
         key = SessionKey(app_name, user_id if user_id is not None else name, name)
         delta = {scope + raw: value for raw, value in state.items()}
-        live = self._create(key, {})
+        live = self._create(key, {}, time.time())
         try:
             event = Event(author="adk-sessions", invocation_id=name, actions=EventActions(state_delta=delta))
             self._portal.call(self.service.append_event, live, event)
@@ -147,13 +149,19 @@ class ServicePlace(Place):
             self._portal.call(_awaited, close)
         self._running.__exit__(None, None, None)
 
-    def _create(self, key: SessionKey, state: Mapping[str, Any]) -> Session:
+    def _create(self, key: SessionKey, state: Mapping[str, Any], at: float) -> Session:
         names = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
-        return self._portal.call(partial(self.service.create_session, state=dict(state), **names))
+        return self._portal.call(_at, at, partial(self.service.create_session, state=dict(state), **names))
 
     def _get(self, key: SessionKey, config: GetSessionConfig | None = None) -> Session | None:
         names = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
         return self._portal.call(partial(self.service.get_session, config=config, **names))
+
+
+async def _at(seconds: float, call: Callable[[], Awaitable[Session]]) -> Session:
+    """Makes a call during which ADK's clock stands still: so it notes the time given."""
+    platform_time.set_time_provider(lambda: seconds)  # of this task only
+    return await call()
 
 
 async def _awaited(close: Any) -> None:

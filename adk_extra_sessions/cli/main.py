@@ -15,7 +15,6 @@ from collections.abc import Sequence
 WRONG = 2
 REFUSED = 3
 INTERRUPTED = 130
-PIPE_CLOSED = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,9 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         print("Interrupted.", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
     except Exception as error:
         if os.environ.get("ADK_SESSIONS_TRACEBACK"):
             raise

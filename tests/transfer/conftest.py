@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,9 +18,3 @@ def other_store(store: SessionStore) -> Iterator[SessionStore]:
         made = RedisSessionStore(f"fakeredis://{name}")
     with made:
         yield made
-
-
-@pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """The URL of a database of ADK's SQLite service."""
-    return f"sqlite:///{tmp_path / 'sessions.db'}"

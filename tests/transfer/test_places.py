@@ -16,9 +16,10 @@ ODD = ["app", "app-1", "app0", "app/", "a*b?[c]", "{x}", "%7B", "é", "app~", "a
 def test_every_app_is_found_once(store: SessionStore) -> None:
     for name in ODD:
         store.create_session(app_name=name, user_id="/", session_id="{}", state={"user:a": 1, "app:a": 1})
-    store.create_session(app_name="no session", user_id="u", session_id="s", state={"user:a": 1})
-    store.delete_session(app_name="no session", user_id="u", session_id="s")
-    assert sorted(StorePlace(store).app_names()) == sorted([*ODD, "no session"])
+    for name, state in (("no session", {"user:a": 1}), ("no session0", {"app:a": 1})):
+        store.create_session(app_name=name, user_id="u", session_id="s", state=state)
+        store.delete_session(app_name=name, user_id="u", session_id="s")
+    assert sorted(StorePlace(store).app_names()) == sorted([*ODD, "no session", "no session0"])
     for name in ODD:
         assert [(key.user_id, key.session_id) for key in StorePlace(store).keys(name)] == [("/", "{}")]
         assert [(one.user_id, dict(one.state)) for one in StorePlace(store).shared_states(name)] == [

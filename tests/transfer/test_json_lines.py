@@ -50,6 +50,7 @@ def test_what_was_exported_is_imported_exactly(store: SessionStore, other_store:
     }
 
 
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
 def test_each_line_is_json_and_says_what_it_is(store: SessionStore) -> None:
     fill_store(store, users=[0], lengths={"short": 3})
     lines = [json.loads(line) for line in exported(store).splitlines()]
@@ -66,6 +67,7 @@ def test_each_line_is_json_and_says_what_it_is(store: SessionStore) -> None:
     assert [line["event"]["id"] for line in lines[2:5]] == ["e0", "e1", "e2"]
 
 
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
 def test_only_what_was_chosen_is_imported(store: SessionStore, other_store: SessionStore) -> None:
     fill_store(store)
     items = read_items(io.BytesIO(exported(store)), [APP], ["u:1"])
@@ -73,6 +75,7 @@ def test_only_what_was_chosen_is_imported(store: SessionStore, other_store: Sess
     assert not list(read_items(io.BytesIO(exported(store)), ["another app"]))
 
 
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
 def test_reformatted_lines_are_read(store: SessionStore, other_store: SessionStore) -> None:
     fill_store(store, users=[0], lengths={"short": 3})
     lines = exported(store).splitlines()
@@ -101,6 +104,7 @@ def changed(lines: list[bytes], damage: str) -> list[bytes]:
     return []
 
 
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
 @pytest.mark.parametrize("session_id", ["short", "long"])
 @pytest.mark.parametrize(
     ("damage", "reason"),
@@ -125,7 +129,7 @@ def test_a_damaged_file_is_refused(
         list(copy_items(read_items(io.BytesIO(data)), StorePlace(other_store)))
 
 
-def test_a_very_long_session_passes_through_in_pieces(other_store: SessionStore) -> None:
+def test_a_very_long_session_passes_through_in_pieces() -> None:
     """Neither writing nor reading ever holds more than a small part of it."""
     made = written = read = 0
 
@@ -163,6 +167,7 @@ def test_a_very_long_session_passes_through_in_pieces(other_store: SessionStore)
     assert [type(item) for item in items] == [SharedStateItem]
 
 
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
 @pytest.mark.parametrize("name", ["sessions.jsonl", "sessions.jsonl.gz"])
 def test_a_file_appears_when_it_is_complete(store: SessionStore, tmp_path: Path, name: str) -> None:
     fill_store(store, users=[0], lengths={"short": 3})
@@ -184,6 +189,7 @@ def test_a_file_appears_when_it_is_complete(store: SessionStore, tmp_path: Path,
         assert outcomes(verify_items(read_items(file), StorePlace(store))) == {"the same": 3}
 
 
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
 @pytest.mark.parametrize("damaged", ["cut", "no gzip"])
 def test_a_damaged_gzip_file_is_named(store: SessionStore, tmp_path: Path, damaged: str) -> None:
     fill_store(store, users=[0], lengths={"long": 450})

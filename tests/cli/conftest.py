@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from attrs import frozen
+from conftest import BACKENDS
 
 from adk_extra_sessions.cli.main import main
 
@@ -33,11 +34,15 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     return run
 
 
+@pytest.fixture(params=[name for name in BACKENDS if name != "rediscluster"])  # which has no URL
+def backend(request: pytest.FixtureRequest) -> str:
+    """What a URL can name."""
+    return str(request.param)
+
+
 @pytest.fixture
 def url(storage: dict[str, Any]) -> str:
     """The URL of the test's own storage."""
-    if "client" in storage:
-        pytest.skip("a cluster has no URL")
     if "prefix" in storage:
         return f"{storage['redis_url']}?prefix={storage['prefix']}"
     head, _, query = storage["mongo_url"].partition("?")

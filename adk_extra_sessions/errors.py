@@ -20,6 +20,8 @@ __all__ = [
     "EventTooLargeError",
     "EventValueError",
     "InputValidationError",
+    "SessionConflictError",
+    "SessionFileError",
     "SessionNotFoundError",
     "StaleSessionError",
     "StateValueError",
@@ -66,6 +68,29 @@ class EventTooLargeError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.what} takes {self.size:,} bytes; the limit is {self.limit:,}. Nothing was written."
+
+
+class SessionConflictError(ValueError):
+    """A session cannot be restored: another one is stored under its id.
+
+    Attributes:
+        session_id: The session's id.
+        user_id: The user's id.
+        reason: Where they differ; no values.
+    """
+
+    def __init__(self, session_id: str, user_id: str, reason: str) -> None:
+        super().__init__(session_id, user_id, reason)
+        self.session_id = session_id
+        self.user_id = user_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"Another session {self.session_id!r} of user {self.user_id!r} is there: {self.reason}."
+
+
+class SessionFileError(ValueError):
+    """A file of exported sessions is damaged, incomplete, or from a newer version."""
 
 
 class CorruptRecordError(RuntimeError):

@@ -11,6 +11,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -171,3 +172,9 @@ def make_service(storage: dict[str, Any]) -> Iterator[Callable[..., SessionServi
 def service(make_service: Callable[..., SessionService]) -> SessionService:
     """A service as its users have it, without options."""
     return make_service()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a database of ADK's SQLite service."""
+    return f"sqlite:///{tmp_path / 'sessions.db'}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -37,10 +37,11 @@ from adk_extra_sessions.records import (
 from adk_extra_sessions.state import split
 from adk_extra_sessions.stores.appends import Append, LiveSessionLocks, pieces, record_outcome, request, runs
 from adk_extra_sessions.stores.options import StoreOptions
+from adk_extra_sessions.stores.portable import Portable
 from adk_extra_sessions.telemetry import Target, traced
 
 
-class SessionStore(ABC):
+class SessionStore(Portable):
     """A blocking session store: ADK's `BaseSessionService` minus `await`.
 
     Safe to share between threads. A context manager: leaving it closes the
@@ -90,7 +91,7 @@ class SessionStore(ABC):
         if shared is None:
             raise AlreadyExistsError(f"Session with id {key.session_id!r} already exists.")
         own = {name: decode_value(text) for name, text in texts.session.items()}
-        session = _session(SessionRecord(key, new.revision, new.created, own, shared), [])
+        session = session_of(SessionRecord(key, new.revision, new.created, own, shared), [])
         session.state.update(split(state or {}).temp)
         return session
 
@@ -121,7 +122,7 @@ class SessionStore(ABC):
         events = decode_events(record.bodies, key, record.first)
         if window.after is not None:
             events = [event for event in events if event.timestamp >= window.after]
-        return _session(record, events)
+        return session_of(record, events)
 
     @traced
     def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
@@ -157,7 +158,7 @@ class SessionStore(ABC):
             raise InputValidationError("page_size must be a positive integer.")
         for page in telemetry.pages(self, "iter_sessions", self._pages(app_name, user_id, page_size)):
             for record in page:
-                yield _session(record, [])
+                yield session_of(record, [])
 
     @traced
     def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
@@ -325,7 +326,8 @@ def _window(config: GetSessionConfig | None) -> Window:
     return Window(recent, after)
 
 
-def _session(record: SessionRecord, events: list[Event]) -> Session:
+def session_of(record: SessionRecord, events: list[Event]) -> Session:
+    """Makes the live session of a record."""
     key = record.key
     session = Session(
         id=key.session_id,

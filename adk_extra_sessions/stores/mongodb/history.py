@@ -82,7 +82,7 @@ class History:
         positions: dict[bytes, int] = {}
         for event in events:
             wanted = event.digest
-            selected = {**_chunks_of(session), "newest": {"$gte": event.timestamp}, "events.digest": wanted}
+            selected = {**chunks_of(session), "newest": {"$gte": event.timestamp}, "events.digest": wanted}
             found = self.chunks.find_one(selected, {"first": 1, "events.digest": 1})
             if found:
                 digests = [bytes(one["digest"]) for one in found["events"]]
@@ -141,7 +141,7 @@ class History:
                 logger.info("%s: deleted events that an interrupted deletion had left.", describe(key))
 
     def _older(self, session: Document, key: SessionKey, start: int) -> list[Document]:
-        cursor = self.chunks.find(_chunks_of(session)).sort("_id", -1)
+        cursor = self.chunks.find(chunks_of(session)).sort("_id", -1)
         parts: list[list[Document]] = []
         expected = session["tail_first"]
         for found in cursor:
@@ -173,7 +173,8 @@ def _selected(document: Document) -> Document:
     return {name: document[name] for name in ("_id", "app_name", "user_id")}
 
 
-def _chunks_of(session: Document) -> Document:
+def chunks_of(session: Document) -> Document:
+    """Selects a session's chunks."""
     owner = {"app_name": session["app_name"], "user_id": session["user_id"]}
     return {"_id": documents.below(documents.chunk_prefix(session)), **owner}
 

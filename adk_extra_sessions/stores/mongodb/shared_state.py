@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -97,6 +98,13 @@ class SharedStates:
             for update in updates:  # a document made at the same moment, or a delta already rescued
                 self._apply_one(update)
         return self._strike_out(recorded) == len(recorded)
+
+    def write(self, key: SessionKey, state: StateTexts) -> None:
+        """Sets keys of the app's and the user's state that no session's event changes."""
+        self.check_room(key, state)
+        delta = documents.pending_delta(state, uuid.uuid4().hex, time.time())
+        for update in self._updates(Recorded(key, delta)) if delta else ():
+            self._apply_one(update)
 
     def check_room(self, key: SessionKey, delta: StateTexts) -> None:
         """Refuses a large delta that would take a state document over its limit.

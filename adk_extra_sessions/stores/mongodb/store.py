@@ -31,6 +31,7 @@ from adk_extra_sessions.stores.mongodb.client import address_of, checked_client,
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.history import History
+from adk_extra_sessions.stores.mongodb.portable import PortableOnMongo
 from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
 from adk_extra_sessions.stores.mongodb.trying_again import tried_again
 from adk_extra_sessions.stores.mongodb.values import state_of
@@ -49,7 +50,7 @@ TRIES = 20
 """Tries of what fails only when another is quicker, or when something foreign is in the way."""
 
 
-class MongoSessionStore(SessionStore):
+class MongoSessionStore(PortableOnMongo, SessionStore):
     """A blocking session store on MongoDB, for scripts and notebooks.
 
     `MongoSessionService` is the same for a `Runner`.

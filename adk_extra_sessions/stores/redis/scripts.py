@@ -57,6 +57,7 @@ CREATE = Script.load("create")
 DELETE = Script.load("delete")
 LIST = Script.load("list")
 READ = Script.load("read")
+SET_TIME = Script.load("set_time")
 
 
 def run(client: Any, call: Call) -> Any:

@@ -34,6 +34,7 @@ from adk_extra_sessions.stores.redis.client import (
 )
 from adk_extra_sessions.stores.redis.keys import SessionKeys, UserKeys
 from adk_extra_sessions.stores.redis.listing import Listing
+from adk_extra_sessions.stores.redis.portable import PortableOnRedis
 from adk_extra_sessions.stores.redis.replies import StoredSession, checked, damage_named, fields, state_pairs, values
 from adk_extra_sessions.stores.redis.scripts import Argument, Call
 from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, held
@@ -46,7 +47,7 @@ FIRST_PAGE = 64
 OPTIONS = ("prefix", "ttl", "refresh_on_read", "on_stale", "unserializable")
 
 
-class RedisSessionStore(SessionStore):
+class RedisSessionStore(PortableOnRedis, SessionStore):
     """A blocking session store on Redis, for scripts and notebooks.
 
     `RedisSessionService` is the same for a `Runner`.

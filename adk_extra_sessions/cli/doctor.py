@@ -1,0 +1,47 @@
+"""`adk-sessions doctor`: whether a server and what is stored there are in order."""
+
+from __future__ import annotations
+
+import attrs
+import click
+from rich.text import Text
+
+from adk_extra_sessions.cli.errors import hidden
+from adk_extra_sessions.cli.options import as_json
+from adk_extra_sessions.cli.output import clean, console, write_json
+from adk_extra_sessions.cli.progress import Work
+from adk_extra_sessions.doctor import Finding, Level, examine
+from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.transfer import StorePlace, open_place
+
+STYLES = {Level.OK: "green", Level.NOTE: "yellow", Level.PROBLEM: "bold red"}
+
+
+@click.command("doctor")
+@click.argument("url", metavar="PLACE")
+@click.option("--quick", is_flag=True, help="Do not read every session and event.")
+@as_json
+@click.pass_context
+def command(ctx: click.Context, url: str, quick: bool, json: bool) -> None:
+    """Examine one of our stores: server, indexes, expiry, memory, records. Writes nothing."""
+    found: list[Finding] = []
+    with open_place(url) as place:
+        if not isinstance(place, StorePlace):
+            raise ConfigurationError("The doctor knows our own stores only: redis:// and mongodb:// URLs.")
+        with Work("reading") as work:
+            for finding in examine(place.store, records=not quick, met=work.step):
+                finding = attrs.evolve(finding, text=hidden(" ".join(clean(finding.text).split()), [url]))
+                found.append(finding)
+                if not json:
+                    console().print(_text(finding))
+    if json:
+        write_json([{**attrs.asdict(finding), "level": finding.level.value} for finding in found])
+    if any(finding.level is Level.PROBLEM for finding in found):
+        ctx.exit(1)
+
+
+def _text(finding: Finding) -> Text:
+    text = Text.assemble((f"{finding.level.value:8}", STYLES[finding.level]), f"{finding.subject}: {finding.text}")
+    if finding.remedy:
+        text.append(f"\n{'':8}{clean(finding.remedy)}", "italic")
+    return text

@@ -1,0 +1,48 @@
+"""What an error is told as: one line, without a traceback and without a password."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
+
+from adk_extra_sessions.cli.main import REFUSED, WRONG
+from adk_extra_sessions.errors import ConfigurationError, InputValidationError, SessionFileError
+
+LONGEST = 500
+"""Characters of a driver's message, at most."""
+
+
+def explain(error: Exception, arguments: Iterable[str] = ()) -> tuple[int, str]:
+    """Returns the exit code and the line for an error.
+
+    Args:
+        error: What ended a command.
+        arguments: The command line, whose passwords are kept out of the line.
+    """
+    ours = isinstance(error, (ConfigurationError, InputValidationError, SessionFileError))
+    of_a_file = isinstance(error, OSError) and error.filename is not None
+    if isinstance(error, OSError) and of_a_file:
+        text = f"{error.filename}: {error.strerror}"
+    else:
+        text = str(error) if ours else f"{type(error).__name__}: {error}"
+    return (WRONG if ours or of_a_file else REFUSED), hidden(" ".join(text.split()), arguments)
+
+
+def hidden(text: str, arguments: Iterable[str]) -> str:
+    """Returns a message without the passwords of a command line, and shortened."""
+    text = text.partition(", Topology Description:")[0]
+    for secret in sorted(set(_secrets(arguments)), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _secrets(arguments: Iterable[str]) -> Iterator[str]:
+    import os
+
+    for argument in arguments:
+        url = os.environ.get(argument[4:], "") if argument.startswith("env:") else argument
+        if match := re.search(r"://[^/]*?:(.+)@", url):
+            yield from (match[1], unquote(match[1]))
+        for match in re.finditer(r"[?&][^=&]*(?:password|secret|token)[^=&]*=([^&]+)", url, re.IGNORECASE):
+            yield from (match[1], unquote(match[1]))

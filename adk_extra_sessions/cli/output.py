@@ -1,0 +1,39 @@
+"""Writing for people, without letting what is stored control their terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from datetime import datetime
+
+from pydantic_core import to_jsonable_python
+from rich.console import Console
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Makes a console that takes text literally; outside a terminal, lines are as long as they are."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else 10_000
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True, width=width)
+
+
+def clean(text: str) -> str:
+    """Returns a stored text as it may be shown: without control characters but line ends and tabs."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def local_time(seconds: float) -> str:
+    """Returns a time as people read it, in the local zone."""
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, OSError, ValueError):
+        return str(seconds)
+
+
+def write_json(value: object) -> None:
+    """Writes a value as JSON to standard output; what has no JSON form, as text."""
+    text = json.dumps(to_jsonable_python(value, serialize_unknown=True, inf_nan_mode="constants"), indent=2)
+    sys.stdout.write(f"{text}\n")

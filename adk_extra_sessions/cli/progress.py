@@ -1,0 +1,96 @@
+"""How far long work is: a bar on a terminal, else a plain line now and then. On standard error."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from typing_extensions import Self
+
+from adk_extra_sessions.cli.main import INTERRUPTED
+from adk_extra_sessions.cli.output import console
+
+EVERY = 10.0
+"""Seconds between plain lines."""
+
+
+class Work:
+    """Long work under way; use it in a `with` statement.
+
+    Attributes:
+        done: How many steps have been made.
+    """
+
+    def __init__(self, what: str, total: int | None = None) -> None:
+        """Describes the work.
+
+        Args:
+            what: In a word or two.
+            total: How many steps it has; None when unknown.
+        """
+        self._what = what
+        self._total = total
+        self.done = 0
+        self._start = self._told = time.monotonic()
+        self._before: Any = None
+        self._bar: Progress | None = None
+        if sys.stderr.isatty():
+            columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+            times = [TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn()]
+            self._bar = Progress(*columns, *times, console=console(stderr=True), transient=True)
+            self._task = self._bar.add_task(what, total=total, rate="")
+
+    def step(self) -> None:
+        """Notes that one more is done."""
+        self.done += 1
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.done, rate=f"{self._rate():,.0f}/s")
+        elif time.monotonic() - self._told > EVERY:
+            self._told = time.monotonic()
+            of = "" if self._total is None else f" of {self._total:,}"
+            self.say(f"{self._what}: {self.done:,}{of}, {self._rate():,.0f}/s")
+
+    def say(self, text: str) -> None:
+        """Writes a line, above the bar if there is one."""
+        (self._bar.console if self._bar is not None else console(stderr=True)).print(text)
+
+    def pace(self) -> str:
+        """Tells how long it has taken, and how many steps that were in a second."""
+        return f"{time.monotonic() - self._start:,.1f} s, {self._rate():,.0f}/s"
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _interrupt(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+        self.say("Stopping when the sessions under way are done; Ctrl-C again stops at once.")
+        raise KeyboardInterrupt
+
+    def _rate(self) -> float:
+        return self.done / max(time.monotonic() - self._start, 0.001)

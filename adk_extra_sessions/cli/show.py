@@ -1,0 +1,96 @@
+"""`adk-sessions show`: a conversation as people read it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import click
+from google.adk.events import Event
+from pydantic_core import to_json
+from rich.console import Console
+from rich.text import Text
+
+from adk_extra_sessions.cli.options import as_json, session_names
+from adk_extra_sessions.cli.output import clean, console, local_time
+from adk_extra_sessions.codec import describe
+from adk_extra_sessions.conversation import Kind, Line, event_lines
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.transfer import StreamedSession, open_place
+
+STYLES = {
+    Kind.THOUGHT: ("(thinks) ", "dim italic"),
+    Kind.CALL: ("→ ", "cyan"),
+    Kind.RESPONSE: ("← ", "cyan"),
+    Kind.CODE: ("$ ", "cyan"),
+    Kind.FILE: ("file: ", "magenta"),
+    Kind.STATE: ("state: ", "green"),
+    Kind.CONTROL: ("", "yellow"),
+    Kind.ERROR: ("error: ", "red"),
+    Kind.TEXT: ("", ""),
+}
+"""What stands before a line, and how it looks on a terminal."""
+
+
+@click.command("show")
+@session_names
+@click.option("--last", type=click.IntRange(0), help="Only the newest so many events.")
+@as_json
+@click.pass_context
+def command(
+    ctx: click.Context, url: str, app_name: str, user_id: str, session_id: str, last: int | None, json: bool
+) -> None:
+    """Show a session: who said what, calls of tools, and changes of state."""
+    key = SessionKey.of(app_name, user_id, session_id)
+    with open_place(url, must_exist=True) as place:
+        found = place.stream(key)
+        if found is None:
+            console(stderr=True).print(clean(f"{describe(key)} is not there."))
+            ctx.exit(1)
+        for _ in range(found.count - last if last is not None else 0):
+            next(found.events)
+        if json:
+            _write_json(found)
+        else:
+            _print(found)
+
+
+def _write_json(found: StreamedSession) -> None:
+    """Writes ADK's own JSON of the session, event by event."""
+    head = found.session.model_dump_json(exclude={"events"}, by_alias=False).removesuffix("}")
+    sys.stdout.write(f'{head},"events":[')
+    for number, event in enumerate(found.events):
+        sys.stdout.write(("," if number else "") + "\n" + event.model_dump_json(exclude_none=True))
+    sys.stdout.write("\n]}\n")
+
+
+def _print(found: StreamedSession) -> None:
+    out = console()
+    session = found.session
+    out.print(Text(clean(f"{session.app_name} / {session.user_id} / {session.id}"), "bold"))
+    out.print(f"{found.count:,} events, last update {local_time(session.last_update_time)}")
+    for event in found.events:
+        _print_event(out, event)
+    if session.state:
+        out.print(Text("\nstate", "bold"))
+        for key, value in session.state.items():
+            out.print(
+                Text(clean(f"  {key} = {to_json(value, inf_nan_mode='constants', serialize_unknown=True).decode()}"))
+            )
+
+
+def _print_event(out: Console, event: Event) -> None:
+    out.print()
+    out.print(Text(clean(event.author), "bold blue" if event.author == "user" else "bold"), end="  ")
+    out.print(Text(local_time(event.timestamp), "dim"))
+    for text in _texts(event_lines(event)):
+        out.print(text)
+
+
+def _texts(lines: Iterator[Line]) -> Iterator[Text]:
+    for line in lines:
+        before, style = STYLES[line.kind]
+        first, *rest = clean(line.text).splitlines() or [""]
+        yield Text(f"  {before}{first}", style)
+        for other in rest:
+            yield Text(f"  {' ' * len(before)}{other}", style)

@@ -1,0 +1,96 @@
+"""Whether a store's server, indexes and records are in order, and what to do where they are not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.stores.findings import Finding, Level
+from adk_extra_sessions.transfer.streams import stream_session
+from adk_extra_sessions.transfer.workers import each
+
+__all__ = ["Finding", "Level", "examine"]
+
+JOBS = 4
+"""Sessions that are read at once."""
+
+NAMED = 20
+"""Unreadable sessions that are named; the others are counted."""
+
+
+def examine(
+    store: SessionStore, *, records: bool = True, met: Callable[[], object] = lambda: None
+) -> Iterator[Finding]:
+    """Examines a store and its server; writes nothing.
+
+    Args:
+        store: One of our stores.
+        records: Whether to read every session and event, too.
+        met: Called for each session that has been read.
+
+    Yields:
+        What was found, the server first. Nothing more after a server that does not answer.
+    """
+    start = time.perf_counter()
+    try:
+        store.ping()
+    except Exception as error:
+        yield Finding(
+            Level.PROBLEM,
+            "server",
+            f"it does not answer: {error}",
+            "Check host, port, password and TLS in the URL, and that the server runs.",
+        )
+        return
+    yield Finding(Level.OK, "server", f"it answers in {(time.perf_counter() - start) * 1000:.1f} ms")
+    yield from store._findings()
+    if records:
+        yield from _records(store, met)
+
+
+def _records(store: SessionStore, met: Callable[[], object]) -> Iterator[Finding]:
+    keys = (key for app_name in store._app_names() for key in store._session_keys(app_name, None))
+    sessions = events = gone = unreadable = 0
+    for key, count in each(partial(_read, store), keys, JOBS):
+        met()
+        if isinstance(count, int):
+            sessions, events = sessions + 1, events + count
+        elif count is None:
+            gone += 1
+        else:
+            unreadable += 1
+            if unreadable <= NAMED:
+                yield _unreadable(key, count)
+    if unreadable > NAMED:
+        yield Finding(Level.PROBLEM, "records", f"{unreadable - NAMED:,} more sessions cannot be read")
+    level = Level.NOTE if unreadable else Level.OK
+    yield Finding(level, "records", f"{sessions:,} sessions with {events:,} events can be read")
+    if gone:
+        yield Finding(
+            Level.NOTE,
+            "expired",
+            f"{gone:,} sessions have expired and are still listed",
+            "Nothing needs to be done: they go when sessions are listed next, or the server removes them.",
+        )
+
+
+def _read(store: SessionStore, key: SessionKey) -> tuple[SessionKey, int | CorruptRecordError | None]:
+    try:
+        found = stream_session(store, app_name=key.app_name, user_id=key.user_id, session_id=key.session_id)
+        return key, None if found is None else sum(1 for _ in found.events)
+    except SessionNotFoundError:
+        return key, None
+    except CorruptRecordError as error:
+        return key, error
+
+
+def _unreadable(key: SessionKey, error: CorruptRecordError) -> Finding:
+    names = " ".join(map(repr, (key.app_name, key.user_id, key.session_id)))
+    remedy = (
+        f"Update adk-extra-sessions and google-adk, restore it from a backup, or delete it: adk-sessions rm URL {names}"
+    )
+    return Finding(Level.PROBLEM, "records", str(error), remedy)

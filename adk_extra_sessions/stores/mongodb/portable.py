@@ -1,0 +1,104 @@
+"""What moving all that is stored needs of MongoDB: walks by `_id`, long histories in pages, shared state apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from adk_extra_sessions.codec import describe
+from adk_extra_sessions.errors import SessionNotFoundError
+from adk_extra_sessions.records import SessionKey, SessionRecord, StateTexts
+from adk_extra_sessions.stores.findings import Finding
+from adk_extra_sessions.stores.mongodb import doctor, documents
+from adk_extra_sessions.stores.mongodb.documents import Document
+from adk_extra_sessions.stores.mongodb.history import History, chunks_of
+from adk_extra_sessions.stores.mongodb.shared_state import SharedStates
+from adk_extra_sessions.stores.mongodb.values import state_of
+from adk_extra_sessions.stores.options import StoreOptions
+from adk_extra_sessions.stores.portable import Portable
+
+CHUNKS = 4
+"""Chunks that one round trip reads; each may fill a document."""
+
+IDS = 5000
+"""Ids of sessions that one round trip reads."""
+
+STATES = 500
+"""States of users that one round trip reads."""
+
+
+class PortableOnMongo(Portable):
+    """The primitives of whole copies."""
+
+    options: StoreOptions
+    collection_prefix: str
+    _database: Any
+    _sessions: Any
+    _states: Any
+    _history: History
+    _shared: SharedStates
+
+    def _findings(self) -> Iterator[Finding]:
+        return doctor.findings(self._database, self.collection_prefix, self.options.ttl_ms)
+
+    def _app_names(self) -> Iterator[str]:
+        met: set[str] = set()
+        for collection in (self._sessions, self._states):
+            # From app to app along the ids: one small query for each.
+            beyond = ""
+            while found := collection.find_one({"_id": {"$gt": beyond}}, {"_id": 1}, sort=[("_id", 1)]):
+                app, slash, _ = found["_id"].partition("/")
+                beyond = f"{app}/\x7f" if slash else app
+                if app not in met:
+                    met.add(app)
+                    yield unquote(app)
+
+    def _session_keys(self, app_name: str, user_id: str | None) -> Iterator[SessionKey]:
+        prefix = documents.app_id(app_name) if user_id is None else documents.user_id(app_name, user_id)
+        selected: Document = {"_id": documents.below(prefix), "app_name": app_name}
+        for found in _paged(self._sessions, selected, IDS, {"_id": 1}):
+            yield SessionKey(*map(unquote, found["_id"].split("/", 2)))
+
+    def _app_state(self, app_name: str) -> Mapping[str, Any]:
+        return state_of((self._states.find_one(documents.app_filter(app_name)) or {}).get("state", {}))
+
+    def _user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        selected: Document = {"_id": documents.below(documents.app_id(app_name)), "app_name": app_name}
+        for found in _paged(self._states, selected, STATES):
+            yield found["user_id"], state_of(found.get("state", {}))
+
+    def _write_shared(self, app_name: str, user_id: str, texts: StateTexts) -> None:
+        self._shared.write(SessionKey(app_name, user_id, ""), texts)
+
+    def _earlier(self, record: SessionRecord) -> Iterator[Sequence[bytes | str]]:
+        key = record.key
+        head = {
+            "_id": documents.session_id(key),
+            "app_name": key.app_name,
+            "user_id": key.user_id,
+            "base": record.revision - record.first - len(record.bodies),
+        }
+        position = 0
+        for found in _paged(self._history.chunks, chunks_of(head), CHUNKS):
+            events = found["events"][: record.first - position]
+            if found["first"] != position or not events:
+                break
+            yield self._history.bodies(events, key, position)
+            position += len(events)
+        if position != record.first:
+            raise SessionNotFoundError(f"{describe(key)} was deleted while it was read.")
+
+    def _set_time(self, key: SessionKey, revision: int, time: float) -> None:
+        selected = {**documents.session_filter(key), "revision": revision}
+        self._sessions.update_one(selected, {"$set": {"last_update_time": time}})
+
+
+def _paged(collection: Any, selected: Document, size: int, fields: Document | None = None) -> Iterator[Document]:
+    """Reads along the ids page by page, so that the driver's timeout is for a page and not for the walk."""
+    while True:
+        page = list(collection.find(selected, fields, batch_size=size + 1).sort("_id", 1).limit(size))
+        yield from page
+        if len(page) < size:
+            return
+        selected = {**selected, "_id": {**selected["_id"], "$gt": page[-1]["_id"]}}

@@ -1,0 +1,113 @@
+"""What moving all that is stored needs of Redis: walks over keys, long lists in pages, shared state apart."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+from urllib.parse import unquote
+
+from redis import RedisCluster
+
+from adk_extra_sessions.codec import describe
+from adk_extra_sessions.errors import SessionNotFoundError
+from adk_extra_sessions.records import SessionKey, SessionRecord, StateTexts
+from adk_extra_sessions.stores.findings import Finding
+from adk_extra_sessions.stores.portable import Portable
+from adk_extra_sessions.stores.redis import doctor, scripts
+from adk_extra_sessions.stores.redis.keys import AppKeys, SessionKeys, UserKeys, encoded
+from adk_extra_sessions.stores.redis.replies import damage_named, fields, text, values
+
+AT_ONCE = 500
+"""Events, or users, that one round trip reads."""
+
+SCANNED = 5000
+"""Keys, or ids of sessions, that one step of a walk looks at."""
+
+
+class PortableOnRedis(Portable):
+    """The primitives of whole copies."""
+
+    client: Any
+    prefix: str
+
+    def _findings(self) -> Iterator[Finding]:
+        return doctor.findings(self.client)
+
+    def _app_names(self) -> Iterator[str]:
+        # No index of apps is kept: every write would meet there.
+        met: set[str] = set()
+        for tag in self._tags("{*}:[aiu]"):
+            name = unquote(tag.partition("/")[0])
+            if name not in met:
+                met.add(name)
+                yield name
+
+    def _session_keys(self, app_name: str, user_id: str | None) -> Iterator[SessionKey]:
+        all_users = self.client.sscan_iter(AppKeys.of(self.prefix, app_name).users, count=AT_ONCE)
+        users = map(text, all_users) if user_id is None else iter([user_id])
+        while page := list(islice(users, AT_ONCE)):
+            indexes = [UserKeys.of(self.prefix, app_name, user).index for user in page]
+            pipeline = self.client.pipeline(transaction=False)
+            for index in indexes:
+                pipeline.sscan(index, 0, count=SCANNED)
+            for user, index, (cursor, found) in zip(page, indexes, pipeline.execute(), strict=True):
+                yield from (SessionKey(app_name, user, text(one)) for one in found)
+                while cursor:
+                    cursor, found = self.client.sscan(index, cursor, count=SCANNED)
+                    yield from (SessionKey(app_name, user, text(one)) for one in found)
+
+    def _app_state(self, app_name: str) -> Mapping[str, Any]:
+        with damage_named(SessionKey(app_name, "", "")):
+            return values(fields(self.client.hgetall(AppKeys.of(self.prefix, app_name).state)))
+
+    def _user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        tags = self._tags(f"{{{encoded(app_name)}/*}}:u")
+        while users := [unquote(tag.partition("/")[2]) for tag in islice(tags, AT_ONCE)]:
+            pipeline = self.client.pipeline(transaction=False)
+            for user in users:
+                pipeline.hgetall(UserKeys.of(self.prefix, app_name, user).state)
+            for user, found in zip(users, pipeline.execute(), strict=True):
+                with damage_named(SessionKey(app_name, user, "")):
+                    state = values(fields(found))
+                yield user, state
+
+    def _write_shared(self, app_name: str, user_id: str, texts: StateTexts) -> None:
+        if texts.user:
+            self._write_fields(UserKeys.of(self.prefix, app_name, user_id).state, texts.user)
+        app = AppKeys.of(self.prefix, app_name).state
+        if texts.app and isinstance(self.client, RedisCluster):  # there each value has a time beside it
+            pairs = [part for pair in texts.app.items() for part in pair]
+            scripts.run(
+                self.client, scripts.Call(scripts.APPLY, [app], [uuid.uuid4().hex, repr(time.time()), "0", *pairs])
+            )
+        elif texts.app:
+            self._write_fields(app, texts.app)
+
+    def _earlier(self, record: SessionRecord) -> Iterator[Sequence[bytes | str]]:
+        keys = SessionKeys.of(self.prefix, record.key)
+        base = record.revision - record.first - len(record.bodies)
+        for first in range(0, record.first, AT_ONCE):
+            stop = min(first + AT_ONCE, record.first)
+            pipeline = self.client.pipeline(transaction=False)
+            pipeline.lrange(keys.events, first, stop - 1)
+            pipeline.hget(keys.session, "b")  # asked after: the page is of this session, and of no later one
+            found, now = pipeline.execute()
+            if len(found) != stop - first or now is None or int(now) != base:
+                raise SessionNotFoundError(f"{describe(record.key)} was deleted while it was read.")
+            yield found
+
+    def _set_time(self, key: SessionKey, revision: int, time: float) -> None:
+        keys = SessionKeys.of(self.prefix, key)
+        scripts.run(self.client, scripts.Call(scripts.SET_TIME, [keys.session], [revision, repr(time)]))
+
+    def _write_fields(self, key: str, texts: Mapping[str, str]) -> None:
+        self.client.hset(key, mapping={f"s:{name}": value for name, value in texts.items()})
+
+    def _tags(self, pattern: str) -> Iterator[str]:
+        """Yields what stands in the braces of the keys that match."""
+        prefix = "".join(f"\\{letter}" if letter in "\\*?[]" else letter for letter in self.prefix)
+        for key in self.client.scan_iter(match=f"{prefix}:{pattern}", count=SCANNED):
+            yield text(key).rpartition("{")[2].partition("}")[0]

@@ -1,0 +1,89 @@
+"""ADK's own session services by URL: those of its registry, any SQL database, and its Redis and MongoDB ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from google.adk.sessions import BaseSessionService
+
+from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.urls import redact, take_options
+
+PREFIX = "adk-"
+"""What the schemes of ADK's services on Redis and MongoDB begin with."""
+
+SCHEMES = ("adk-redis", "adk-rediss", "adk-unix", "adk-mongodb", "adk-mongodb+srv")
+
+
+def of_registry(url: str) -> BaseSessionService:
+    """Makes the service that `adk web --session_service_uri` would make.
+
+    Raises:
+        ConfigurationError: ADK has none for this URL, or lacks a package for it.
+    """
+    from google.adk.cli.service_registry import get_service_registry
+
+    try:
+        service = get_service_registry().create_session_service(url)
+        if service is None:  # as ADK does: anything else is a database of SQLAlchemy's
+            from google.adk.sessions import DatabaseSessionService
+
+            service = DatabaseSessionService(db_url=url)
+        return service
+    except (ImportError, ValueError, RuntimeError) as error:
+        raise ConfigurationError(f"ADK cannot open {redact(url)}: {error}") from None
+
+
+def of_prefixed(url: str) -> BaseSessionService:
+    """Makes ADK's own service on Redis or MongoDB.
+
+    Raises:
+        ConfigurationError: This google-adk has none, or the URL is not one it takes.
+    """
+    try:
+        return _on_mongodb(url) if url.startswith(f"{PREFIX}mongodb") else _on_redis(url)
+    except ImportError as error:
+        raise ConfigurationError(f"This google-adk cannot open {redact(url)}: {error}.") from None
+    except ValueError as error:
+        reason = str(error) if isinstance(error, ConfigurationError) else "not a URL or option that it takes"
+        raise ConfigurationError(f"ADK cannot open {redact(url)}: {reason}.") from None
+
+
+def check_file(url: str) -> None:
+    """Refuses a URL of a SQLite file that is not there, which opening would make.
+
+    Raises:
+        ConfigurationError: There is no such file.
+    """
+    path = unquote(urlsplit(url).path).removeprefix("/")
+    if not Path(path).is_file():
+        raise ConfigurationError(f"There is no file {path!r}. An absolute path has four slashes: sqlite:////path.")
+
+
+def _on_redis(url: str) -> BaseSessionService:
+    from google.adk.integrations.redis import RedisSessionService, RedisSessionServiceConfig
+    from redis.asyncio import Redis
+
+    plain, options = take_options(url.removeprefix(PREFIX), ("key_prefix", "ttl_seconds"))
+
+    class ClosingRedisSessionService(RedisSessionService):
+        """ADK's has no `close`."""
+
+        async def close(self) -> None:
+            await client.aclose()
+
+    client = Redis.from_url(plain, decode_responses=True)
+    return ClosingRedisSessionService(RedisSessionServiceConfig.model_validate({"uri": plain, **options}), client)
+
+
+def _on_mongodb(url: str) -> BaseSessionService:
+    from google.adk.integrations.mongodb import MongoDbSessionService
+
+    from adk_extra_sessions.stores.mongodb.client import database_name
+
+    plain = url.removeprefix(PREFIX)
+    database = database_name(plain)
+    if database is None:
+        raise ConfigurationError("its path must name the database")
+    return MongoDbSessionService(database_name=database, connection_string=plain)

@@ -1,0 +1,242 @@
+"""Files of exported sessions: JSON Lines, one line an event, so that a session of any length streams.
+
+    {"adk_sessions": 1, "written_by": "adk-extra-sessions 0.1.0"}
+    {"session": {"app_name": "shop", "user_id": "ada", "id": "s1", "state": {}, "last_update_time": 1.5, "events": 2}}
+    {"event": {...}}
+    {"event": {...}}
+    {"user_state": {"app_name": "shop", "user_id": "ada", "state": {}}}
+    {"app_state": {"app_name": "shop", "state": {}}}
+    {"end": {"sessions": 1, "events": 2}}
+
+An event is ADK's own JSON of it. Numbers may be NaN and Infinity, as Python
+writes them. A file without its last line is not complete.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, Literal
+
+from google.adk.events import Event
+from google.adk.sessions import Session
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
+
+from adk_extra_sessions import __version__
+from adk_extra_sessions.codec import encode_event
+from adk_extra_sessions.errors import SessionFileError
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.state import split
+from adk_extra_sessions.transfer.items import Item, SessionItem, SharedStateItem
+from adk_extra_sessions.transfer.streams import AT_ONCE, StreamedSession
+
+VERSION = 1
+"""Version of the format; a file with a greater one is refused."""
+
+_EVENT = b'{"event"'
+_event = TypeAdapter(dict[Literal["event"], Event])
+
+
+def write_items(items: Iterable[Item], file: IO[bytes]) -> Iterator[Item]:
+    """Writes items to a file of exported sessions, in constant memory.
+
+    Args:
+        items: Of `Place.items`.
+        file: Open for writing.
+
+    Yields:
+        Each item that has been written; the last line is there when all are.
+
+    Raises:
+        CorruptRecordError: A session cannot be read.
+    """
+    sessions = events = 0
+    _write(file, {"adk_sessions": VERSION, "written_by": f"adk-extra-sessions {__version__}"})
+    for item in items:
+        if isinstance(item, SharedStateItem):
+            _write_shared_state(item, file)
+        else:
+            written = _write_session(item, file)
+            if written is None:
+                continue  # gone meanwhile
+            sessions, events = sessions + 1, events + written
+        yield item
+    _write(file, {"end": {"sessions": sessions, "events": events}})
+
+
+def read_items(file: IO[bytes], app_names: Iterable[str] = (), user_ids: Iterable[str] = ()) -> Iterator[Item]:
+    """Reads items from a file of exported sessions, in constant memory.
+
+    A long session's events are read from the file as they are asked for, and
+    the next item comes when they have been.
+
+    Args:
+        file: Open for reading.
+        app_names: Only these apps.
+        user_ids: Only these users, and what no user has for himself.
+
+    Raises:
+        SessionFileError: It is damaged, incomplete, or from a newer version.
+    """
+    apps, users = set(app_names), set(user_ids)
+    for item in _Reader(file).items():
+        app_name = item.app_name if isinstance(item, SharedStateItem) else item.key.app_name
+        user_id = item.user_id if isinstance(item, SharedStateItem) else item.key.user_id
+        if (not apps or app_name in apps) and (not users or user_id is None or user_id in users):
+            yield item
+        elif isinstance(item, SessionItem):
+            with item.reading():
+                pass
+
+
+def _write(file: IO[bytes], line: dict[str, Any]) -> None:
+    file.write(to_json(line, inf_nan_mode="constants") + b"\n")
+
+
+def _write_shared_state(item: SharedStateItem, file: IO[bytes]) -> None:
+    if item.user_id is None:
+        _write(file, {"app_state": {"app_name": item.app_name, "state": item.state}})
+    else:
+        _write(file, {"user_state": {"app_name": item.app_name, "user_id": item.user_id, "state": item.state}})
+
+
+def _write_session(item: SessionItem, file: IO[bytes]) -> int | None:
+    with item.reading() as source:
+        if source is None:
+            return None
+        session = source.session
+        head = {
+            "app_name": session.app_name,
+            "user_id": session.user_id,
+            "id": session.id,
+            "state": split(session.state).session,
+            "last_update_time": session.last_update_time,
+            "events": source.count,
+        }
+        _write(file, {"session": head})
+        for event in source.events:
+            file.write(_EVENT + b":" + encode_event(event, coerce=True).body + b"}\n")
+        return source.count
+
+
+class _Reader:
+    """The lines of a file, with their numbers for errors, and one looked at ahead."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._lines = (line for line in file if line.strip())
+        self._number = 0
+        self._ahead = next(self._lines, b"")
+
+    def items(self) -> Iterator[Item]:
+        """Yields what the lines hold.
+
+        Raises:
+            SessionFileError: They cannot be read, or the last one is missing.
+        """
+        self._check_header()
+        kind = ""
+        while self._ahead:
+            kind, value = self._parsed(self._taken())
+            if kind == "session":
+                session, events = self._session(value)
+                yield session
+                events.released.wait()
+                while events.unread and self._ahead.startswith(_EVENT):
+                    self._taken()
+                    events.unread -= 1
+            elif kind in ("app_state", "user_state"):
+                yield self._shared_state(value)
+            elif kind != "end":
+                raise self._damaged()
+        if kind != "end":
+            raise SessionFileError("The file is not complete: its last line is missing.")
+
+    def _check_header(self) -> None:
+        kind, version = self._parsed(self._taken(), many=True)
+        if kind != "adk_sessions":
+            raise SessionFileError("This is no file of exported sessions: its first line is not their header.")
+        if not isinstance(version, int) or version > VERSION:
+            raise SessionFileError("The file was written by a newer version of adk-extra-sessions.")
+
+    def _session(self, head: Any) -> tuple[SessionItem, _Events]:
+        try:
+            key = SessionKey.of(head["app_name"], head["user_id"], head["id"])
+            session = Session(
+                app_name=key.app_name,
+                user_id=key.user_id,
+                id=key.session_id,
+                state=head["state"],
+                last_update_time=head["last_update_time"],
+            )
+            count = int(head["events"])
+        except (KeyError, TypeError, ValueError):
+            raise self._damaged() from None
+        events = _Events(self, count)
+        return SessionItem(key, lambda _: StreamedSession(session, count, events)), events
+
+    def _shared_state(self, value: Any) -> SharedStateItem:
+        try:
+            return SharedStateItem(value["app_name"], value.get("user_id"), dict(value["state"]))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise self._damaged() from None
+
+    def event(self) -> Event:
+        """Reads the next line, which must be an event."""
+        line = self._taken()
+        try:
+            return _event.validate_json(line)["event"]
+        except ValueError:
+            raise self._damaged() from None
+
+    def _parsed(self, line: bytes, *, many: bool = False) -> tuple[str, Any]:
+        try:
+            found = from_json(line)
+            ((kind, value), *more) = found.items()
+        except (ValueError, AttributeError):
+            raise self._damaged() from None
+        if more and not many:
+            raise self._damaged()
+        return kind, value
+
+    def _taken(self) -> bytes:
+        line, self._ahead = self._ahead, next(self._lines, b"")
+        self._number += 1
+        return line
+
+    def _damaged(self) -> SessionFileError:
+        return SessionFileError(f"Line {self._number} of the file cannot be read.")
+
+
+class _Events(Iterator[Event]):
+    """The events of one session in a file: the first ones at once, the others as they are asked for.
+
+    Attributes:
+        unread: How many of them have not been taken from the file.
+        released: Set when no more will be.
+    """
+
+    def __init__(self, reader: _Reader, count: int) -> None:
+        self.unread = count
+        self.released = threading.Event()
+        self._reader = reader
+        self._first = deque(self._take() for _ in range(min(count, AT_ONCE)))
+        if not self.unread:
+            self.released.set()
+
+    def __next__(self) -> Event:
+        if self._first:
+            return self._first.popleft()
+        if not self.unread or self.released.is_set():
+            raise StopIteration
+        return self._take()
+
+    def close(self) -> None:
+        """Lets the reader go on."""
+        self.released.set()
+
+    def _take(self) -> Event:
+        event = self._reader.event()
+        self.unread -= 1
+        return event

@@ -1,0 +1,116 @@
+"""From a URL, or the name of a service, to the place where sessions are."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import sys
+from functools import partial
+from typing import Any
+
+from anyio.from_thread import start_blocking_portal
+from google.adk.sessions import BaseSessionService
+
+from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.service import SessionService
+from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.transfer import adk_services
+from adk_extra_sessions.transfer.places import Place, StorePlace
+from adk_extra_sessions.transfer.services import ServicePlace
+from adk_extra_sessions.urls import MONGO_SCHEMES, REDIS_SCHEMES, redact
+
+_FACTORY = re.compile(r"[\w.]+:[\w.]+")
+
+
+def open_place(url: str, *, must_exist: bool = False) -> Place:
+    """Opens the place that a URL names; use it in a `with` statement.
+
+    Args:
+        url: One of
+
+            * a URL of our stores: `redis://`, `rediss://`, `unix://`, `fakeredis://`,
+              `mongodb://`, `mongodb+srv://`, `mongomock://`, with their options;
+            * a URL that ADK's `--session_service_uri` takes: `sqlite:///`,
+              `postgresql+asyncpg://` and so on;
+            * `adk-redis://`, `adk-rediss://`, `adk-mongodb://`, `adk-mongodb+srv://`: ADK's own
+              services on Redis (options `key_prefix`, `ttl_seconds`) and MongoDB;
+            * `module:factory`: any other session service, or what is called to make it;
+            * `env:NAME`: an environment variable that holds one of these, so that no
+              password stands in a list of processes.
+        must_exist: Whether a SQLite file that is not there is an error, rather than made.
+
+    Raises:
+        ConfigurationError: It names nothing that can be opened.
+    """
+    if url.startswith("env:"):
+        url = _from_environment(url.removeprefix("env:"))
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if scheme in (*REDIS_SCHEMES, *MONGO_SCHEMES):
+        return StorePlace(_store(scheme, url), owns_store=True)
+    if scheme in adk_services.SCHEMES:
+        return _service_place(partial(adk_services.of_prefixed, url))
+    if scheme:
+        if must_exist and scheme.startswith("sqlite"):
+            adk_services.check_file(url)
+        return _service_place(partial(adk_services.of_registry, url))
+    if _FACTORY.fullmatch(url):
+        return _service_place(_imported(url))
+    raise ConfigurationError(f"Neither a URL nor module:factory: {redact(url)}.")
+
+
+def _from_environment(name: str) -> str:
+    if not os.environ.get(name):
+        raise ConfigurationError(f"The environment variable {name} is not set.")
+    return os.environ[name]
+
+
+def _store(scheme: str, url: str) -> SessionStore:
+    import adk_extra_sessions  # imports a driver when its store is named
+
+    try:
+        return (
+            adk_extra_sessions.RedisSessionStore(url)
+            if scheme in REDIS_SCHEMES
+            else adk_extra_sessions.MongoSessionStore(url)
+        )
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def _service_place(made: Any) -> Place:
+    running = start_blocking_portal()
+    portal = running.__enter__()
+    try:
+        service = portal.call(_made, made)
+        if isinstance(service, SessionService):
+            service = service.store
+        if isinstance(service, BaseSessionService):
+            return ServicePlace(service, portal, running)
+        if not isinstance(service, SessionStore):
+            raise ConfigurationError(f"{type(service).__name__} is neither a session service nor one of our stores.")
+    except BaseException:
+        running.__exit__(None, None, None)
+        raise
+    running.__exit__(None, None, None)
+    return StorePlace(service, owns_store=True)
+
+
+async def _made(factory: Any) -> Any:
+    # In the event loop that will run it: clients belong to theirs.
+    service = factory() if callable(factory) else factory
+    return await service if inspect.isawaitable(service) else service
+
+
+def _imported(name: str) -> Any:
+    module, _, path = name.partition(":")
+    if "" not in sys.path:  # as `python -m` does
+        sys.path.insert(0, "")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"Cannot import {name}: {error}.") from None
+    return found

@@ -1,0 +1,160 @@
+"""Where sessions are: one of our stores, or any session service of ADK's, behind one set of blocking calls."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from google.adk.events import Event
+from google.adk.sessions import Session
+from typing_extensions import Self, override
+
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.transfer.items import Item, SessionItem, SharedStateItem
+from adk_extra_sessions.transfer.restoring import Restored, restore_session, write_shared_state
+from adk_extra_sessions.transfer.streams import StreamedSession, stream_session
+
+PAGE = 500
+"""Sessions that are listed at once."""
+
+
+class Place(ABC):
+    """Where sessions are. A context manager: leaving it closes what it opened.
+
+    Attributes:
+        jobs: How many sessions may be worked on at once.
+    """
+
+    jobs: int
+
+    @abstractmethod
+    def app_names(self) -> Iterator[str]:
+        """Finds the apps that have sessions or state.
+
+        Raises:
+            ConfigurationError: It cannot tell; they must be named.
+        """
+
+    @abstractmethod
+    def keys(self, app_name: str, user_id: str | None = None) -> Iterator[SessionKey]:
+        """Finds sessions, users together; some may turn out to have gone."""
+
+    @abstractmethod
+    def sessions(self, app_name: str, user_id: str | None = None) -> Iterator[Session]:
+        """Lists sessions without their events, users together, in the place's own order."""
+
+    @abstractmethod
+    def stream(self, key: SessionKey) -> StreamedSession | None:
+        """Reads a session."""
+
+    @abstractmethod
+    def shared_states(self, app_name: str, user_id: str | None = None) -> Iterator[SharedStateItem]:
+        """Reads the app's state, and those of one user or all."""
+
+    @abstractmethod
+    def shared_state(self, app_name: str, user_id: str | None) -> Mapping[str, Any]:
+        """Reads a user's state, or with None the app's; raw keys."""
+
+    @abstractmethod
+    def restore(self, session: Session, events: Iterable[Event]) -> Restored:
+        """Writes a session as it was elsewhere; see `restore_session`."""
+
+    @abstractmethod
+    def write_shared_state(self, app_name: str, user_id: str | None, state: Mapping[str, Any]) -> None:
+        """Sets keys of a user's or the app's state; see `write_shared_state`."""
+
+    @abstractmethod
+    def delete(self, key: SessionKey) -> None:
+        """Deletes a session."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes what was opened for it."""
+
+    def items(self, app_names: Sequence[str] = (), user_ids: Sequence[str] = ()) -> Iterator[Item]:
+        """Yields all that there is to copy: first sessions, then what they share.
+
+        Args:
+            app_names: Only these apps.
+            user_ids: Only these users.
+        """
+        for app_name in app_names or self.app_names():
+            for user_id in user_ids or (None,):
+                for key in self.keys(app_name, user_id):
+                    yield SessionItem(key, self.stream)
+                yield from self.shared_states(app_name, user_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class StorePlace(Place):
+    """One of our stores."""
+
+    jobs = 4
+
+    def __init__(self, store: SessionStore, *, owns_store: bool = False) -> None:
+        """Wraps a store.
+
+        Args:
+            store: The store.
+            owns_store: Whether closing the place closes the store.
+        """
+        self.store = store
+        self._owns_store = owns_store
+
+    @override
+    def app_names(self) -> Iterator[str]:
+        return self.store._app_names()
+
+    @override
+    def keys(self, app_name: str, user_id: str | None = None) -> Iterator[SessionKey]:
+        return self.store._session_keys(app_name, user_id)
+
+    @override
+    def sessions(self, app_name: str, user_id: str | None = None) -> Iterator[Session]:
+        return self.store.iter_sessions(app_name=app_name, user_id=user_id, page_size=PAGE)
+
+    @override
+    def stream(self, key: SessionKey) -> StreamedSession | None:
+        return stream_session(self.store, app_name=key.app_name, user_id=key.user_id, session_id=key.session_id)
+
+    @override
+    def shared_states(self, app_name: str, user_id: str | None = None) -> Iterator[SharedStateItem]:
+        yield SharedStateItem(app_name, None, self.shared_state(app_name, None))
+        if user_id is not None:
+            yield SharedStateItem(app_name, user_id, self.shared_state(app_name, user_id))
+            return
+        for user, state in self.store._user_states(app_name):
+            yield SharedStateItem(app_name, user, state)
+
+    @override
+    def shared_state(self, app_name: str, user_id: str | None) -> Mapping[str, Any]:
+        if user_id is None:
+            return self.store._app_state(app_name)
+        return self.store.get_user_state(app_name=app_name, user_id=user_id)
+
+    @override
+    def restore(self, session: Session, events: Iterable[Event]) -> Restored:
+        return restore_session(self.store, session, events)
+
+    @override
+    def write_shared_state(self, app_name: str, user_id: str | None, state: Mapping[str, Any]) -> None:
+        write_shared_state(self.store, app_name=app_name, user_id=user_id, state=state)
+
+    @override
+    def delete(self, key: SessionKey) -> None:
+        self.store.delete_session(app_name=key.app_name, user_id=key.user_id, session_id=key.session_id)
+
+    @override
+    def close(self) -> None:
+        if self._owns_store:
+            self.store.close()

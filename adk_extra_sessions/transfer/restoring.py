@@ -1,0 +1,157 @@
+"""Writing one session exactly as it was elsewhere: id, order, times and state.
+
+A session is created with the state it ended with, and its events are appended
+without applying their deltas again. So a copy that broke off has the final
+state and the first of the events; restoring it again continues there.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+from attrs import define, evolve, frozen
+from google.adk.events import Event
+from google.adk.sessions import Session
+
+from adk_extra_sessions.adk_private import storage_marker
+from adk_extra_sessions.codec import describe, encode_event, encode_state
+from adk_extra_sessions.errors import SessionConflictError, SessionNotFoundError
+from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey, StateTexts
+from adk_extra_sessions.state import split
+from adk_extra_sessions.stores.appends import PIECE_BYTES, PIECE_EVENTS
+from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.transfer.comparing import not_yet_there, state_differences
+from adk_extra_sessions.transfer.streams import stream_session
+
+
+class Status(Enum):
+    """What became of a session."""
+
+    CREATED = "created"
+    CONTINUED = "continued"
+    SAME = "the same"
+
+
+@frozen
+class Restored:
+    """A session that has been restored.
+
+    Attributes:
+        status: CREATED, CONTINUED after a copy that broke off, or SAME: it was there.
+        events: How many events were written.
+    """
+
+    status: Status
+    events: int
+
+
+def restore_session(store: SessionStore, session: Session, events: Iterable[Event]) -> Restored:
+    """Writes a session as it was elsewhere, in constant memory; doubles nothing when run again.
+
+    The app's and the user's state are left alone: `write_shared_state` sets them.
+
+    Args:
+        store: One of our stores.
+        session: Its names, state and last_update_time; its own events are not looked at.
+        events: All its events, oldest first.
+
+    Raises:
+        SessionConflictError: A different session is stored under this id.
+        SessionNotFoundError: It was deleted while it was written.
+        StateValueError: A state value has no JSON form.
+    """
+    coerce = store.options.unserializable == "coerce"
+    key = SessionKey.of(session.app_name, session.user_id, session.id)
+    state = StateTexts(session=encode_state(split(session.state).session, coerce=coerce).session)
+    new = NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, session.last_update_time, state)
+    created = store._insert(new) is not None
+    if created:
+        copy = _Copy(store, key, new.revision, new.created)
+        copy.append((encode_event(event, coerce=coerce) for event in events), StateTexts())
+    else:
+        copy = _continued(store, key, session, events, state)
+    moved = copy.time != session.last_update_time
+    if moved:
+        store._set_time(key, copy.revision, session.last_update_time)
+    status = Status.CREATED if created else Status.CONTINUED if copy.written or moved else Status.SAME
+    return Restored(status, copy.written)
+
+
+def write_shared_state(
+    store: SessionStore, *, app_name: str, user_id: str | None = None, state: Mapping[str, Any]
+) -> None:
+    """Sets keys of a user's state, or without `user_id` of the app's; other keys stay.
+
+    Args:
+        store: One of our stores.
+        app_name: The app's name.
+        user_id: The user's id; None for the app itself.
+        state: Raw keys, without prefix, and their values.
+
+    Raises:
+        StateValueError: A value has no JSON form.
+    """
+    scope = "app:" if user_id is None else "user:"
+    named = {scope + name: value for name, value in state.items()}
+    texts = encode_state(named, coerce=store.options.unserializable == "coerce")
+    store._write_shared(app_name, user_id or "", texts)
+
+
+@define
+class _Copy:
+    """A session as far as it has been written."""
+
+    store: SessionStore
+    key: SessionKey
+    revision: int
+    time: float
+    written: int = 0
+
+    def append(self, records: Iterable[EventRecord], state: StateTexts) -> None:
+        """Appends events without their deltas; the first of them sets `state`."""
+        for batch in _batches(records):
+            bare = [evolve(record, state=StateTexts()) for record in batch]
+            if not self.written:
+                bare[0] = evolve(bare[0], state=state)
+            (outcome,) = self.store._append([AppendRequest(self.key, bare, expected=self.revision)])
+            if outcome.error is not None:
+                raise outcome.error
+            self.revision = max(self.revision, *outcome.revisions)
+            self.time = bare[-1].timestamp
+            self.written += len(bare)
+
+
+def _continued(
+    store: SessionStore, key: SessionKey, session: Session, events: Iterable[Event], state: StateTexts
+) -> _Copy:
+    found = stream_session(store, app_name=key.app_name, user_id=key.user_id, session_id=key.session_id)
+    if found is None:
+        raise SessionNotFoundError(f"{describe(key)} was deleted while it was restored.")
+    copy = _Copy(store, key, int(storage_marker(found.session) or 0), found.session.last_update_time)
+    coming = not_yet_there(session, events, found.session, found.events)
+    coerce = store.options.unserializable == "coerce"
+    copy.append((encode_event(event, coerce=coerce) for event in coming), state)
+    changed = (
+        [] if copy.written else state_differences(split(session.state).session, split(found.session.state).session)
+    )
+    if changed:
+        raise SessionConflictError(key.session_id, key.user_id, changed[0])
+    return copy
+
+
+def _batches(records: Iterable[EventRecord]) -> Iterator[list[EventRecord]]:
+    batch: list[EventRecord] = []
+    size = 0
+    for record in records:
+        length = len(record.body)
+        if batch and (len(batch) == PIECE_EVENTS or size + length > PIECE_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
+        size += length
+    if batch:
+        yield batch

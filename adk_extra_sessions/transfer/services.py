@@ -1,0 +1,170 @@
+"""Any session service of ADK's as a place: its async methods, run by an event loop of their own.
+
+Such a service can only create sessions and append events. What it cannot hold
+exactly, such as the order of events whose times are not in order, a comparison tells.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from typing import Any
+
+from anyio.from_thread import BlockingPortal
+from google.adk.events import Event, EventActions
+from google.adk.platform import time as platform_time
+from google.adk.sessions import BaseSessionService, Session
+from google.adk.sessions.base_session_service import GetSessionConfig
+from typing_extensions import override
+
+from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.state import split
+from adk_extra_sessions.transfer.comparing import not_yet_there
+from adk_extra_sessions.transfer.items import SharedStateItem
+from adk_extra_sessions.transfer.places import Place
+from adk_extra_sessions.transfer.restoring import Restored, Status
+from adk_extra_sessions.transfer.streams import StreamedSession
+
+
+class ServicePlace(Place):
+    """Any session service of ADK's. One session at a time is held in memory, and an app's list of them."""
+
+    jobs = 1  # SQLite has one writer, and nothing is promised of the others
+
+    def __init__(
+        self, service: BaseSessionService, portal: BlockingPortal, running: AbstractContextManager[Any] | None = None
+    ) -> None:
+        """Wraps a service.
+
+        Args:
+            service: The service.
+            portal: Runs its methods, always in the same event loop.
+            running: What ends the portal's event loop, if closing the place shall close loop and service.
+        """
+        self.service = service
+        self._portal = portal
+        self._running = running
+
+    @override
+    def app_names(self) -> Iterator[str]:
+        raise ConfigurationError(f"{type(self.service).__name__} cannot tell which apps it has: name them with --app.")
+
+    @override
+    def keys(self, app_name: str, user_id: str | None = None) -> Iterator[SessionKey]:
+        return (SessionKey(app_name, session.user_id, session.id) for session in self.sessions(app_name, user_id))
+
+    @override
+    def sessions(self, app_name: str, user_id: str | None = None) -> Iterator[Session]:
+        arguments = {"app_name": app_name} if user_id is None else {"app_name": app_name, "user_id": user_id}
+        try:
+            inspect.signature(self.service.list_sessions).bind(**arguments)
+        except TypeError:
+            name = type(self.service).__name__
+            raise ConfigurationError(f"{name} lists the sessions of one user: name them with --user.") from None
+        found = self._portal.call(partial(self.service.list_sessions, **arguments)).sessions
+        found.sort(key=lambda session: session.user_id)
+        return iter(found)
+
+    @override
+    def stream(self, key: SessionKey) -> StreamedSession | None:
+        session = self._get(key)
+        if session is None:
+            return None
+        return StreamedSession(session.model_copy(update={"events": []}), len(session.events), iter(session.events))
+
+    @override
+    def shared_states(self, app_name: str, user_id: str | None = None) -> Iterator[SharedStateItem]:
+        met: str | None = None
+        for listed in self.sessions(app_name, user_id):
+            if listed.user_id == met:
+                continue
+            session = self._get(SessionKey(app_name, listed.user_id, listed.id), GetSessionConfig(num_recent_events=0))
+            if session is None:
+                continue
+            scoped = split(session.state)
+            if met is None:
+                yield SharedStateItem(app_name, None, scoped.app)
+            met = listed.user_id
+            yield SharedStateItem(app_name, met, scoped.user)
+
+    @override
+    def shared_state(self, app_name: str, user_id: str | None) -> Mapping[str, Any]:
+        if user_id is not None:
+            with suppress(AttributeError, NotImplementedError):  # older services, and older ADK, cannot tell it apart
+                read = partial(self.service.get_user_state, app_name=app_name, user_id=user_id)
+                return self._portal.call(read)
+        for found in self.shared_states(app_name, user_id):
+            if found.user_id == user_id:
+                return found.state
+        return {}
+
+    @override
+    def restore(self, session: Session, events: Iterable[Event]) -> Restored:
+        key = SessionKey(session.app_name, session.user_id, session.id)
+        live = self._get(key)
+        status, coming = Status.SAME, iter(events)
+        if live is None:
+            live = self._create(key, split(session.state).session, session.last_update_time)
+            status = Status.CREATED
+        else:
+            coming = not_yet_there(session, events, live, list(live.events))
+        written = 0
+        for event in coming:
+            self._portal.call(self.service.append_event, live, event)
+            written += 1
+        return Restored(Status.CONTINUED if status is Status.SAME and written else status, written)
+
+    @override
+    def write_shared_state(self, app_name: str, user_id: str | None, state: Mapping[str, Any]) -> None:
+        if not state:
+            return
+        # Only an event can change it: one in a session made for it, and gone after.
+        scope = "app:" if user_id is None else "user:"
+        name = f"adk-sessions-{uuid.uuid4().hex}"
+        key = SessionKey(app_name, user_id if user_id is not None else name, name)
+        delta = {scope + raw: value for raw, value in state.items()}
+        live = self._create(key, {}, time.time())
+        try:
+            event = Event(author="adk-sessions", invocation_id=name, actions=EventActions(state_delta=delta))
+            self._portal.call(self.service.append_event, live, event)
+        finally:
+            self.delete(key)
+
+    @override
+    def delete(self, key: SessionKey) -> None:
+        names = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
+        self._portal.call(partial(self.service.delete_session, **names))
+
+    @override
+    def close(self) -> None:
+        if self._running is None:
+            return
+        close = getattr(self.service, "close", None)
+        if close is not None:
+            self._portal.call(_awaited, close)
+        self._running.__exit__(None, None, None)
+
+    def _create(self, key: SessionKey, state: Mapping[str, Any], at: float) -> Session:
+        names = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
+        return self._portal.call(_at, at, partial(self.service.create_session, state=dict(state), **names))
+
+    def _get(self, key: SessionKey, config: GetSessionConfig | None = None) -> Session | None:
+        names = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
+        return self._portal.call(partial(self.service.get_session, config=config, **names))
+
+
+async def _at(seconds: float, call: Callable[[], Awaitable[Session]]) -> Session:
+    """Makes a call during which ADK's clock stands still: so it notes the time given."""
+    platform_time.set_time_provider(lambda: seconds)  # of this task only
+    return await call()
+
+
+async def _awaited(close: Any) -> None:
+    closing = close()
+    if inspect.isawaitable(closing):
+        await closing

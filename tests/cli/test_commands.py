@@ -1,0 +1,211 @@
+"""The commands, as people and programs use them, on every backend."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import FAKES
+from conversations import LENGTHS, fill_store
+from google.adk.events import Event, EventActions
+from google.adk.sessions import Session
+from google.genai import types
+
+from adk_extra_sessions import SessionStore
+from adk_extra_sessions.contract.samples import APP, an_event
+
+Run = Callable[..., "object"]
+EVERY = 2 * len(LENGTHS)
+
+
+@pytest.fixture
+def filled(store: SessionStore) -> SessionStore:
+    fill_store(store)
+    return store
+
+
+def test_ls(run: Run, url: str, store: SessionStore) -> None:
+    for number, name in enumerate(["old", "newest", "middle"]):
+        live = store.create_session(app_name=APP, user_id=f"u{number % 2}", session_id=name)
+        store.append_event(live, an_event(at={"old": 1e9, "middle": 1.1e9, "newest": 1.2e9}[name]))
+    ran = run("ls", url)
+    assert (ran.code, ran.out.split()[-5:-2]) == (0, [APP, "2", "3"])
+    ran = run("ls", url, APP)
+    names = [line.split()[2] for line in ran.out.splitlines()[1:]]
+    assert names == ["newest", "middle", "old"]
+    ran = run("ls", url, APP, "--limit", "1")
+    assert "newest" in ran.out and "middle" not in ran.out
+    assert "newest 1 of 3 sessions" in ran.err
+    ran = run("ls", url, APP, "u0", "--json")
+    assert [one["session_id"] for one in json.loads(ran.out)] == ["middle", "old"]
+    ran = run("ls", url, APP, "--users", "--json")
+    assert json.loads(ran.out)[0] == {"app_name": APP, "user_id": "u1", "sessions": 1, "last_update_time": 1.2e9}
+    assert run("ls", url, "no such app").err.strip() == "Nothing there."
+
+
+def a_conversation(store: SessionStore) -> Session:
+    live = store.create_session(app_name=APP, user_id="ada", session_id="one", state={"plan": "gold", "user:n": 1})
+    call = types.FunctionCall(id="c1", name="find", args={"what": "a [bold]bicycle[/bold]", "n": 2})
+    answer = types.FunctionResponse(id="c1", name="find", response={"found": ["x"]})
+    data = types.Blob(mime_type="image/png", data=b"12345")
+    said = [
+        ("user", [types.Part(text="Hello\x1b[31m red\nsecond line")], {}),
+        ("shop", [types.Part(text="hmm", thought=True), types.Part(function_call=call)], {}),
+        ("shop", [types.Part(function_response=answer)], {"app:orders": 7, "turn": None}),
+        ("shop", [types.Part(text="Here."), types.Part(inline_data=data)], {}),
+    ]
+    for author, parts, delta in said:
+        content = types.Content(role="user", parts=parts)
+        event = Event(author=author, timestamp=1e9, content=content, actions=EventActions(state_delta=delta))
+        store.append_event(live, event)
+    event = Event(author="shop", error_code="QUOTA", error_message="too much", timestamp=1e9)
+    event.actions.transfer_to_agent = "clerk"
+    store.append_event(live, event)
+    return live
+
+
+def test_show(run: Run, url: str, store: SessionStore) -> None:
+    a_conversation(store)
+    ran = run("show", url, APP, "ada", "one")
+    assert ran.code == 0
+    for text in (
+        "app / ada / one",
+        "5 events",
+        "  Hello\ufffd[31m red\n  second line",
+        "  (thinks) hmm",
+        '  → find(what="a [bold]bicycle[/bold]", n=2)',
+        '  ← find -> {"found": ["x"]}',
+        "  state: app:orders = 7",
+        "  state: turn = null",
+        "  file: image/png, 5 bytes",
+        "  error: QUOTA too much",
+        "  transfers to clerk",
+        '  plan = "gold"',
+        "  user:n = 1",
+    ):
+        assert text in ran.out, text
+    assert "\x1b" not in ran.out
+    last = run("show", url, APP, "ada", "one", "--last", "1").out
+    assert "QUOTA" in last and "Hello" not in last
+
+
+def test_show_json_is_the_session(run: Run, url: str, store: SessionStore) -> None:
+    live = a_conversation(store)
+    shown = Session.model_validate_json(run("show", url, APP, "ada", "one", "--json").out)
+    assert shown.model_dump() == live.model_dump()
+
+
+def test_copy_verify_and_dry_run(run: Run, url: str, other_url: str, filled: SessionStore) -> None:
+    ran = run("copy", url, other_url, "--dry-run")
+    assert (ran.code, ran.out) == (0, "")
+    assert f"would copy {EVERY} sessions ({EVERY} created) and 1,026 events" in ran.err
+    assert "Nothing there" in run("ls", other_url).err
+    ran = run("copy", url, other_url, "--verify")
+    assert ran.code == 0
+    assert f"copied {EVERY} sessions ({EVERY} created) and 1,026 events" in ran.err
+    assert f"compared {EVERY} sessions ({EVERY} the same)" in ran.err
+    ran = run("copy", url, other_url)
+    assert f"copied {EVERY} sessions ({EVERY} the same) and 0 events" in ran.err
+
+
+def test_copy_tells_what_differs(run: Run, url: str, other_url: str, filled: SessionStore) -> None:
+    run("copy", url, other_url)
+    names = {"app_name": APP, "user_id": "u:1", "session_id": "short"}
+    live = filled.get_session(**names)
+    assert live is not None
+    filled.append_event(live, an_event(delta={"k0": "changed"}))
+    ran = run("copy", url, other_url, "--dry-run", "--verify")
+    assert ran.code == 1
+    assert "Session 'short' of user 'u:1' in app 'app': state key 'k0' differs" in ran.err
+    ran = run("copy", other_url, url)
+    assert ran.code == 1
+    assert "Another session 'short' of user 'u:1' is there: it has events beyond the source's 3." in ran.err
+    assert run("copy", url, other_url, "--verify").code == 0
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+@pytest.mark.parametrize("name", ["all.jsonl", "all.jsonl.gz"])
+def test_export_and_import(run: Run, url: str, other_url: str, filled: SessionStore, tmp_path: Path, name: str) -> None:
+    path = str(tmp_path / name)
+    ran = run("export", url, path)
+    assert (ran.code, ran.out) == (0, "")
+    assert f"exported {EVERY} sessions" in ran.err
+    assert f"would import {EVERY} sessions ({EVERY} created)" in run("import", path, other_url, "--dry-run").err
+    assert f"imported {EVERY} sessions ({EVERY} created)" in run("import", path, other_url).err
+    assert run("import", path, other_url, "--verify").code == 0
+    assert run("copy", url, other_url, "--dry-run", "--verify").code == 0
+    assert f"imported {EVERY} sessions ({EVERY} the same)" in run("import", path, other_url).err
+
+
+def test_rm_asks(run: Run, url: str, store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_conversation(store)
+    names = (url, APP, "ada", "one")
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "n")
+    ran = run("rm", *names)
+    assert (ran.code, ran.out) == (1, "")
+    assert "Nothing was deleted." in ran.err
+    assert run("show", *names).code == 0
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "y")
+    assert run("rm", *names).code == 0
+    assert run("show", *names).code == 1
+    a_conversation(store)
+    assert run("rm", *names, "--yes").code == 0
+    assert run("rm", *names, "--yes").code == 1
+    assert store.get_user_state(app_name=APP, user_id="ada") == {"n": 1}
+
+
+def test_doctor(run: Run, url: str, filled: SessionStore, backend: str) -> None:
+    ran = run("doctor", url)
+    assert f"{EVERY} sessions with 1,026 events can be read" in ran.out
+    assert "server: it answers in" in ran.out
+    if backend not in FAKES:
+        assert ran.code == 0, ran.out
+        assert "version: " in ran.out
+    found = json.loads(run("doctor", url, "--json", "--quick").out)
+    assert {"level", "subject", "text", "remedy"} == set(found[0])
+    assert not any(one["subject"] == "records" for one in found)
+
+
+def test_doctor_names_what_cannot_be_read(run: Run, url: str, store: SessionStore) -> None:
+    fill_store(store, users=[0], lengths={"short": 3, "long": 450})
+    damage(store, "short")
+    ran = run("doctor", url)
+    assert ran.code == 1
+    assert "Session 'short' of user 'u:0' in app 'app'" in ran.out
+    assert "adk-sessions rm URL 'app' 'u:0' 'short'" in ran.out
+    assert "1 sessions with 450 events can be read" in ran.out
+
+
+def test_a_session_that_cannot_be_read_stops_no_copy(run: Run, url: str, other_url: str, store: SessionStore) -> None:
+    fill_store(store, users=[0], lengths={"short": 3, "long": 450})
+    damage(store, "short")
+    ran = run("copy", url, other_url)
+    assert ran.code == 1
+    assert "(1 created, 1 failed) and 450 events" in ran.err
+    assert run("rm", url, APP, "u:0", "short", "--yes").code == 0
+    assert run("copy", url, other_url, "--verify").code == 0
+
+
+def damage(store: SessionStore, session_id: str) -> None:
+    from adk_extra_sessions import MongoSessionStore, RedisSessionStore
+    from adk_extra_sessions.records import SessionKey
+    from adk_extra_sessions.stores.redis.keys import SessionKeys
+
+    if isinstance(store, RedisSessionStore):
+        keys = SessionKeys.of(store.prefix, SessionKey(APP, "u:0", session_id))
+        store.client.lset(keys.events, 1, "{}garbage")
+    elif isinstance(store, MongoSessionStore):
+        sessions = store.client[store.db_name]["sessions"]
+        sessions.update_one({"session_id": session_id}, {"$set": {"tail.1.body": "{}garbage"}})
+
+
+@pytest.mark.parametrize("backend", FAKES)  # a server may remove them at any moment
+def test_doctor_counts_what_has_expired(run: Run, url: str, make_store: Callable[..., SessionStore]) -> None:
+    fill_store(make_store(ttl=0.05), lengths={"short": 3})
+    time.sleep(0.1)
+    ran = run("doctor", f"{url}{'&' if '?' in url else '?'}ttl=0.05")
+    assert "2 sessions have expired and are still listed" in ran.out
+    assert "0 sessions with 0 events can be read" in ran.out

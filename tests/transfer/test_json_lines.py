@@ -1,0 +1,202 @@
+"""Files of exported sessions: complete or refused, and read as they are needed."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conversations import LENGTHS, fill_store, outcomes
+from google.adk.events import Event
+from google.adk.sessions import Session
+
+from adk_extra_sessions import SessionFileError, SessionStore
+from adk_extra_sessions.contract.samples import APP, an_event
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.transfer import (
+    SessionItem,
+    SharedStateItem,
+    StorePlace,
+    StreamedSession,
+    copy_items,
+    files,
+    read_items,
+    verify_items,
+    write_items,
+)
+
+EVERY = 2 * len(LENGTHS)
+
+
+def exported(store: SessionStore) -> bytes:
+    file = io.BytesIO()
+    list(write_items(StorePlace(store).items(), file))
+    return file.getvalue()
+
+
+def test_what_was_exported_is_imported_exactly(store: SessionStore, other_store: SessionStore) -> None:
+    fill_store(store)
+    data = exported(store)
+    assert outcomes(copy_items(read_items(io.BytesIO(data)), StorePlace(other_store))) == {"created": EVERY, "state": 3}
+    assert outcomes(verify_items(StorePlace(store).items(), StorePlace(other_store))) == {"the same": EVERY + 3}
+    assert outcomes(verify_items(read_items(io.BytesIO(data)), StorePlace(store))) == {"the same": EVERY + 3}
+    assert outcomes(copy_items(read_items(io.BytesIO(data)), StorePlace(other_store))) == {
+        "the same": EVERY,
+        "state": 3,
+    }
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+def test_each_line_is_json_and_says_what_it_is(store: SessionStore) -> None:
+    fill_store(store, users=[0], lengths={"short": 3})
+    lines = [json.loads(line) for line in exported(store).splitlines()]
+    assert [next(iter(line)) for line in lines] == [
+        "adk_sessions",
+        "session",
+        *["event"] * 3,
+        "app_state",
+        "user_state",
+        "end",
+    ]
+    assert lines[0]["adk_sessions"] == 1
+    assert lines[-1] == {"end": {"sessions": 1, "events": 3}}
+    assert [line["event"]["id"] for line in lines[2:5]] == ["e0", "e1", "e2"]
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+def test_only_what_was_chosen_is_imported(store: SessionStore, other_store: SessionStore) -> None:
+    fill_store(store)
+    items = read_items(io.BytesIO(exported(store)), [APP], ["u:1"])
+    assert outcomes(copy_items(items, StorePlace(other_store))) == {"created": len(LENGTHS), "state": 2}
+    assert not list(read_items(io.BytesIO(exported(store)), ["another app"]))
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+def test_reformatted_lines_are_read(store: SessionStore, other_store: SessionStore) -> None:
+    fill_store(store, users=[0], lengths={"short": 3})
+    lines = exported(store).splitlines()
+    reformatted = b"\n\n".join(json.dumps(json.loads(line)).encode() for line in lines)
+    outcomes(copy_items(read_items(io.BytesIO(reformatted)), StorePlace(other_store)))
+    assert outcomes(verify_items(StorePlace(store).items(), StorePlace(other_store))) == {"the same": 3}
+
+
+def changed(lines: list[bytes], damage: str) -> list[bytes]:
+    if damage == "no end":
+        return lines[:-1]
+    if damage == "cut":
+        return [*lines[:-2], lines[-2][: len(lines[-2]) // 2]]
+    if damage == "an event less":
+        return lines[:3] + lines[4:]
+    if damage == "an event more":
+        return [*lines[:3], lines[3], *lines[3:]]
+    if damage == "another header":
+        return [b'{"other": 1}', *lines[1:]]
+    if damage == "newer":
+        return [b'{"adk_sessions": 2, "written_by": "x"}', *lines[1:]]
+    if damage == "no JSON":
+        return [*lines[:3], b"nonsense", *lines[4:]]
+    if damage == "unknown":
+        return [*lines[:-1], b'{"surprise": {}}', lines[-1]]
+    return []
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+@pytest.mark.parametrize("session_id", ["short", "long"])
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("no end", "not complete"),
+        ("cut", "cannot be read"),
+        ("an event less", "cannot be read"),
+        ("an event more", "Line .* cannot be read"),
+        ("another header", "no file of exported sessions"),
+        ("newer", "newer version"),
+        ("no JSON", "Line 4 of the file cannot be read"),
+        ("unknown", "cannot be read"),
+        ("empty", "cannot be read"),
+    ],
+)
+def test_a_damaged_file_is_refused(
+    store: SessionStore, other_store: SessionStore, session_id: str, damage: str, reason: str
+) -> None:
+    fill_store(store, users=[0], lengths={session_id: LENGTHS[session_id]})
+    data = b"\n".join(changed(exported(store).splitlines(), damage))
+    with pytest.raises(SessionFileError, match=reason):
+        list(copy_items(read_items(io.BytesIO(data)), StorePlace(other_store)))
+
+
+def test_a_very_long_session_passes_through_in_pieces() -> None:
+    """Neither writing nor reading ever holds more than a small part of it."""
+    made = written = read = 0
+
+    def many() -> Iterator[Event]:
+        nonlocal made
+        for number in range(3000):
+            made = number
+            assert made - written < 10
+            yield an_event(str(number), at=float(number))
+
+    class Watched(io.BytesIO):
+        def write(self, data: Any) -> int:
+            nonlocal written
+            written += 1
+            return super().write(data)
+
+        def __next__(self) -> bytes:
+            nonlocal read
+            read += 1
+            return super().__next__()
+
+    session = Session(id="s", app_name=APP, user_id="u", last_update_time=2999.0)
+    item = SessionItem(SessionKey(APP, "u", "s"), lambda _: StreamedSession(session, 3000, many()))
+    file = Watched()
+    list(write_items([item, SharedStateItem(APP, None, {"a": 1})], file))
+    file.seek(0)
+    items = read_items(file)
+    first = next(items)
+    assert isinstance(first, SessionItem)
+    with first.reading() as found:
+        assert found is not None
+        for number, _ in enumerate(found.events, start=1):
+            assert read - number < 300
+    assert number == 3000
+    assert [type(item) for item in items] == [SharedStateItem]
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+@pytest.mark.parametrize("name", ["sessions.jsonl", "sessions.jsonl.gz"])
+def test_a_file_appears_when_it_is_complete(store: SessionStore, tmp_path: Path, name: str) -> None:
+    fill_store(store, users=[0], lengths={"short": 3})
+    path = tmp_path / name
+
+    def interrupted() -> None:
+        with files.writing(str(path)) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+    with files.writing(str(path)) as file:
+        list(write_items(StorePlace(store).items(), file))
+        assert not path.exists()
+    assert path.read_bytes().startswith(b"\x1f\x8b") is name.endswith(".gz")
+    with files.reading(str(path)) as file:
+        assert outcomes(verify_items(read_items(file), StorePlace(store))) == {"the same": 3}
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+@pytest.mark.parametrize("damaged", ["cut", "no gzip"])
+def test_a_damaged_gzip_file_is_named(store: SessionStore, tmp_path: Path, damaged: str) -> None:
+    fill_store(store, users=[0], lengths={"long": 450})
+    data = gzip.compress(exported(store))
+    (tmp_path / "a.gz").write_bytes(data[:-20] if damaged == "cut" else exported(store))
+    with (
+        pytest.raises(SessionFileError, match=r"a\.gz is damaged"),
+        files.reading(str(tmp_path / "a.gz")) as file,
+    ):
+        list(verify_items(read_items(file), StorePlace(store)))

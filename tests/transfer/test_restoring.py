@@ -1,0 +1,147 @@
+"""Restoring a session: exactly, in pieces, again after any break, and never over another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from conversations import LENGTHS, bodies, events, fill_store
+from google.adk.events import Event
+from google.adk.sessions import Session
+
+from adk_extra_sessions import SessionConflictError, SessionNotFoundError, SessionStore, StaleSessionError
+from adk_extra_sessions.contract.samples import APP, an_event
+from adk_extra_sessions.transfer import Status, StreamedSession, restore_session, stream_session, write_shared_state
+
+NAMES = {"app_name": APP, "user_id": "u:0"}
+
+
+def streamed(store: SessionStore, session_id: str) -> StreamedSession:
+    found = stream_session(store, **NAMES, session_id=session_id)
+    assert found is not None
+    return found
+
+
+def stored(store: SessionStore, session_id: str) -> Session:
+    found = store.get_session(**NAMES, session_id=session_id)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("session_id", LENGTHS)
+def test_a_session_is_restored_exactly(store: SessionStore, other_store: SessionStore, session_id: str) -> None:
+    fill_store(store, users=[0], lengths={session_id: LENGTHS[session_id]})
+    source = streamed(store, session_id)
+    assert source.count == LENGTHS[session_id]
+    restored = restore_session(other_store, source.session, source.events)
+    assert (restored.status, restored.events) == (Status.CREATED, source.count)
+    assert bodies(other_store, session_id) == bodies(store, session_id)
+    before, after = stored(store, session_id), stored(other_store, session_id)
+    shared = {key for key in before.state if key.startswith(("app:", "user:"))}
+    assert after.state == {key: value for key, value in before.state.items() if key not in shared}
+    assert list(after.state) == [key for key in before.state if key not in shared]
+    assert after.last_update_time == before.last_update_time
+    for scope, user in (("app:", None), ("user:", "u:0")):
+        state = {key.removeprefix(scope): value for key, value in before.state.items() if key.startswith(scope)}
+        write_shared_state(other_store, app_name=APP, user_id=user, state=state)
+    assert stored(other_store, session_id).state == before.state
+    other_store.append_event(after, an_event("life goes on", delta={"k1": "new", "user:x": 1, "app:z": 1}))
+
+
+def test_restoring_what_is_there_writes_nothing(store: SessionStore) -> None:
+    fill_store(store, users=[0])
+    for session_id in LENGTHS:
+        source, live = streamed(store, session_id), stored(store, session_id)
+        restored = restore_session(store, source.session, source.events)
+        assert (restored.status, restored.events) == (Status.SAME, 0)
+        store.append_event(live, an_event())  # at the very revision
+
+
+@pytest.mark.parametrize("broken_after", [0, 50, 51, 230])
+def test_a_copy_that_broke_off_is_completed(store: SessionStore, broken_after: int) -> None:
+    class Broken(Exception):
+        pass
+
+    def breaking(all_events: list[Event]) -> Iterator[Event]:
+        yield from all_events[:broken_after]
+        raise Broken
+
+    session = Session(id="one", **NAMES, state={"k": 1.5, "app:not": "here"}, last_update_time=77.25)
+    with pytest.raises(Broken):
+        restore_session(store, session, breaking(events("one", 450)))
+    assert 0 <= len(bodies(store, "one")) <= broken_after
+    assert stored(store, "one").state == {"k": 1.5}  # from the first moment on
+    restored = restore_session(store, session, events("one", 450))
+    assert restored.status is Status.CONTINUED
+    assert [event.id for event in stored(store, "one").events] == [f"e{number}" for number in range(450)]
+    assert stored(store, "one").last_update_time == 77.25
+    assert restore_session(store, session, events("one", 450)).status is Status.SAME
+
+
+def test_what_the_source_got_meanwhile_is_copied_with_its_state(store: SessionStore) -> None:
+    session = Session(id="one", **NAMES, state={"k": 1}, last_update_time=1004.0)
+    restore_session(store, session, events("one", 3))
+    later = Session(id="one", **NAMES, state={"k": 2, "new": True}, last_update_time=1010.0)
+    restored = restore_session(store, later, events("one", 60))
+    assert (restored.status, restored.events) == (Status.CONTINUED, 57)
+    found = stored(store, "one")
+    assert (found.state, found.last_update_time, len(found.events)) == ({"k": 2, "new": True}, 1010.0, 60)
+
+
+@pytest.mark.parametrize(
+    ("state", "there", "reason"),
+    [
+        ({}, [*events("one", 2), an_event("another", at=1.0)], "event 2 is another"),
+        ({}, [*events("one", 3), an_event("more", at=2000.0)], "events beyond the source's 3"),
+        ({"k": 2}, events("one", 3), "state key 'k'"),
+    ],
+)
+def test_another_session_in_the_way_is_left_alone(
+    store: SessionStore, state: dict[str, object], there: list[Event], reason: str
+) -> None:
+    restore_session(store, Session(id="one", **NAMES, state=state, last_update_time=5.0), there)
+    before = stored(store, "one")
+    with pytest.raises(SessionConflictError, match=reason):
+        restore_session(store, Session(id="one", **NAMES, last_update_time=6.0), events("one", 3))
+    assert stored(store, "one") == before
+
+
+def test_values_that_json_has_no_word_for(store: SessionStore, other_store: SessionStore) -> None:
+    values = {"nan": float("nan"), "inf": float("inf"), "large": 2**80, "dict": {"b": 1, "a": [float("-inf")]}}
+    live = store.create_session(**NAMES, session_id="one", state=values)
+    store.append_event(live, an_event(at=5.0, delta=values))
+    for _ in range(2):  # the second time everything is compared
+        source = streamed(store, "one")
+        status = restore_session(other_store, source.session, source.events).status
+    assert status is Status.SAME
+    assert repr(stored(other_store, "one").state) == repr(live.state)
+    assert bodies(other_store, "one") == bodies(store, "one")
+
+
+def test_a_stream_is_the_session_as_it_was(store: SessionStore) -> None:
+    fill_store(store, users=[0], lengths={"long": 450})
+    source = streamed(store, "long")
+    store.append_event(stored(store, "long"), an_event("later"))
+    assert [event.id for event in source.events] == [f"e{number}" for number in range(450)]
+
+
+def test_a_session_deleted_under_a_stream_is_never_mixed_with_its_successor(store: SessionStore) -> None:
+    fill_store(store, users=[0], lengths={"long": 450})
+    source = streamed(store, "long")
+    store.delete_session(**NAMES, session_id="long")
+    fill_store(store, users=[0], lengths={"long": 450})
+    with pytest.raises(SessionNotFoundError):
+        list(source.events)
+
+
+def test_a_time_is_not_set_over_a_newer_one(store: SessionStore) -> None:
+    live = store.create_session(**NAMES, session_id="one")
+    stale = stored(store, "one")
+    store.append_event(live, an_event(at=50.0))
+    from adk_extra_sessions.adk_private import storage_marker
+    from adk_extra_sessions.records import SessionKey
+
+    store._set_time(SessionKey.of(APP, "u:0", "one"), int(storage_marker(stale) or 0), 1.0)
+    assert stored(store, "one").last_update_time == 50.0
+    with pytest.raises(StaleSessionError):
+        store.append_event(stale, an_event())

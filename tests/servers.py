@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
@@ -202,7 +203,15 @@ def initiate(*members: MongoServer) -> None:
     """Makes a replica set of started servers and waits for its primary; to be done once for each set."""
     hosts = [{"_id": number, "host": f"127.0.0.1:{member.port}"} for number, member in enumerate(members)]
     members[0].command("replSetInitiate", {"_id": members[0].replica_set, "members": hosts})
-    deadline = time.monotonic() + 60
-    while not any(member.command("hello")["isWritablePrimary"] for member in members):
-        assert time.monotonic() < deadline, f"no primary in {members[0].replica_set}"
+    wait_until(
+        lambda: any(member.command("hello")["isWritablePrimary"] for member in members),
+        f"no primary in {members[0].replica_set}",
+    )
+
+
+def wait_until(condition: Callable[[], bool], otherwise: str, timeout: float = 60) -> None:
+    """Waits until a condition holds; fails with a message when it does not within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
         time.sleep(0.02)

@@ -23,9 +23,10 @@ from adk_extra_sessions.records import (
 )
 from adk_extra_sessions.stores.appends import STALE
 from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.stores.driver_errors import DriverErrors
 from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.stores.redis import scripts
-from adk_extra_sessions.stores.redis.client import checked_client, checked_prefix, make_client
+from adk_extra_sessions.stores.redis.client import checked_client, checked_prefix, make_client, server_of
 from adk_extra_sessions.stores.redis.keys import SessionKeys, UserKeys
 from adk_extra_sessions.stores.redis.listing import Listing
 from adk_extra_sessions.stores.redis.replies import StoredSession, checked, damage_named, fields, state_pairs, values
@@ -82,10 +83,12 @@ class RedisSessionStore(SessionStore):
         self._owns_client = client is None
         url, taken = take_options(redis_url, OPTIONS) if isinstance(redis_url, str) else (redis_url, {})
         options = joined(taken, given)
-        super().__init__(StoreOptions.of(options))
         self.prefix = checked_prefix(options.get("prefix", "adk"))
         self.refresh_on_read = flag("refresh_on_read", options.get("refresh_on_read"))
+        store_options = StoreOptions.of(options)
         self.client: Any = checked_client(client) if client is not None else make_client(str(url), from_url_options)
+        place = redact(url) if self._owns_client else server_of(self.client)
+        super().__init__(store_options, DriverErrors(redis.RedisError, place))
         # On a cluster the app's state is in a slot of its own, out of a script's reach.
         split = isinstance(self.client, redis.RedisCluster)
         self._split = SplitAppState(self.client) if split else None
@@ -99,7 +102,7 @@ class RedisSessionStore(SessionStore):
             raise TypeError(f"A {type(self).__name__} made from a client cannot be pickled: give it a redis_url.")
         return _rebuilt, (type(self), self._arguments)
 
-    def ping(self) -> None:
+    def _ping(self) -> None:
         self.client.ping()
 
     def close(self) -> None:

@@ -42,9 +42,11 @@ class RedisClusterServers:
             client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
             client.execute_command("CLUSTER MEET", "127.0.0.1", self.nodes[0].port)
         wait_until(lambda: all(self._complete(client) for client in clients), "the cluster did not form")
-        for master, replica in zip(clients, clients[len(self.nodes) :], strict=False):
+        replicas = clients[len(self.nodes) :]
+        for master, replica in zip(clients, replicas, strict=False):
+            master.config_set("repl-diskless-sync-delay", 0)
             replica.execute_command("CLUSTER REPLICATE", master.cluster("myid"))
-            wait_until(lambda: replica.info("replication").get("master_link_status") == "up", "a replica has no link")  # noqa: B023
+        wait_until(lambda: all(map(_follows, replicas)), "a replica does not follow")
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -53,3 +55,7 @@ class RedisClusterServers:
     def _complete(self, client: redis.Redis) -> bool:
         info = client.cluster("info")
         return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == len(self.nodes + self.replicas)
+
+
+def _follows(replica: redis.Redis) -> bool:
+    return replica.info("replication").get("master_link_status") == "up"

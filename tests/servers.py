@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
@@ -199,10 +199,19 @@ class MongoServer(Server):
         return False
 
 
-def initiate(*members: MongoServer) -> None:
-    """Makes a replica set of started servers and waits for its primary; to be done once for each set."""
+def initiate(*members: MongoServer, options: Sequence[dict[str, Any]] = (), **settings: Any) -> None:
+    """Makes a replica set of started servers and waits for its primary; to be done once for each set.
+
+    Args:
+        *members: Its servers.
+        options: For each member what its configuration has beyond its address.
+        **settings: The set's settings.
+    """
     hosts = [{"_id": number, "host": f"127.0.0.1:{member.port}"} for number, member in enumerate(members)]
-    members[0].command("replSetInitiate", {"_id": members[0].replica_set, "members": hosts})
+    for host, more in zip(hosts, options, strict=False):
+        host.update(more)
+    config = {"_id": members[0].replica_set, "members": hosts, "settings": settings}
+    members[0].command("replSetInitiate", config)
     wait_until(
         lambda: any(member.command("hello")["isWritablePrimary"] for member in members),
         f"no primary in {members[0].replica_set}",

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
 from failover_writers import check, write_through
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+from redis_cluster import RedisClusterServers
 from redis_sentinel import RedisSentinelServers
 from servers import RedisServer, wait_until
 
 from adk_extra_sessions import ConfigurationError, NotReplicatedError, RedisSessionService, RedisSessionStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event, ids
+from adk_extra_sessions.contract.samples import APP, USER, an_event, ids, texts
 from adk_extra_sessions.errors import StaleSessionError
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
@@ -129,3 +133,74 @@ def test_waiting_costs_no_round_trip(replicated: tuple[Any, Any]) -> None:
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="wait_"):
         RedisSessionStore("redis://host", **options)
+
+
+def test_a_loss_is_told_to_whoever_holds_the_session() -> None:
+    """What a failover without WAIT may do: storage is again as it was before the newest event."""
+    with RedisServer() as server, RedisSessionStore(server.url) as store:
+        session = store.create_session(**NAMES)
+        store.append_event(session, an_event("kept"))
+        earlier = {key: store.client.dump(key) for key in store.client.scan_iter()}
+        store.append_event(session, an_event("lost"))
+        for key, value in earlier.items():
+            store.client.restore(key, 0, value, replace=True)
+        before = session.model_copy(deep=True)
+        with pytest.raises(StaleSessionError):
+            store.append_event(session, an_event("next"))
+        assert session == before
+        again = store.get_session(**NAMES)
+        assert again is not None
+        store.append_event(again, an_event("next"))
+        assert texts(again) == ["kept", "next"]
+
+
+def cluster_client(cluster: RedisClusterServers) -> redis.RedisCluster:
+    """Returns a client made as the documentation says."""
+    retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), 3)
+    return redis.RedisCluster.from_url(cluster.url, socket_timeout=5, socket_connect_timeout=5, retry=retry)
+
+
+def test_a_cluster_promotes_a_replica_and_no_loss_is_silent() -> None:
+    """A replica may lack what its master acknowledged last. Whoever holds the session then learns so."""
+
+    async def main() -> None:
+        with RedisClusterServers(replicas=True) as cluster, cluster_client(cluster) as client:
+            service = RedisSessionService(client=client)
+            writers = await write_through(service, cluster.nodes[0].kill)
+            await check(service, writers)
+            await service.close()
+
+    asyncio.run(main())
+
+
+def test_a_slot_moves_under_writers() -> None:
+    async def main() -> None:
+        with RedisClusterServers() as cluster, cluster_client(cluster) as client:
+            service = RedisSessionService(client=client)
+
+            def move() -> None:
+                for user in range(4):
+                    move_slot(client, client.keyslot(f"{{{APP}/user{user}}}"))
+                move_slot(client, client.keyslot(f"{{{APP}}}"))
+
+            writers = await write_through(service, move)
+            assert sum(writer.lost for writer in writers) == 0
+            await check(service, writers)
+            await service.close()
+
+    asyncio.run(main())
+
+
+def move_slot(cluster: redis.RedisCluster, slot: int) -> None:
+    """Moves a slot to another master as `redis-cli --cluster reshard` does, key by key."""
+    with redis.RedisCluster(cluster.get_default_node().host, cluster.get_default_node().port) as own:
+        source = own.nodes_manager.get_node_from_slot(slot)
+        target = next(node for node in own.get_primaries() if node.name != source.name)
+        ids = {node.name: node.redis_connection.cluster("myid").decode() for node in own.get_primaries()}
+        target.redis_connection.cluster("setslot", slot, "IMPORTING", ids[source.name])
+        source.redis_connection.cluster("setslot", slot, "MIGRATING", ids[target.name])
+        while keys := source.redis_connection.cluster("getkeysinslot", slot, 1):
+            source.redis_connection.migrate(target.host, target.port, keys, 0, 5000)
+            time.sleep(0.02)  # writers meet the slot half moved
+        for node in (target, source):
+            node.redis_connection.cluster("setslot", slot, "NODE", ids[target.name])

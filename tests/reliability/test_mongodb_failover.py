@@ -16,6 +16,8 @@ from adk_extra_sessions.contract.samples import APP, USER, an_event, ids
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 
+QUICK = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
+
 
 @pytest.fixture
 def started() -> Iterator[ExitStack]:
@@ -34,7 +36,7 @@ def members(started: ExitStack, count: int) -> list[MongoServer]:
 
 def test_another_member_takes_over_and_nothing_acknowledged_is_lost(started: ExitStack) -> None:
     servers = members(started, 3)
-    initiate(*servers, electionTimeoutMillis=1000, heartbeatIntervalMillis=500)
+    initiate(*servers, **QUICK)
 
     def kill_primary() -> None:
         next(server for server in servers if server.command("hello")["isWritablePrimary"]).kill()
@@ -52,7 +54,7 @@ def test_another_member_takes_over_and_nothing_acknowledged_is_lost(started: Exi
 
 def test_reads_go_to_the_primary_whatever_the_client_prefers(started: ExitStack) -> None:
     primary, lagging = members(started, 2)
-    initiate(primary, lagging, options=[{}, {"priority": 0, "votes": 0}], heartbeatIntervalMillis=200)
+    initiate(primary, lagging, options=[{}, {"priority": 0, "votes": 0}], **QUICK)
     wait_until(lambda: lagging.command("hello")["secondary"], "no secondary")
     lagging.command({"configureFailPoint": "rsSyncApplyStop", "mode": "alwaysOn"})  # from here on it stays as it is
     client = started.enter_context(MongoClient(primary.url, read_preference=ReadPreference.SECONDARY))

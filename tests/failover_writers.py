@@ -11,7 +11,7 @@ from google.adk.events import Event
 from google.adk.sessions import Session
 
 from adk_extra_sessions.contract.samples import APP, an_event
-from adk_extra_sessions.errors import StaleSessionError
+from adk_extra_sessions.errors import SessionNotFoundError, StaleSessionError
 from adk_extra_sessions.service import SessionService
 
 WRITERS = 8
@@ -36,6 +36,8 @@ async def append_until_acknowledged(service: SessionService, writer: Writer, eve
             await service.append_event(writer.session, event)
             writer.acknowledged.append(event)
             return
+        except SessionNotFoundError:
+            raise
         except StaleSessionError:
             await reload(service, writer)
         except Exception as error:
@@ -84,6 +86,7 @@ async def write_through(service: SessionService, disrupt: Callable[[], None]) ->
         wanted = [len(writer.acknowledged) + events for writer in writers]
         deadline = time.monotonic() + PATIENCE
         while any(len(writer.acknowledged) < least for writer, least in zip(writers, wanted, strict=True)):
+            assert not any(task.done() for task in tasks), "a writer has failed"
             assert time.monotonic() < deadline, [writer.errors[-1:] for writer in writers]
             await asyncio.sleep(0.05)
 

@@ -83,6 +83,6 @@ def _ensure_ttl(database: Any, collection: Any, index: Index, seconds: int) -> N
         change = {"name": index.name, "expireAfterSeconds": seconds}
         try:
             database.command({"collMod": collection.name, "index": change})
-        except NotImplementedError:  # mongomock
+        except (NotImplementedError, OperationFailure):  # mongomock; the role readWrite lacks collMod
             collection.drop_index(index.name)
             collection.create_index(index.keys, name=index.name, expireAfterSeconds=seconds)

@@ -66,11 +66,11 @@ def free_port() -> int:
     """Returns a port nobody listens on.
 
     Below the range of outgoing connections, which could otherwise take it
-    while its server is being restarted, and with room for a Redis Cluster
-    node's second port, 10000 above.
+    while its server is being restarted; and so is the second port of a Redis
+    Cluster's node, 10000 above, which is nobody's first.
     """
     while True:
-        port = random.SystemRandom().randrange(10_000, 30_000)
+        port = random.SystemRandom().randrange(10_000, 20_000)
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port

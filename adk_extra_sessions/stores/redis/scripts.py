@@ -111,10 +111,10 @@ def _pipelined(client: Any, calls: Sequence[Call], wait: Replication, *, by_sour
 
 def _node_by_node(cluster: RedisCluster, calls: Sequence[Call]) -> list[Any]:
     """Runs scripts after a node has failed: its calls fail with it, after one try, and no others."""
-    failed: dict[Any, Exception] = {}
+    failed: dict[str, Exception] = {}
     replies: list[Any] = []
     for call in calls:
-        node = cluster.get_node_from_key(call.keys[0])  # type: ignore[no-untyped-call]
+        node = cluster.get_node_from_key(call.keys[0]).name  # type: ignore[no-untyped-call]
         reply = failed.get(node) or _reply_or_error(cluster, call)
         if isinstance(reply, (ConnectionError, TimeoutError, ClusterDownError)):
             failed[node] = reply

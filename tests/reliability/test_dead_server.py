@@ -31,7 +31,7 @@ BOUND = 20.0
 """Seconds in which every call must have ended: ten times what the timeouts below add up to."""
 
 REDIS = {"socket_timeout": 0.3, "socket_connect_timeout": 0.3}
-MONGO = {"timeoutMS": 1000, "connectTimeoutMS": 500}
+MONGO = {"timeoutMS": 1000, "connectTimeoutMS": 500, "serverSelectionTimeoutMS": 1000}
 
 
 def driver_error(service: SessionService) -> type[Exception]:
@@ -208,7 +208,7 @@ def test_defaults_bound_every_wait() -> None:
         assert sum(options["retry"]._backoff.compute(failures) for failures in (1, 2, 3)) < 1
         assert not options.get("health_check_interval")  # which would try as often again
     with MongoSessionStore("mongodb://host/shop", connect=False) as mongo:
-        assert mongo.client.options.timeout == 20
+        assert mongo.client.options.timeout == mongo.client.options.server_selection_timeout == 20
         assert mongo.client.options.pool_options.connect_timeout == 5
 
 
@@ -222,7 +222,7 @@ url, way = sys.argv[1:]
 if url.startswith("redis"):
     service = RedisSessionService(url, socket_timeout=0.1)
 else:
-    service = MongoSessionService(url, "shop", timeoutMS=500)
+    service = MongoSessionService(url, "shop", timeoutMS=500, serverSelectionTimeoutMS=500)
 
 async def main():
     for number in range(300):

@@ -16,6 +16,7 @@ SCHEMES = ("mongodb", "mongodb+srv", "mongomock")
 
 DEFAULTS: dict[str, Any] = {
     "timeoutMS": 20_000,
+    "serverSelectionTimeoutMS": 20_000,  # older pymongo leaves this wait out of timeoutMS
     "connectTimeoutMS": 5_000,
     "w": "majority",
     "appname": "adk-extra-sessions",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import redis
-from redis.sentinel import Sentinel
 from servers import RedisServer, wait_until
 from typing_extensions import Self
 
@@ -43,11 +42,6 @@ class RedisSentinelServers:
         self.replicas = [RedisServer("--appendonly", "yes", *follow) for _ in range(2)]
         self.sentinel = SentinelServer(self.master)
         self._started = ExitStack()
-
-    def client(self) -> redis.Redis:
-        """Returns a client of whatever server is the master, made as the documentation says."""
-        sentinel = Sentinel([("127.0.0.1", self.sentinel.port)], socket_timeout=10, socket_connect_timeout=5)
-        return sentinel.master_for(NAME)
 
     def __enter__(self) -> Self:
         for server in (self.master, *self.replicas):

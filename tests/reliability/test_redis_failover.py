@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from failover_writers import check, write_through
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
 from redis_cluster import RedisClusterServers
-from redis_sentinel import RedisSentinelServers
+from redis_sentinel import NAME, RedisSentinelServers
 from servers import RedisServer, wait_until
 
 from adk_extra_sessions import ConfigurationError, NotReplicatedError, RedisSessionService, RedisSessionStore
@@ -23,6 +23,16 @@ from adk_extra_sessions.contract.samples import APP, USER, an_event, ids, texts
 from adk_extra_sessions.errors import StaleSessionError
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
+
+
+def documented() -> dict[str, Any]:
+    """What the Python block of docs/deployment.md defines: clients as users make them."""
+    document = Path(__file__).parents[2] / "docs" / "deployment.md"
+    block = re.search(r"```python\n(.+?)```", document.read_text("utf-8"), re.DOTALL)
+    assert block
+    defined: dict[str, Any] = {}
+    exec(block[1], defined)
+    return defined
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +57,8 @@ def replicated() -> Iterator[tuple[RedisServer, RedisServer]]:
 def test_sentinel_promotes_a_replica_and_nothing_that_replicas_had_is_lost() -> None:
     async def main() -> None:
         with RedisSentinelServers() as servers:
-            service = RedisSessionService(client=servers.client(), wait_replicas=1)
+            client = documented()["behind_sentinel"]([("127.0.0.1", servers.sentinel.port)], NAME)
+            service = RedisSessionService(client=client, wait_replicas=1)
             writers = await write_through(service, servers.master.kill)
             assert sum(writer.lost for writer in writers) == 0
             await check(service, writers)
@@ -154,17 +165,11 @@ def test_a_loss_is_told_to_whoever_holds_the_session() -> None:
         assert texts(again) == ["kept", "next"]
 
 
-def cluster_client(cluster: RedisClusterServers) -> redis.RedisCluster:
-    """Returns a client made as the documentation says."""
-    retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), 3)
-    return redis.RedisCluster.from_url(cluster.url, socket_timeout=5, socket_connect_timeout=5, retry=retry)
-
-
 def test_a_cluster_promotes_a_replica_and_no_loss_is_silent() -> None:
     """A replica may lack what its master acknowledged last. Whoever holds the session then learns so."""
 
     async def main() -> None:
-        with RedisClusterServers(replicas=True) as cluster, cluster_client(cluster) as client:
+        with RedisClusterServers(replicas=True) as cluster, documented()["on_a_cluster"](cluster.url) as client:
             service = RedisSessionService(client=client)
             writers = await write_through(service, cluster.nodes[0].kill)
             await check(service, writers)
@@ -175,7 +180,7 @@ def test_a_cluster_promotes_a_replica_and_no_loss_is_silent() -> None:
 
 def test_a_slot_moves_under_writers() -> None:
     async def main() -> None:
-        with RedisClusterServers() as cluster, cluster_client(cluster) as client:
+        with RedisClusterServers() as cluster, documented()["on_a_cluster"](cluster.url) as client:
             service = RedisSessionService(client=client)
 
             def move() -> None:

@@ -69,7 +69,10 @@ def test_sentinel_promotes_a_replica_and_nothing_that_replicas_had_is_lost() -> 
 
 def test_a_write_that_no_replica_has_is_told_and_can_be_tried_again(replicated: tuple[Any, Any]) -> None:
     master, replica = replicated
-    with RedisSessionStore(f"{master.url}?wait_replicas=1&wait_timeout=0.2") as store:
+    with (
+        RedisSessionStore(f"{master.url}?wait_replicas=1&wait_timeout=0.5") as store,
+        redis.Redis(port=master.port) as client,
+    ):
         session = store.create_session(**NAMES)
         others = [store.create_session(app_name=APP, user_id=USER) for _ in range(3)]
         os.kill(replica.process.pid, signal.SIGSTOP)
@@ -86,6 +89,7 @@ def test_a_write_that_no_replica_has_is_told_and_can_be_tried_again(replicated: 
             store.delete_session(app_name=APP, user_id=USER, session_id=others[0].id)
         assert store.get_session(**NAMES) is not None  # reading waits for nobody
         os.kill(replica.process.pid, signal.SIGCONT)
+        wait_until(lambda: client.wait(1, 1000) == 1, "the replica does not follow again")
         store.append_event(session, event)
         assert ids(session) == [event.id]
         stale = store.get_session(**NAMES)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 import redis
-from servers import RedisServer, wait_until
+from servers import RedisServer, follows, wait_until
 from typing_extensions import Self
 
 SLOTS = 16_384
@@ -46,7 +46,7 @@ class RedisClusterServers:
         for master, replica in zip(clients, replicas, strict=False):
             master.config_set("repl-diskless-sync-delay", 0)
             replica.execute_command("CLUSTER REPLICATE", master.cluster("myid"))
-        wait_until(lambda: all(map(_follows, replicas)), "a replica does not follow")
+        wait_until(lambda: all(map(follows, self.replicas)), "a replica does not follow")
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -55,7 +55,3 @@ class RedisClusterServers:
     def _complete(self, client: redis.Redis) -> bool:
         info = client.cluster("info")
         return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == len(self.nodes + self.replicas)
-
-
-def _follows(replica: redis.Redis) -> bool:
-    return replica.info("replication").get("master_link_status") == "up"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import redis
-from servers import RedisServer, wait_until
+from servers import RedisServer, follows, wait_until
 from typing_extensions import Self
 
 NAME = "sessions"
@@ -48,7 +48,7 @@ class RedisSentinelServers:
             self._started.enter_context(server)
         with redis.Redis(port=self.master.port) as master:
             master.config_set("repl-diskless-sync-delay", 0)
-            wait_until(lambda: master.wait(2, 100) == 2, "the replicas do not follow")
+        wait_until(lambda: all(map(follows, self.replicas)), "a replica does not follow")
         self._started.enter_context(self.sentinel)
         with redis.Redis(port=self.sentinel.port) as sentinel:
             wait_until(lambda: len(sentinel.sentinel_slaves(NAME)) == 2, "the Sentinel does not see the replicas")

@@ -20,6 +20,7 @@ from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure
+from redis import Redis
 from typing_extensions import Self
 
 # For each server: the variable that overrides PATH, the wheel that has one,
@@ -168,6 +169,12 @@ class RedisServer(Server):
             connection.sendall(b"PING\r\n")
             return not connection.recv(64).startswith(b"-LOADING")
         return False
+
+
+def follows(replica: RedisServer) -> bool:
+    """Whether a replica has all of its master's data and receives what is new."""
+    with Redis(port=replica.port) as client:
+        return client.info("replication").get("master_link_status") == "up"
 
 
 class MongoServer(Server):

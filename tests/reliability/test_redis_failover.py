@@ -16,7 +16,7 @@ import redis
 from failover_writers import check, write_through
 from redis_cluster import RedisClusterServers
 from redis_sentinel import NAME, RedisSentinelServers
-from servers import RedisServer, wait_until
+from servers import RedisServer, follows, wait_until
 
 from adk_extra_sessions import ConfigurationError, NotReplicatedError, RedisSessionService, RedisSessionStore
 from adk_extra_sessions.contract.samples import APP, USER, an_event, ids, texts
@@ -48,9 +48,8 @@ def replicated() -> Iterator[tuple[RedisServer, RedisServer]]:
     with (
         RedisServer("--repl-diskless-sync-delay", "0") as master,
         RedisServer("--replicaof", "127.0.0.1", str(master.port)) as replica,
-        redis.Redis(port=master.port) as client,
     ):
-        wait_until(lambda: client.wait(1, 100) == 1, "the replica does not follow")
+        wait_until(lambda: follows(replica), "the replica does not follow")
         yield master, replica
 
 
@@ -69,10 +68,7 @@ def test_sentinel_promotes_a_replica_and_nothing_that_replicas_had_is_lost() -> 
 
 def test_a_write_that_no_replica_has_is_told_and_can_be_tried_again(replicated: tuple[Any, Any]) -> None:
     master, replica = replicated
-    with (
-        RedisSessionStore(f"{master.url}?wait_replicas=1&wait_timeout=0.5") as store,
-        redis.Redis(port=master.port) as client,
-    ):
+    with RedisSessionStore(f"{master.url}?wait_replicas=1&wait_timeout=0.5") as store:
         session = store.create_session(**NAMES)
         others = [store.create_session(app_name=APP, user_id=USER) for _ in range(3)]
         os.kill(replica.process.pid, signal.SIGSTOP)
@@ -89,7 +85,8 @@ def test_a_write_that_no_replica_has_is_told_and_can_be_tried_again(replicated: 
             store.delete_session(app_name=APP, user_id=USER, session_id=others[0].id)
         assert store.get_session(**NAMES) is not None  # reading waits for nobody
         os.kill(replica.process.pid, signal.SIGCONT)
-        wait_until(lambda: client.wait(1, 1000) == 1, "the replica does not follow again")
+        store.client.set("mark", 1)
+        wait_until(lambda: store.client.wait(1, 1000) == 1, "the replica does not follow again")
         store.append_event(session, event)
         assert ids(session) == [event.id]
         stale = store.get_session(**NAMES)

@@ -20,6 +20,7 @@ __all__ = [
     "EventTooLargeError",
     "EventValueError",
     "InputValidationError",
+    "NotReplicatedError",
     "SessionConflictError",
     "SessionFileError",
     "SessionNotFoundError",
@@ -95,3 +96,20 @@ class SessionFileError(ValueError):
 
 class CorruptRecordError(RuntimeError):
     """A stored record cannot be read: foreign, damaged, or from a newer version."""
+
+
+class NotReplicatedError(RuntimeError):
+    """Redis has stored a write, but too few replicas acknowledged it in time; a failover may lose it.
+
+    Attributes:
+        wanted: How many replicas the store's `wait_replicas` asks for.
+        acknowledged: How many have it.
+    """
+
+    def __init__(self, wanted: int, acknowledged: int) -> None:
+        super().__init__(wanted, acknowledged)
+        self.wanted = wanted
+        self.acknowledged = acknowledged
+
+    def __str__(self) -> str:
+        return f"Only {self.acknowledged} of {self.wanted} replicas acknowledged the write in time. Try it again."

@@ -195,6 +195,9 @@ class RedisSessionService(SessionService):
         ttl: Seconds, a timedelta or a text such as "30d" after its last
             write at which a session expires. None: never.
         refresh_on_read: Whether reading a session renews its expiry too.
+        wait_replicas: How many replicas must have a write before it counts
+            as stored. None: it need not leave the master.
+        wait_timeout: How long to wait for them, as for `ttl`; None for 2 seconds.
         on_stale: What an append to a superseded session does: "raise", or "append".
         unserializable: What becomes of a state value without a JSON form: "raise", or "coerce".
         **from_url_options: Passed to `redis.Redis.from_url`.
@@ -216,13 +219,21 @@ class RedisSessionService(SessionService):
         prefix: str | None = None,
         ttl: float | timedelta | str | None = None,
         refresh_on_read: bool | None = None,
+        wait_replicas: int | None = None,
+        wait_timeout: float | timedelta | str | None = None,
         on_stale: Literal["raise", "append"] | None = None,
         unserializable: Literal["raise", "coerce"] | None = None,
         **from_url_options: Any,
     ) -> None:
         exactly_one(redis_url=redis_url, uri=uri, store=store, client=client)
         given = _given(
-            prefix=prefix, ttl=ttl, refresh_on_read=refresh_on_read, on_stale=on_stale, unserializable=unserializable
+            prefix=prefix,
+            ttl=ttl,
+            refresh_on_read=refresh_on_read,
+            wait_replicas=wait_replicas,
+            wait_timeout=wait_timeout,
+            on_stale=on_stale,
+            unserializable=unserializable,
         )
         if store is None:
             try:

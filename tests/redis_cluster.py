@@ -1,23 +1,28 @@
-"""A Redis Cluster for tests: masters only, each with its share of the slots."""
+"""A Redis Cluster for tests: masters, each with its share of the slots, and maybe a replica of each."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import redis
-from servers import RedisServer
+from servers import RedisServer, follows, wait_until
 from typing_extensions import Self
 
 SLOTS = 16_384
 
 
 class RedisClusterServers:
-    """Three masters. Use it in a `with` statement."""
+    """Three masters, and with `replicas` one of each. Use it in a `with` statement.
 
-    def __init__(self, masters: int = 3) -> None:
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-        self.nodes = [RedisServer(*options) for _ in range(masters)]
+    Args:
+        options: More of each server's command line.
+    """
+
+    def __init__(self, *, replicas: bool = False, options: Sequence[str] = ()) -> None:
+        command = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", *options)
+        self.nodes = [RedisServer(*command) for _ in range(3)]
+        self.replicas = [RedisServer(*command) for _ in self.nodes if replicas]
         self._started = ExitStack()
 
     @property
@@ -26,19 +31,22 @@ class RedisClusterServers:
 
     def __enter__(self) -> Self:
         clients = []
-        for node in self.nodes:
+        for node in [*self.nodes, *self.replicas]:
             self._started.enter_context(node)
             clients.append(self._started.enter_context(redis.Redis(port=node.port)))
-        share = -(-SLOTS // len(clients))
+        share = -(-SLOTS // len(self.nodes))
         for number, client in enumerate(clients):
             slots = range(number * share, min((number + 1) * share, SLOTS))
-            client.execute_command("CLUSTER ADDSLOTS", *slots)
+            if slots:
+                client.execute_command("CLUSTER ADDSLOTS", *slots)
             client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
             client.execute_command("CLUSTER MEET", "127.0.0.1", self.nodes[0].port)
-        deadline = time.monotonic() + 60
-        while not all(self._complete(client) for client in clients):
-            assert time.monotonic() < deadline, "the cluster did not form"
-            time.sleep(0.05)
+        wait_until(lambda: all(self._complete(client) for client in clients), "the cluster did not form")
+        replicas = clients[len(self.nodes) :]
+        for master, replica in zip(clients, replicas, strict=False):
+            master.config_set("repl-diskless-sync-delay", 0)
+            replica.execute_command("CLUSTER REPLICATE", master.cluster("myid"))
+        wait_until(lambda: all(map(follows, self.replicas)), "a replica does not follow")
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -46,4 +54,4 @@ class RedisClusterServers:
 
     def _complete(self, client: redis.Redis) -> bool:
         info = client.cluster("info")
-        return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == len(self.nodes)
+        return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == len(self.nodes + self.replicas)

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
@@ -19,6 +20,7 @@ from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure
+from redis import Redis
 from typing_extensions import Self
 
 # For each server: the variable that overrides PATH, the wheel that has one,
@@ -64,11 +66,12 @@ def binary(name: str) -> str | None:
 def free_port() -> int:
     """Returns a port nobody listens on, nor on a Redis Cluster node's second one, 10000 above.
 
-    Both are below the range of outgoing connections, which could otherwise
-    take them while their server is being restarted.
+    Below the range of outgoing connections, which could otherwise take it
+    while its server is being restarted; and so is the second port of a Redis
+    Cluster's node, 10000 above, which is nobody's first.
     """
     while True:
-        port = random.SystemRandom().randrange(10_000, 22_000)
+        port = random.SystemRandom().randrange(10_000, 20_000)
         if not any(_is_listened_on(one) for one in (port, port + 10_000)):
             return port
 
@@ -175,6 +178,12 @@ class RedisServer(Server):
         return False
 
 
+def follows(replica: RedisServer) -> bool:
+    """Whether a replica has all of its master's data and receives what is new."""
+    with Redis(port=replica.port) as client:
+        return client.info("replication").get("master_link_status") == "up"
+
+
 class MongoServer(Server):
     """A mongod; with the name of a `replica_set`, a member of it once `initiate` has made it."""
 
@@ -204,11 +213,28 @@ class MongoServer(Server):
         return False
 
 
-def initiate(*members: MongoServer) -> None:
-    """Makes a replica set of started servers and waits for its primary; to be done once for each set."""
+def initiate(*members: MongoServer, options: Sequence[dict[str, Any]] = (), **settings: Any) -> None:
+    """Makes a replica set of started servers and waits for its primary; to be done once for each set.
+
+    Args:
+        *members: Its servers.
+        options: For each member what its configuration has beyond its address.
+        **settings: The set's settings.
+    """
     hosts = [{"_id": number, "host": f"127.0.0.1:{member.port}"} for number, member in enumerate(members)]
-    members[0].command("replSetInitiate", {"_id": members[0].replica_set, "members": hosts})
-    deadline = time.monotonic() + 60
-    while not any(member.command("hello")["isWritablePrimary"] for member in members):
-        assert time.monotonic() < deadline, f"no primary in {members[0].replica_set}"
+    for host, more in zip(hosts, options, strict=False):
+        host.update(more)
+    config = {"_id": members[0].replica_set, "members": hosts, "settings": settings}
+    members[0].command("replSetInitiate", config)
+    wait_until(
+        lambda: any(member.command("hello")["isWritablePrimary"] for member in members),
+        f"no primary in {members[0].replica_set}",
+    )
+
+
+def wait_until(condition: Callable[[], bool], otherwise: str, timeout: float = 60) -> None:
+    """Waits until a condition holds; fails with a message when it does not within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
         time.sleep(0.02)

@@ -36,6 +36,7 @@ from adk_extra_sessions.records import (
 )
 from adk_extra_sessions.state import split
 from adk_extra_sessions.stores.appends import Append, LiveSessionLocks, pieces, record_outcome, request, runs
+from adk_extra_sessions.stores.driver_errors import DriverErrors
 from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.stores.portable import Portable
 from adk_extra_sessions.telemetry import Target, traced
@@ -51,8 +52,9 @@ class SessionStore(Portable):
     target: Target
     """What its spans say that it works on; set by the backend's constructor."""
 
-    def __init__(self, options: StoreOptions) -> None:
+    def __init__(self, options: StoreOptions, driver_errors: DriverErrors) -> None:
         self.options = options
+        self._driver_errors = driver_errors
         self._live = LiveSessionLocks()
 
     @traced
@@ -87,7 +89,8 @@ class SessionStore(Portable):
             raise InputValidationError(f"state must be a dictionary, not {type(state).__name__}.")
         texts = encode_state(state or {}, coerce=self.options.unserializable == "coerce")
         new = NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, platform_time.get_time(), texts)
-        shared = self._insert(new)
+        with self._driver_errors.told("create_session"):
+            shared = self._insert(new)
         if shared is None:
             raise AlreadyExistsError(f"Session with id {key.session_id!r} already exists.")
         own = {name: decode_value(text) for name, text in texts.session.items()}
@@ -116,7 +119,8 @@ class SessionStore(Portable):
         """
         key = SessionKey.of(app_name, user_id, session_id)
         window = _window(config)
-        record = self._read(key, window)
+        with self._driver_errors.told("get_session"):
+            record = self._read(key, window)
         if record is None:
             return None
         events = decode_events(record.bodies, key, record.first)
@@ -156,7 +160,12 @@ class SessionStore(Portable):
             checked_name("user_id", user_id)
         if not isinstance(page_size, int) or page_size < 1:
             raise InputValidationError("page_size must be a positive integer.")
-        for page in telemetry.pages(self, "iter_sessions", self._pages(app_name, user_id, page_size)):
+        pages = telemetry.pages(self, "iter_sessions", self._pages(app_name, user_id, page_size))
+        while True:
+            with self._driver_errors.told("iter_sessions"):
+                page = next(pages, None)
+            if page is None:
+                return
             for record in page:
                 yield session_of(record, [])
 
@@ -166,12 +175,16 @@ class SessionStore(Portable):
 
         Deleting a session that does not exist does nothing.
         """
-        self._delete(SessionKey.of(app_name, user_id, session_id))
+        key = SessionKey.of(app_name, user_id, session_id)
+        with self._driver_errors.told("delete_session"):
+            self._delete(key)
 
     @traced
     def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """Reads the user's state, keys without the `user:` prefix."""
-        return dict(self._user_state(checked_name("app_name", app_name), checked_name("user_id", user_id)))
+        names = checked_name("app_name", app_name), checked_name("user_id", user_id)
+        with self._driver_errors.told("get_user_state"):
+            return dict(self._user_state(*names))
 
     @traced
     def append_event(self, session: Session, event: Event) -> Event:
@@ -259,6 +272,8 @@ class SessionStore(Portable):
         except Exception as error:
             outcomes = [AppendOutcome(error=error)] * len(requests)
         for piece, outcome in zip(sent, outcomes, strict=True):
+            if outcome.error is not None:
+                self._driver_errors.tell(outcome.error, "append_event")
             record_outcome(piece, outcome, any_revision=any_revision)
 
     def __enter__(self) -> Self:
@@ -273,13 +288,18 @@ class SessionStore(Portable):
     def server_address(self) -> tuple[str, int | None] | None:
         """The server's name (or socket) and port, for spans; None where it is not one server, or not known."""
 
-    @abstractmethod
     def ping(self) -> None:
         """Makes one round trip to the server, for health checks; raises the driver's error."""
+        with self._driver_errors.told("ping"):
+            self._ping()
 
     @abstractmethod
     def close(self) -> None:
         """Closes the client if this store made it. May be called more than once."""
+
+    @abstractmethod
+    def _ping(self) -> None:
+        """Makes one round trip."""
 
     @abstractmethod
     def _insert(self, new: NewSession) -> SharedState | None:

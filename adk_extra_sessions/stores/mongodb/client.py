@@ -15,6 +15,7 @@ from adk_extra_sessions.urls import MONGO_SCHEMES, checked_scheme, query_names, 
 
 DEFAULTS: dict[str, Any] = {
     "timeoutMS": 20_000,
+    "serverSelectionTimeoutMS": 20_000,  # older pymongo leaves this wait out of timeoutMS
     "connectTimeoutMS": 5_000,
     "w": "majority",
     "appname": "adk-extra-sessions",

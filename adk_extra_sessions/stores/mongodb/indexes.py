@@ -86,7 +86,7 @@ def _ensure_ttl(database: Any, collection: Any, index: Index, seconds: int) -> N
         change = {"name": index.name, "expireAfterSeconds": seconds}
         try:
             database.command({"collMod": collection.name, "index": change})
-        except NotImplementedError:  # mongomock
+        except (NotImplementedError, OperationFailure):  # mongomock; the role readWrite lacks collMod
             collection.drop_index(index.name)
             collection.create_index(index.keys, name=index.name, expireAfterSeconds=seconds)
         logger.info("The ttl of what %s holds was changed to %d seconds.", collection.full_name, seconds)

@@ -25,6 +25,7 @@ from adk_extra_sessions.records import (
 )
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.stores.damaged import DAMAGE, damage_named, leave_out
+from adk_extra_sessions.stores.driver_errors import DriverErrors
 from adk_extra_sessions.stores.mongodb import documents, indexes
 from adk_extra_sessions.stores.mongodb.appending import Appending
 from adk_extra_sessions.stores.mongodb.client import address_of, checked_client, database_name, make_client
@@ -90,7 +91,8 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
         self._owns_client = client is None
         url, taken = take_options(mongo_url, OPTIONS) if isinstance(mongo_url, str) else (mongo_url, {})
         options = joined(taken, given)
-        super().__init__(StoreOptions.of(options))
+        place = redact(url) if self._owns_client else f"database {db_name!r} of the client given"
+        super().__init__(StoreOptions.of(options), DriverErrors(PyMongoError, place))
         self.client: Any = checked_client(client) if client is not None else make_client(str(url), client_options)
         self.db_name: str = db_name or (database_name(url) if isinstance(url, str) else None) or ""
         if not self.db_name:
@@ -129,7 +131,7 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
     def server_address(self) -> tuple[str, int | None] | None:
         return address_of(self.client)
 
-    def ping(self) -> None:
+    def _ping(self) -> None:
         self.client.admin.command("ping")
 
     def close(self) -> None:

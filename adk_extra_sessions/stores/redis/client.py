@@ -9,6 +9,7 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError, TimeoutError
 from redis.retry import Retry
+from redis.sentinel import SentinelConnectionPool
 
 from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.urls import REDIS_SCHEMES, checked_scheme, query_names, redact, refuse_unknown
@@ -42,7 +43,6 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
     bounded = {
         "socket_timeout": 10.0,
         "socket_connect_timeout": 5.0,
-        "health_check_interval": 30,
         "retry": Retry(ExponentialBackoff(cap=1.0, base=0.05), 3),
         "retry_on_error": [ConnectionError, TimeoutError],
         "max_connections": POOL_SIZE,
@@ -87,6 +87,17 @@ def address_of(client: Any) -> tuple[str, int | None] | None:
 def _connection_options(client: Any) -> dict[str, Any]:
     pool = getattr(client, "connection_pool", None)
     return pool.connection_kwargs if pool is not None else {}
+
+
+def server_of(client: Any) -> str:
+    """Returns what errors call the server of a client that a caller passed."""
+    if isinstance(client, redis.RedisCluster):
+        return f"the Redis Cluster of {client.get_default_node().name}"  # type: ignore[no-untyped-call]
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        return f"the Sentinel's {pool.service_name}"
+    options = pool.connection_kwargs
+    return str(options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}")
 
 
 def checked_prefix(prefix: object) -> str:

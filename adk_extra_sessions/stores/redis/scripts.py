@@ -14,10 +14,13 @@ from redis import RedisCluster
 from redis.exceptions import ClusterDownError, ConnectionError, NoScriptError, RedisError, TimeoutError
 
 from adk_extra_sessions.codec import FORMAT
+from adk_extra_sessions.stores.redis.replication import Replication
 
 logger = logging.getLogger(__name__)
 
 Argument: TypeAlias = str | bytes | int
+
+NO_WAIT = Replication()
 
 
 @frozen
@@ -73,45 +76,53 @@ def run(client: Any, call: Call) -> Any:
         return client.eval(call.script.text, len(call.keys), *call.keys, *call.arguments)
 
 
-def run_many(client: Any, calls: Sequence[Call]) -> list[Any]:
+def run_many(client: Any, calls: Sequence[Call], wait: Replication = NO_WAIT) -> list[Any]:
     """Runs scripts in one round trip (on a cluster, one for each node).
+
+    Args:
+        client: A redis-py client.
+        calls: What to run.
+        wait: Which replicas must have what the scripts write.
 
     Returns:
         For each call its reply, or its exception.
     """
-    if len(calls) == 1:
+    if len(calls) == 1 and not wait.replicas:
         return [_reply_or_error(client, calls[0])]
-    replies = _pipelined(client, calls, by_source=False)
+    replies = _pipelined(client, calls, wait, by_source=False)
     unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if unknown:
-        again = _pipelined(client, [calls[at] for at in unknown], by_source=True)
+        again = _pipelined(client, [calls[at] for at in unknown], wait, by_source=True)
         for at, reply in zip(unknown, again, strict=True):
             replies[at] = reply
     return replies
 
 
-def _pipelined(client: Any, calls: Sequence[Call], *, by_source: bool) -> list[Any]:
+def _pipelined(client: Any, calls: Sequence[Call], wait: Replication, *, by_source: bool) -> list[Any]:
     pipeline = client.pipeline(transaction=False)
     for call in calls:
         # Not by `pipeline.evalsha`, which a cluster's pipeline refuses because
         # some node may not know the script: that node is sent it next.
         command = ("EVAL", call.script.text) if by_source else ("EVALSHA", call.script.sha)
         pipeline.execute_command(*command, len(call.keys), *call.keys, *call.arguments)
+    if wait.replicas:
+        pipeline.execute_command("WAIT", wait.replicas, wait.timeout_ms)
     try:
-        return list(pipeline.execute(raise_on_error=False))
+        replies = list(pipeline.execute(raise_on_error=False))
     except RedisError:
         if not isinstance(client, RedisCluster):
             raise
         logger.info("A node of the cluster failed; %d calls are sent one by one.", len(calls))
         return _node_by_node(client, calls)
+    return wait.vouched(replies[:-1], replies[-1]) if wait.replicas else replies
 
 
 def _node_by_node(cluster: RedisCluster, calls: Sequence[Call]) -> list[Any]:
     """Runs scripts after a node has failed: its calls fail with it, after one try, and no others."""
-    failed: dict[Any, Exception] = {}
+    failed: dict[str, Exception] = {}
     replies: list[Any] = []
     for call in calls:
-        node = cluster.get_node_from_key(call.keys[0])  # type: ignore[no-untyped-call]
+        node = cluster.get_node_from_key(call.keys[0]).name  # type: ignore[no-untyped-call]
         reply = failed.get(node) or _reply_or_error(cluster, call)
         if isinstance(reply, (ConnectionError, TimeoutError, ClusterDownError)):
             failed[node] = reply

@@ -23,6 +23,7 @@ from adk_extra_sessions.records import (
 )
 from adk_extra_sessions.stores.appends import STALE
 from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.stores.driver_errors import DriverErrors
 from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.stores.redis import scripts
 from adk_extra_sessions.stores.redis.client import (
@@ -31,10 +32,12 @@ from adk_extra_sessions.stores.redis.client import (
     checked_prefix,
     database_number,
     make_client,
+    server_of,
 )
 from adk_extra_sessions.stores.redis.keys import SessionKeys, UserKeys
 from adk_extra_sessions.stores.redis.listing import Listing
 from adk_extra_sessions.stores.redis.portable import PortableOnRedis
+from adk_extra_sessions.stores.redis.replication import Replication
 from adk_extra_sessions.stores.redis.replies import StoredSession, checked, damage_named, fields, state_pairs, values
 from adk_extra_sessions.stores.redis.scripts import Argument, Call
 from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, held
@@ -44,7 +47,7 @@ from adk_extra_sessions.urls import exactly_one, flag, joined, redact, take_opti
 FIRST_PAGE = 64
 """Events read at once when looking back for a timestamp; each further page doubles."""
 
-OPTIONS = ("prefix", "ttl", "refresh_on_read", "on_stale", "unserializable")
+OPTIONS = ("prefix", "ttl", "refresh_on_read", "wait_replicas", "wait_timeout", "on_stale", "unserializable")
 
 
 class RedisSessionStore(PortableOnRedis, SessionStore):
@@ -62,6 +65,9 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         ttl: Seconds, a timedelta or a text such as "30d" after its last
             write at which a session expires. None: never.
         refresh_on_read: Whether reading a session renews its expiry too.
+        wait_replicas: How many replicas must have a write before it counts
+            as stored. None: it need not leave the master.
+        wait_timeout: How long to wait for them, as for `ttl`; None for 2 seconds.
         on_stale: "raise" or "append", see `StoreOptions`.
         unserializable: "raise" or "coerce", see `StoreOptions`.
         **from_url_options: Passed to `redis.Redis.from_url`.
@@ -78,22 +84,33 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         prefix: str | None = None,
         ttl: float | timedelta | str | None = None,
         refresh_on_read: bool | None = None,
+        wait_replicas: int | None = None,
+        wait_timeout: float | timedelta | str | None = None,
         on_stale: Literal["raise", "append"] | None = None,
         unserializable: Literal["raise", "coerce"] | None = None,
         **from_url_options: Any,
     ) -> None:
         exactly_one(redis_url=redis_url, client=client)
         given = dict(
-            prefix=prefix, ttl=ttl, refresh_on_read=refresh_on_read, on_stale=on_stale, unserializable=unserializable
+            prefix=prefix,
+            ttl=ttl,
+            refresh_on_read=refresh_on_read,
+            wait_replicas=wait_replicas,
+            wait_timeout=wait_timeout,
+            on_stale=on_stale,
+            unserializable=unserializable,
         )
         self._arguments = {"redis_url": redis_url, **given, **from_url_options}
         self._owns_client = client is None
         url, taken = take_options(redis_url, OPTIONS) if isinstance(redis_url, str) else (redis_url, {})
         options = joined(taken, given)
-        super().__init__(StoreOptions.of(options))
         self.prefix: str = checked_prefix(options.get("prefix", "adk"))
         self.refresh_on_read: bool = flag("refresh_on_read", options.get("refresh_on_read"))
+        store_options = StoreOptions.of(options)
         self.client: Any = checked_client(client) if client is not None else make_client(str(url), from_url_options)
+        place = redact(url) if self._owns_client else server_of(self.client)
+        super().__init__(store_options, DriverErrors(redis.RedisError, place))
+        self._wait = Replication.of(self.client, options.get("wait_replicas"), options.get("wait_timeout"))
         self.target: Target = Target("redis", database_number(self.client))
         # On a cluster the app's state is in a slot of its own, out of a script's reach.
         split = isinstance(self.client, redis.RedisCluster)
@@ -111,7 +128,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
     def server_address(self) -> tuple[str, int | None] | None:
         return address_of(self.client)
 
-    def ping(self) -> None:
+    def _ping(self) -> None:
         self.client.ping()
 
     def close(self) -> None:
@@ -124,7 +141,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         with damage_named(new.key):
             if self._split:
                 self._split.before_create(keys, new)
-            reply = self._run(self._create_call(new), new.key)
+            reply = self._run(self._create_call(new), new.key, self._wait)
             if int(reply[0]) == 0:
                 return None
             app_state = self._split.after_create(keys, new) if self._split else values(fields(reply[2]))
@@ -212,7 +229,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         keys = SessionKeys.of(self.prefix, key)
         names = [keys.session, keys.events, keys.index] + ([] if self._split else [keys.users])
         with damage_named(key):
-            while pending := self._run(Call(scripts.DELETE, names, [key.session_id, key.user_id]), key):
+            while pending := self._run(Call(scripts.DELETE, names, [key.session_id, key.user_id]), key, self._wait):
                 assert self._split is not None
                 self._split.apply_held(keys, pending)
 
@@ -222,7 +239,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
 
     def _append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
         calls = [self._append_call(request) for request in requests]
-        replies = scripts.run_many(self.client, calls)
+        replies = scripts.run_many(self.client, calls, self._wait)
         return [self._outcome(request, reply) for request, reply in zip(requests, replies, strict=True)]
 
     def _append_call(self, request: AppendRequest) -> Call:
@@ -263,8 +280,8 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
             return AppendOutcome(error=error)
         return AppendOutcome([abs(revision) for revision in revisions])
 
-    def _run(self, call: Call, key: SessionKey) -> Any:
-        return checked(scripts.run_many(self.client, [call])[0], key)
+    def _run(self, call: Call, key: SessionKey, wait: Replication = scripts.NO_WAIT) -> Any:
+        return checked(scripts.run_many(self.client, [call], wait)[0], key)
 
 
 def _condition(request: AppendRequest) -> str:

@@ -80,5 +80,8 @@ if written > 0 then
     redis.call('PERSIST', session)
     redis.call('PERSIST', events)
   end
+else
+  -- WAIT looks at its connection's own last write, which must come after what was found stored.
+  redis.call('HSET', session, 'r', stored)
 end
 return reply

@@ -7,7 +7,7 @@
 --       pairs of FIELD, VALUE
 -- Returns {1, user's state, app's state} as flat arrays, or {0} if the session exists.
 --
--- The same nonce again is the same request again, and succeeds without a write.
+-- The same nonce again is the same request again, and succeeds without a change.
 local session = KEYS[1]
 if redis.call('EXISTS', session) == 0 then
   -- A key of a foreign type fails here, before the first write.
@@ -24,5 +24,7 @@ if redis.call('EXISTS', session) == 0 then
   if ARGV[2] ~= '0' then redis.call('PEXPIRE', session, ARGV[2]) end
 elseif redis.call('HGET', session, 'n') ~= ARGV[1] then
   return {0}
+else
+  redis.call('HSET', session, 'n', ARGV[1])  -- for WAIT, which looks at its connection's own last write
 end
 return {1, redis.call('HGETALL', KEYS[4]), KEYS[5] and redis.call('HGETALL', KEYS[5]) or {}}

@@ -1,0 +1,257 @@
+"""Servers that are slow, stopped or gone: every call ends in time, in an error that tells operation and server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import redis
+from google.adk.sessions import Session
+from pymongo.errors import PyMongoError
+from redis_cluster import RedisClusterServers
+from servers import MongoServer, RedisServer, Server
+
+from adk_extra_sessions import MongoSessionStore, RedisSessionStore
+from adk_extra_sessions.contract.samples import APP, USER, an_event, ids, texts
+from adk_extra_sessions.service import MongoSessionService, RedisSessionService, SessionService
+from adk_extra_sessions.stores.redis import scripts
+
+NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
+PASSWORD = "swordfish"
+BOUND = 20.0
+"""Seconds in which every call must have ended: ten times what the timeouts below add up to."""
+
+REDIS = {"socket_timeout": 0.3, "socket_connect_timeout": 0.3}
+MONGO = {"timeoutMS": 1000, "connectTimeoutMS": 500, "serverSelectionTimeoutMS": 1000}
+
+
+def driver_error(service: SessionService) -> type[Exception]:
+    return redis.RedisError if isinstance(service, RedisSessionService) else PyMongoError
+
+
+async def errors_of_all_calls(service: SessionService, session: Session) -> dict[str, BaseException]:
+    """Starts every call at once and returns how each ended."""
+    calls: dict[str, Awaitable[Any]] = {
+        "create_session": service.create_session(app_name=APP, user_id=USER),
+        "get_session": service.get_session(**NAMES),
+        "list_sessions": service.list_sessions(app_name=APP),
+        "delete_session": service.delete_session(app_name=APP, user_id=USER, session_id="other"),
+        "get_user_state": service.get_user_state(app_name=APP, user_id=USER),
+        "append_event": service.append_event(session, an_event("in vain")),
+        "ping": asyncio.to_thread(service.store.ping),
+    }
+    ends = await asyncio.wait_for(asyncio.gather(*calls.values(), return_exceptions=True), BOUND)
+    return dict(zip(calls, ends, strict=True))
+
+
+def assert_told(service: SessionService, ends: dict[str, BaseException], port: int) -> None:
+    for operation, error in ends.items():
+        assert isinstance(error, driver_error(service)), (operation, error)
+        assert str(error).startswith(f"{operation} on ")
+        assert f"127.0.0.1:{port}" in str(error)
+        assert PASSWORD not in f"{error!r} {error}"
+
+
+@pytest.fixture(params=["black-hole", "refused", "full-backlog"])
+def dead_port(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A port of a host that takes connections and never answers, refuses them, or does not even take them."""
+    with ExitStack() as open_sockets:
+        listener = open_sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        if request.param == "black-hole":
+            listener.listen(1000)
+        elif request.param == "full-backlog":
+            listener.listen(0)
+            for _ in range(3):
+                waiting = open_sockets.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(("127.0.0.1", port))
+        yield port  # bound, and so nobody else's, even where nobody listens
+
+
+@pytest.fixture(params=["redis", "mongodb"])
+def dead_service(request: pytest.FixtureRequest, dead_port: int) -> SessionService:
+    """A service of a server that is not there."""
+    if request.param == "redis":
+        return RedisSessionService(f"redis://ada:{PASSWORD}@127.0.0.1:{dead_port}/0", **REDIS)
+    return MongoSessionService(f"mongodb://ada:{PASSWORD}@127.0.0.1:{dead_port}/shop", **MONGO)
+
+
+def test_every_call_ends_in_an_error_that_tells_where(dead_service: SessionService, dead_port: int) -> None:
+    async def main() -> None:
+        session = Session(app_name=APP, user_id=USER, id="one")
+        assert_told(dead_service, await errors_of_all_calls(dead_service, session), dead_port)
+        assert session.events == []
+        await asyncio.wait_for(dead_service.flush(), BOUND)
+        await asyncio.wait_for(dead_service.close(), BOUND)
+
+    asyncio.run(main())
+
+
+@pytest.fixture(params=["redis", "mongod"])
+def stoppable(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of the test's own."""
+    from conftest import need
+
+    need("redis-server" if request.param == "redis" else "mongod")
+    with RedisServer() if request.param == "redis" else MongoServer() as server:
+        yield server
+
+
+def service_on(server: Server, **options: Any) -> SessionService:
+    if isinstance(server, RedisServer):
+        return RedisSessionService(server.url, **REDIS, **options)
+    return MongoSessionService(server.url, "stopped", **MONGO, **options)  # type: ignore[attr-defined]
+
+
+def pause(server: Server) -> None:
+    assert server.process is not None
+    os.kill(server.process.pid, signal.SIGSTOP)
+
+
+def resume(server: Server) -> None:
+    assert server.process is not None
+    os.kill(server.process.pid, signal.SIGCONT)
+
+
+def test_a_server_that_stops_in_mid_conversation(stoppable: Server) -> None:
+    async def main() -> None:
+        service = service_on(stoppable)
+        session = await service.create_session(**NAMES)
+        await asyncio.gather(*(service.get_session(**NAMES) for _ in range(5)))
+        await service.append_event(session, an_event("before"))
+        before = session.model_copy(deep=True)
+        pause(stoppable)
+        ends = await errors_of_all_calls(service, session)
+        assert_told(service, ends, stoppable.port)
+        event = an_event("again", delta={"user:count": 1})
+        with pytest.raises(driver_error(service)):
+            await asyncio.wait_for(service.append_event(session, event), BOUND)
+        assert session == before
+        resume(stoppable)
+        # The same service and live session go on. Whether the server did what it
+        # was sent before it stopped is unknown: one event was never sent again.
+        session = await service.get_session(**NAMES)
+        assert session is not None
+        await service.append_event(session, event)
+        found = await service.get_session(**NAMES)
+        assert found is not None and ids(found) == ids(session)
+        assert texts(found).count("again") == 1 and texts(found)[0] == "before"
+        await service.close()
+
+    asyncio.run(main())
+
+
+def test_a_batch_waits_for_a_dead_server_once() -> None:
+    from conftest import need
+
+    need("mongod")
+    with (
+        MongoServer() as server,
+        MongoSessionStore(server.url, db_name="stopped", on_stale="append", **MONGO) as store,
+    ):
+        sessions = [store.create_session(app_name=APP, user_id=USER) for _ in range(20)]
+        pause(server)
+        begun = time.monotonic()
+        ends = store.append_many((session, an_event()) for session in sessions)
+        assert time.monotonic() - begun < 10  # one by one it would be 20
+        assert all(isinstance(end, PyMongoError) and str(end).startswith("append_event on ") for end in ends)
+        resume(server)
+        assert all(not isinstance(end, Exception) for end in store.append_many((one, an_event()) for one in sessions))
+
+
+def test_a_dead_cluster_node_fails_its_own_part_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    from conftest import need
+
+    need("redis-server")
+    with (
+        RedisClusterServers(options=("--cluster-require-full-coverage", "no")) as cluster,
+        redis.RedisCluster.from_url(cluster.url, **REDIS, cluster_error_retry_attempts=1) as client,
+    ):
+        store = RedisSessionStore(client=client)
+        sessions = [store.create_session(app_name=APP, user_id=f"user{number}") for number in range(60)]
+        victim = cluster.nodes[1]
+        ports = [client.get_node_from_key(f"{{{APP}/{session.user_id}}}").port for session in sessions]
+        assert ports.count(victim.port) > 5
+        victim.kill()
+        tried: list[int] = []
+        run = scripts.run
+
+        def counted(cluster: Any, call: scripts.Call) -> Any:
+            tried.append(cluster.get_node_from_key(call.keys[0]).port)
+            return run(cluster, call)
+
+        monkeypatch.setattr(scripts, "run", counted)
+        ends = store.append_many((session, an_event()) for session in sessions)
+        for port, end in zip(ports, ends, strict=True):
+            assert isinstance(end, redis.RedisError) == (port == victim.port), (port, end)
+        assert tried.count(victim.port) == 1
+
+
+def test_defaults_bound_every_wait() -> None:
+    with RedisSessionStore("redis://host") as store:
+        pool = store.client.connection_pool
+        options = pool.connection_kwargs
+        assert (options["socket_timeout"], options["socket_connect_timeout"], pool.timeout) == (10, 5, 20)
+        # Four tries of ten seconds, and less than one second between them.
+        assert options["retry"]._retries == 3
+        assert sum(options["retry"]._backoff.compute(failures) for failures in (1, 2, 3)) < 1
+        assert not options.get("health_check_interval")  # which would try as often again
+    with MongoSessionStore("mongodb://host/shop", connect=False) as mongo:
+        assert mongo.client.options.timeout == mongo.client.options.server_selection_timeout == 20
+        assert mongo.client.options.pool_options.connect_timeout == 5
+
+
+LEAVES = """
+import asyncio, sys, threading
+from google.adk.sessions import Session
+from adk_extra_sessions import MongoSessionService, RedisSessionService
+from adk_extra_sessions.contract.samples import an_event
+
+url, way = sys.argv[1:]
+if url.startswith("redis"):
+    service = RedisSessionService(url, socket_timeout=0.1)
+else:
+    service = MongoSessionService(url, "shop", timeoutMS=500, serverSelectionTimeoutMS=500)
+
+async def main():
+    for number in range(300):
+        session = Session(app_name="app", user_id="user", id=str(number))
+        append = asyncio.ensure_future(service.append_event(session, an_event()))
+        append.add_done_callback(lambda done: done.cancelled() or done.exception())
+    await asyncio.sleep(0.1)
+    if way == "exit":
+        sys.exit(7)
+    started.set()
+    await asyncio.sleep(1000)
+
+started = threading.Event()
+if way == "exit":
+    asyncio.run(main())
+threading.Thread(target=asyncio.run, args=[main()], daemon=True).start()
+started.wait()
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("way", ["exit", "loop-in-a-daemon-thread"])
+@pytest.mark.parametrize("scheme", ["redis", "mongodb"])
+def test_the_interpreter_ends_with_appends_in_the_queue(scheme: str, way: str) -> None:
+    with socket.socket() as black_hole:
+        black_hole.bind(("127.0.0.1", 0))
+        black_hole.listen(1000)
+        url = f"{scheme}://127.0.0.1:{black_hole.getsockname()[1]}"
+        ended = subprocess.run(
+            [sys.executable, "-c", LEAVES, url, way], timeout=60, capture_output=True, text=True, check=False
+        )
+    assert ended.returncode == 7, ended.stderr

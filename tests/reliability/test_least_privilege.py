@@ -1,0 +1,181 @@
+"""Users with no more rights than docs/deployment.md gives them: everything works, and nothing else does."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from google.adk.sessions import BaseSessionService
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+from redis_cluster import RedisClusterServers
+from servers import MongoServer, RedisServer
+
+from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore
+from adk_extra_sessions.contract import SessionServiceContract
+from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
+from adk_extra_sessions.errors import AlreadyExistsError, NotReplicatedError
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
+PASSWORD = "sesame"
+NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
+
+
+def documented(block: str) -> str:
+    """Returns what a block of the document says, with a password."""
+    found = re.search(rf"<!-- {block} -->\n```\n(.+?)\n```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    assert found, block
+    return found[1].replace("PASSWORD", PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def one_redis() -> Iterator[RedisServer]:
+    """A server with the documented user."""
+    from conftest import need
+
+    need("redis-server")
+    with RedisServer() as server, redis.Redis(port=server.port) as admin:
+        admin.execute_command(*documented("acl").split())
+        yield server
+
+
+@pytest.fixture(scope="module")
+def redis_cluster_of_users() -> Iterator[RedisClusterServers]:
+    """A cluster with the documented user on every node."""
+    from conftest import need
+
+    need("redis-server")
+    with RedisClusterServers() as cluster:
+        for node in cluster.nodes:
+            with redis.Redis(port=node.port) as admin:
+                admin.execute_command(*documented("acl cluster").split())
+        yield cluster
+
+
+class TestRedisUser(SessionServiceContract):
+    """The contract on one server."""
+
+    @pytest.fixture
+    def session_service(self, one_redis: RedisServer) -> Iterator[RedisSessionService]:
+        with redis.Redis(port=one_redis.port) as admin:
+            admin.flushall()
+        with RedisSessionStore(f"redis://adk:{PASSWORD}@127.0.0.1:{one_redis.port}", ttl="1d") as store:
+            yield RedisSessionService(store=store)
+
+
+class TestRedisClusterUser(SessionServiceContract):
+    """The contract on a cluster."""
+
+    @pytest.fixture
+    def session_service(self, redis_cluster_of_users: RedisClusterServers) -> Iterator[RedisSessionService]:
+        for node in redis_cluster_of_users.nodes:
+            with redis.Redis(port=node.port) as admin:
+                admin.flushall()
+        url = redis_cluster_of_users.url.replace("redis://", f"redis://adk:{PASSWORD}@")
+        with redis.RedisCluster.from_url(url) as client:
+            yield RedisSessionService(client=client)
+
+
+def test_no_command_is_granted_in_vain(one_redis: RedisServer) -> None:
+    with redis.Redis(port=one_redis.port) as admin:
+        admin.flushall()
+        admin.script_flush()
+        admin.config_resetstat()
+        for ttl in ("1d", None):  # expiry is put off, then taken away
+            url = f"redis://adk:{PASSWORD}@127.0.0.1:{one_redis.port}"
+            with RedisSessionStore(url, ttl=ttl, refresh_on_read=True) as store:
+                session = store.get_session(**NAMES) or store.create_session(**NAMES, state={"user:a": 1, "app:a": 1})
+                repeated = store.append_event(session, an_event())
+                store.append_event(session, repeated.model_copy(deep=True))
+                with pytest.raises(AlreadyExistsError):
+                    store.create_session(**NAMES)
+                store.list_sessions(app_name=APP)
+                store.ping()
+        store.delete_session(**NAMES)
+        with RedisSessionStore(url, wait_replicas=1, wait_timeout=0.01) as store, pytest.raises(NotReplicatedError):
+            store.create_session(**NAMES)
+        used = {name.removeprefix("cmdstat_") for name in admin.info("commandstats")}
+    granted = set(re.findall(r"\+(\w+)", documented("acl")))
+    assert granted - used == set()
+
+
+def test_the_redis_user_may_do_nothing_else(one_redis: RedisServer) -> None:
+    with redis.Redis(port=one_redis.port, username="adk", password=PASSWORD) as client:
+        for command in ("KEYS *", "FLUSHALL", "CONFIG GET *", "GET adk:x", "HGETALL other", "EVAL return{} 1 other"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command.split())
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[MongoServer]:
+    """A mongod that knows who may do what, and its administrator's client."""
+    from conftest import need
+
+    need("mongod")
+    with MongoServer("--auth") as server:
+        with MongoClient("127.0.0.1", server.port) as first:
+            root = {"role": "root", "db": "admin"}
+            first.admin.command("createUser", "root", pwd=PASSWORD, roles=[root])
+        with administrator(server) as admin:
+            user = json.loads(documented("mongodb user"))
+            admin["shop"].command(user)
+            actions = ["find", "insert", "update", "remove"]
+            privileges = [{"resource": {"db": "shop", "collection": ""}, "actions": actions}]
+            admin["shop"].command("createRole", "documents", privileges=privileges, roles=[])
+            admin["shop"].command("createUser", "clerk", pwd=PASSWORD, roles=["documents"])
+        yield server
+
+
+def administrator(server: MongoServer) -> Any:
+    return MongoClient("127.0.0.1", server.port, username="root", password=PASSWORD)
+
+
+@pytest.fixture
+def url_of(guarded: MongoServer) -> Callable[[str], str]:
+    """Returns a user's URL of a database without documents."""
+    with administrator(guarded) as admin:
+        for collection in ("sessions", "event_chunks", "state"):
+            admin["shop"][collection].delete_many({})
+    return lambda user: f"mongodb://{user}:{PASSWORD}@127.0.0.1:{guarded.port}/shop"
+
+
+class TestMongoUser(SessionServiceContract):
+    """The contract for a user with `readWrite` on one database."""
+
+    @pytest.fixture
+    def session_service(self, url_of: Callable[[str], str]) -> Iterator[BaseSessionService]:
+        with MongoSessionStore(url_of("adk"), ttl="1d") as store:
+            yield MongoSessionService(store=store)
+
+
+def test_read_write_makes_and_changes_indexes(url_of: Callable[[str], str], caplog: pytest.LogCaptureFixture) -> None:
+    for ttl, seconds in {"1d": 86_400, "2d": 172_800}.items():
+        with MongoSessionStore(url_of("adk"), ttl=ttl, collection_prefix="own_") as store:
+            store.ensure_indexes()
+            index = store.client["shop"]["own_sessions"].index_information()["adk_sessions_ttl"]
+            assert index["expireAfterSeconds"] == seconds
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    with MongoSessionStore(url_of("adk")) as other, pytest.raises(OperationFailure):
+        other.client["other"]["sessions"].find_one()
+
+
+def test_without_the_right_to_make_indexes_all_works_with_a_warning(
+    url_of: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with MongoSessionStore(url_of("clerk"), ttl="1d", collection_prefix="clerk_") as store:
+        session = store.create_session(**NAMES, state={"user:a": 1, "app:a": 1, "a": 1})
+        store.append_many((session, an_event(str(number), delta={"user:a": number})) for number in range(130))
+        found = store.get_session(**NAMES)
+        assert found == session and len(texts(found)) == 130
+        assert len(store.list_sessions(app_name=APP).sessions) == 1
+        store.delete_session(**NAMES)
+        assert store.get_session(**NAMES) is None
+        assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 129}
+    warnings = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 3 and all("was not made (code 13)" in message for message in warnings), warnings

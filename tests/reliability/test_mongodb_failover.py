@@ -1,0 +1,68 @@
+"""The primary of a MongoDB replica set dies under load, and reads never go to a secondary that lags behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from failover_writers import check, write_through
+from pymongo import MongoClient, ReadPreference
+from servers import MongoServer, initiate, wait_until
+
+from adk_extra_sessions import MongoSessionService, MongoSessionStore
+from adk_extra_sessions.contract.samples import APP, USER, an_event, ids
+
+NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
+
+QUICK = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
+
+
+@pytest.fixture
+def started() -> Iterator[ExitStack]:
+    """Ends the servers that the test enters into it."""
+    from conftest import need
+
+    need("mongod")
+    with ExitStack() as stack:
+        yield stack
+
+
+def members(started: ExitStack, count: int) -> list[MongoServer]:
+    options = ("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "enableTestCommands=1")
+    return [started.enter_context(MongoServer(*options, replica_set="failover")) for _ in range(count)]
+
+
+def test_another_member_takes_over_and_nothing_acknowledged_is_lost(started: ExitStack) -> None:
+    servers = members(started, 3)
+    initiate(*servers, **QUICK)
+
+    def kill_primary() -> None:
+        next(server for server in servers if server.command("hello")["isWritablePrimary"]).kill()
+
+    async def main() -> None:
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+        service = MongoSessionService(f"mongodb://{hosts}/shop?replicaSet=failover")
+        writers = await write_through(service, kill_primary)
+        assert sum(writer.lost for writer in writers) == 0
+        await check(service, writers)
+        await service.close()
+
+    asyncio.run(main())
+
+
+def test_reads_go_to_the_primary_whatever_the_client_prefers(started: ExitStack) -> None:
+    primary, lagging = members(started, 2)
+    initiate(primary, lagging, options=[{}, {"priority": 0, "votes": 0}], **QUICK)
+    wait_until(lambda: lagging.command("hello")["secondary"], "no secondary")
+    lagging.command({"configureFailPoint": "rsSyncApplyStop", "mode": "alwaysOn"})  # from here on it stays as it is
+    client = started.enter_context(MongoClient(primary.url, read_preference=ReadPreference.SECONDARY))
+    store = MongoSessionStore(client=client, db_name="shop")
+    session = store.create_session(**NAMES, state={"user:name": "Ada"})
+    store.append_event(session, an_event())
+    found = store.get_session(**NAMES)
+    assert found is not None and ids(found) == ids(session)
+    assert [one.id for one in store.list_sessions(app_name=APP).sessions] == ["one"]
+    assert store.get_user_state(app_name=APP, user_id=USER) == {"name": "Ada"}
+    assert client["shop"]["sessions"].count_documents({}) == 0  # what the client itself would read

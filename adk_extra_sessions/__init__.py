@@ -26,9 +26,10 @@ if TYPE_CHECKING:
         StaleSessionError,
         StateValueError,
     )
-    from adk_extra_sessions.service import MongoSessionService, RedisSessionService
     from adk_extra_sessions.stores.base import SessionStore
+    from adk_extra_sessions.stores.mongodb.service import MongoSessionService
     from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
+    from adk_extra_sessions.stores.redis.service import RedisSessionService
     from adk_extra_sessions.stores.redis.store import RedisSessionStore
 
 __version__ = "0.1.0"
@@ -40,10 +41,10 @@ _homes = {
     "EventTooLargeError": "errors",
     "EventValueError": "errors",
     "InputValidationError": "errors",
-    "MongoSessionService": "service",
+    "MongoSessionService": "stores.mongodb.service",
     "MongoSessionStore": "stores.mongodb.store",
     "NotReplicatedError": "errors",
-    "RedisSessionService": "service",
+    "RedisSessionService": "stores.redis.service",
     "RedisSessionStore": "stores.redis.store",
     "SessionConflictError": "errors",
     "SessionFileError": "errors",

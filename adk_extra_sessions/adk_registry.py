@@ -13,7 +13,8 @@ from typing import Any
 
 from google.adk.cli.service_registry import get_service_registry
 
-from adk_extra_sessions.service import MongoSessionService, RedisSessionService
+from adk_extra_sessions.stores.mongodb.service import MongoSessionService
+from adk_extra_sessions.stores.redis.service import RedisSessionService
 from adk_extra_sessions.urls import MONGO_SCHEMES, REDIS_SCHEMES
 
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from adk_extra_sessions.service import MongoSessionService, RedisSessionService
+    from adk_extra_sessions.stores.mongodb.service import MongoSessionService
     from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
+    from adk_extra_sessions.stores.redis.service import RedisSessionService
     from adk_extra_sessions.stores.redis.store import RedisSessionStore
 
 
@@ -42,7 +43,7 @@ def mongo_session_store() -> Iterator[MongoSessionStore]:
 @pytest.fixture
 def redis_session_service(redis_session_store: RedisSessionStore) -> RedisSessionService:
     """A `RedisSessionService` over `redis_session_store`."""
-    from adk_extra_sessions.service import RedisSessionService
+    from adk_extra_sessions.stores.redis.service import RedisSessionService
 
     return RedisSessionService(store=redis_session_store)
 
@@ -50,6 +51,6 @@ def redis_session_service(redis_session_store: RedisSessionStore) -> RedisSessio
 @pytest.fixture
 def mongo_session_service(mongo_session_store: MongoSessionStore) -> MongoSessionService:
     """A `MongoSessionService` over `mongo_session_store`."""
-    from adk_extra_sessions.service import MongoSessionService
+    from adk_extra_sessions.stores.mongodb.service import MongoSessionService
 
     return MongoSessionService(store=mongo_session_store)

@@ -7,9 +7,8 @@ Appends go through a queue, so that those waiting at one moment travel together.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from google.adk.events import Event
 from google.adk.sessions import BaseSessionService, Session
@@ -22,14 +21,6 @@ from adk_extra_sessions.stores.appends import Append
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.telemetry import traced
 from adk_extra_sessions.threads import WorkerThreads, settle
-from adk_extra_sessions.urls import exactly_one
-
-if TYPE_CHECKING:
-    import redis
-    from pymongo import MongoClient
-
-    from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
-    from adk_extra_sessions.stores.redis.store import RedisSessionStore
 
 READ_THREADS = 16
 """Threads for everything but appends, at most; fewer than either driver's pool has connections."""
@@ -182,139 +173,19 @@ class SessionService(BaseSessionService):
             self.store.close()
 
 
-class RedisSessionService(SessionService):
-    """Sessions on Redis, for a `Runner`.
-
-    Args:
-        redis_url: As for `RedisSessionStore`.
-        uri: The same; what ADK's `services.yaml` calls it.
-        store: Instead of a URL, a store. It is not closed with the service.
-        agents_dir: Passed by ADK's command line; not needed.
-        client: As for `RedisSessionStore`, and so are all that follow.
-        prefix: What all keys begin with; None for "adk".
-        ttl: Seconds, a timedelta or a text such as "30d" after its last
-            write at which a session expires. None: never.
-        refresh_on_read: Whether reading a session renews its expiry too.
-        wait_replicas: How many replicas must have a write before it counts
-            as stored. None: it need not leave the master.
-        wait_timeout: How long to wait for them, as for `ttl`; None for 2 seconds.
-        on_stale: What an append to a superseded session does: "raise", or "append".
-        unserializable: What becomes of a state value without a JSON form: "raise", or "coerce".
-        **from_url_options: Passed to `redis.Redis.from_url`.
-
-    Raises:
-        ConfigurationError: A wrong URL, option or combination of them.
-    """
-
-    store: RedisSessionStore
-
-    def __init__(
-        self,
-        redis_url: str | None = None,
-        *,
-        uri: str | None = None,
-        store: RedisSessionStore | None = None,
-        agents_dir: str | None = None,
-        client: redis.Redis | redis.RedisCluster | None = None,
-        prefix: str | None = None,
-        ttl: float | timedelta | str | None = None,
-        refresh_on_read: bool | None = None,
-        wait_replicas: int | None = None,
-        wait_timeout: float | timedelta | str | None = None,
-        on_stale: Literal["raise", "append"] | None = None,
-        unserializable: Literal["raise", "coerce"] | None = None,
-        **from_url_options: Any,
-    ) -> None:
-        exactly_one(redis_url=redis_url, uri=uri, store=store, client=client)
-        given = _given(
-            prefix=prefix,
-            ttl=ttl,
-            refresh_on_read=refresh_on_read,
-            wait_replicas=wait_replicas,
-            wait_timeout=wait_timeout,
-            on_stale=on_stale,
-            unserializable=unserializable,
-        )
-        if store is None:
-            try:
-                from adk_extra_sessions.stores.redis.store import RedisSessionStore
-            except ModuleNotFoundError as error:
-                raise _missing_driver(error, "redis") from None
-            made = RedisSessionStore(redis_url or uri, client=client, **given, **from_url_options)
-            super().__init__(made, owns_store=True)
-        else:
-            _refuse_with_store({**given, **from_url_options})
-            super().__init__(store)
-
-
-class MongoSessionService(SessionService):
-    """Sessions on MongoDB, for a `Runner`.
-
-    Args:
-        mongo_url: As for `MongoSessionStore`.
-        db_name: The database; may be the URL's path instead.
-        uri: The same as `mongo_url`; what ADK's `services.yaml` calls it.
-        store: Instead of a URL, a store. It is not closed with the service.
-        agents_dir: Passed by ADK's command line; not needed.
-        client: As for `MongoSessionStore`, and so are all that follow.
-        collection_prefix: What the names of the collections begin with.
-        ttl: Seconds, a timedelta or a text such as "30d" after its last
-            write at which a session expires. None: never.
-        on_stale: What an append to a superseded session does: "raise", or "append".
-        unserializable: What becomes of a state value without a JSON form: "raise", or "coerce".
-        **client_options: Passed to `pymongo.MongoClient`.
-
-    Raises:
-        ConfigurationError: A wrong URL, option or combination of them.
-    """
-
-    store: MongoSessionStore
-
-    def __init__(
-        self,
-        mongo_url: str | None = None,
-        db_name: str | None = None,
-        *,
-        uri: str | None = None,
-        store: MongoSessionStore | None = None,
-        agents_dir: str | None = None,
-        client: MongoClient[Any] | None = None,
-        collection_prefix: str | None = None,
-        ttl: float | timedelta | str | None = None,
-        on_stale: Literal["raise", "append"] | None = None,
-        unserializable: Literal["raise", "coerce"] | None = None,
-        **client_options: Any,
-    ) -> None:
-        exactly_one(mongo_url=mongo_url, uri=uri, store=store, client=client)
-        given = _given(
-            db_name=db_name,
-            collection_prefix=collection_prefix,
-            ttl=ttl,
-            on_stale=on_stale,
-            unserializable=unserializable,
-        )
-        if store is None:
-            try:
-                from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
-            except ModuleNotFoundError as error:
-                raise _missing_driver(error, "mongodb") from None
-            made = MongoSessionStore(mongo_url or uri, client=client, **given, **client_options)
-            super().__init__(made, owns_store=True)
-        else:
-            _refuse_with_store({**given, **client_options})
-            super().__init__(store)
-
-
-def _given(**options: Any) -> dict[str, Any]:
+def given_options(**options: Any) -> dict[str, Any]:
+    """Returns the options of a store that a caller has given."""
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _refuse_with_store(options: dict[str, Any]) -> None:
+def refuse_with_store(options: dict[str, Any]) -> None:
+    """Raises `ConfigurationError` if there are options beside a store that has its own."""
     if options:
         raise ConfigurationError(f"Options {', '.join(sorted(options))} belong to the store that was given.")
 
 
-def _missing_driver(error: ModuleNotFoundError, extra: str) -> ConfigurationError:
+def missing_driver(error: ModuleNotFoundError, extra: str) -> ConfigurationError:
+    """Tells how to install a store's driver."""
     return ConfigurationError(f"{error.name} is not installed: pip install 'adk-extra-sessions[{extra}]'")
 
 

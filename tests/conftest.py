@@ -153,7 +153,7 @@ def store(make_store: Callable[..., SessionStore]) -> SessionStore:
 @pytest.fixture
 def make_service(storage: dict[str, Any]) -> Iterator[Callable[..., SessionService]]:
     """Makes services that share the test's storage, with the options given."""
-    from adk_extra_sessions.service import MongoSessionService, RedisSessionService
+    from adk_extra_sessions import MongoSessionService, RedisSessionService
 
     cls = RedisSessionService if "prefix" in storage else MongoSessionService
     made: list[SessionService] = []

@@ -33,9 +33,9 @@ def test_every_block_is_tested() -> None:
 
 
 def test_spans_are_printed_among_adks_own() -> None:
-    printed = run("ConsoleSpanExporter").stdout.splitlines()
-    assert {"get_session", "create_session", "append_event", "greeter"} <= set(printed)
-    assert "invoke_agent greeter" in printed
+    printed = run("ConsoleSpanExporter").stdout  # from two threads: lines may run into each other
+    for name in ("get_session", "create_session", "append_event", "invoke_agent greeter"):
+        assert name in printed
 
 
 def test_logs_are_printed() -> None:
@@ -55,3 +55,4 @@ def test_the_health_endpoints_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     ready = asyncio.run(names["ready"]())
     assert (ready.status_code, ready.body) == (503, b"ConnectionError")
     assert asyncio.run(names["live"]()).status_code == 200
+    asyncio.run(names["service"].close())

@@ -162,7 +162,7 @@ class SessionStore(Portable):
             raise InputValidationError("page_size must be a positive integer.")
         pages = telemetry.pages(self, "iter_sessions", self._pages(app_name, user_id, page_size))
         while True:
-            with self._driver_errors.told("iter_sessions"):
+            with self._driver_errors.told("list_sessions"):
                 page = next(pages, None)
             if page is None:
                 return

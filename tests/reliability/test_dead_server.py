@@ -20,9 +20,9 @@ from pymongo.errors import PyMongoError
 from redis_cluster import RedisClusterServers
 from servers import MongoServer, RedisServer, Server
 
-from adk_extra_sessions import MongoSessionStore, RedisSessionStore
+from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore
 from adk_extra_sessions.contract.samples import APP, USER, an_event, ids, texts
-from adk_extra_sessions.service import MongoSessionService, RedisSessionService, SessionService
+from adk_extra_sessions.service import SessionService
 from adk_extra_sessions.stores.redis import scripts
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}

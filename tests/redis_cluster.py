@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 import redis
-from servers import RedisServer, follows, wait_until
+from servers import WITH_REPLICAS, RedisServer, has_replicas, wait_until
 from typing_extensions import Self
 
 SLOTS = 16_384
@@ -20,7 +20,7 @@ class RedisClusterServers:
     """
 
     def __init__(self, *, replicas: bool = False, options: Sequence[str] = ()) -> None:
-        command = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", *options)
+        command = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", *WITH_REPLICAS, *options)
         self.nodes = [RedisServer(*command) for _ in range(3)]
         self.replicas = [RedisServer(*command) for _ in self.nodes if replicas]
         self._started = ExitStack()
@@ -44,9 +44,8 @@ class RedisClusterServers:
         wait_until(lambda: all(self._complete(client) for client in clients), "the cluster did not form")
         replicas = clients[len(self.nodes) :]
         for master, replica in zip(clients, replicas, strict=False):
-            master.config_set("repl-diskless-sync-delay", 0)
             replica.execute_command("CLUSTER REPLICATE", master.cluster("myid"))
-        wait_until(lambda: all(map(follows, self.replicas)), "a replica does not follow")
+        wait_until(lambda: all(has_replicas(node, 1) for node in self.nodes if replicas), "a replica does not follow")
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 import redis
-from servers import RedisServer, follows, wait_until
+from servers import WITH_REPLICAS, RedisServer, has_replicas, wait_until
 from typing_extensions import Self
 
 NAME = "sessions"
@@ -37,18 +37,17 @@ class RedisSentinelServers:
     """Master, replicas and Sentinel. Use it in a `with` statement."""
 
     def __init__(self) -> None:
-        self.master = RedisServer("--appendonly", "yes")
-        follow = ("--replicaof", "127.0.0.1", str(self.master.port), "--repl-diskless-sync-delay", "0")
-        self.replicas = [RedisServer("--appendonly", "yes", *follow) for _ in range(2)]
+        options = ("--appendonly", "yes", *WITH_REPLICAS)
+        self.master = RedisServer(*options)
+        follow = ("--replicaof", "127.0.0.1", str(self.master.port))
+        self.replicas = [RedisServer(*options, *follow) for _ in range(2)]
         self.sentinel = SentinelServer(self.master)
         self._started = ExitStack()
 
     def __enter__(self) -> Self:
         for server in (self.master, *self.replicas):
             self._started.enter_context(server)
-        with redis.Redis(port=self.master.port) as master:
-            master.config_set("repl-diskless-sync-delay", 0)
-        wait_until(lambda: all(map(follows, self.replicas)), "a replica does not follow")
+        wait_until(lambda: has_replicas(self.master, 2), "a replica does not follow")
         self._started.enter_context(self.sentinel)
         with redis.Redis(port=self.sentinel.port) as sentinel:
             wait_until(lambda: len(sentinel.sentinel_slaves(NAME)) == 2, "the Sentinel does not see the replicas")

@@ -178,10 +178,19 @@ class RedisServer(Server):
         return False
 
 
-def follows(replica: RedisServer) -> bool:
-    """Whether a replica has all of its master's data and receives what is new."""
-    with Redis(port=replica.port) as client:
-        return client.info("replication").get("master_link_status") == "up"
+WITH_REPLICAS = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
+"""For a redis-server that `has_replicas` soon."""
+
+
+def has_replicas(master: RedisServer, count: int) -> bool:
+    """Whether that many replicas have acknowledged something a new master sent them, if only its ping.
+
+    Before, a replica may be known, and even linked, and yet not be sent what is written.
+    """
+    with Redis(port=master.port) as client:
+        found = client.info("replication")
+    replicas = [found.get(f"slave{number}", {"offset": 0}) for number in range(count)]
+    return all(one["offset"] > 0 and one["state"] == "online" for one in replicas)
 
 
 class MongoServer(Server):

@@ -16,7 +16,7 @@ import redis
 from failover_writers import check, write_through
 from redis_cluster import RedisClusterServers
 from redis_sentinel import NAME, RedisSentinelServers
-from servers import RedisServer, follows, wait_until
+from servers import WITH_REPLICAS, RedisServer, has_replicas, wait_until
 
 from adk_extra_sessions import ConfigurationError, NotReplicatedError, RedisSessionService, RedisSessionStore
 from adk_extra_sessions.contract.samples import APP, USER, an_event, ids, texts
@@ -46,10 +46,10 @@ def needed() -> None:
 def replicated() -> Iterator[tuple[RedisServer, RedisServer]]:
     """A master and its replica."""
     with (
-        RedisServer("--repl-diskless-sync-delay", "0") as master,
+        RedisServer(*WITH_REPLICAS) as master,
         RedisServer("--replicaof", "127.0.0.1", str(master.port)) as replica,
     ):
-        wait_until(lambda: follows(replica), "the replica does not follow")
+        wait_until(lambda: has_replicas(master, 1), "the replica does not follow")
         yield master, replica
 
 

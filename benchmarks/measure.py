@@ -63,6 +63,7 @@ async def rate(tasks: int, total: int, work: Callable[[int], Operation]) -> tupl
                 failed += 1
 
     operations = [work(number) for number in range(tasks)]
+    gc.collect()
     start = time.perf_counter()
     await asyncio.gather(*(run(operation) for operation in operations))
     taken = time.perf_counter() - start

@@ -16,9 +16,9 @@ from adk_extra_sessions.codec import encode_event
 from adk_extra_sessions.stores.mongodb import documents
 from adk_extra_sessions.threads import settle
 from benchmarks.budgets import Result, ms
-from benchmarks.measure import medians, progress, rate
+from benchmarks.measure import medians, progress
 from benchmarks.peers import adk_mongo
-from benchmarks.workload import APP, a_session, event
+from benchmarks.workload import APP, a_session, append_rate, event
 
 RECENT = GetSessionConfig(num_recent_events=20)
 SHARED = {"user:a": 1, "app:b": 2}
@@ -124,7 +124,8 @@ class MongoBench:
         adk = adk_mongo(self.url + "&w=majority", "adk")
         mine, theirs = await a_session(ours, count=1000), await a_session(adk, count=1000)
         both: dict[str, tuple[BaseSessionService, Session]] = {"ours": (ours, mine), "adk": (adk, theirs)}
-        plain = await medians({name: _append(*pair) for name, pair in both.items()}, rounds=self.rounds, repeat=5)
+        appends = {name: _append(*pair) for name, pair in both.items()}
+        plain = await medians({**appends, "bare": _bare_update(ours)}, rounds=self.rounds, repeat=5)
         shared = await medians(
             {name: _append(*pair, delta=SHARED) for name, pair in both.items()}, rounds=self.rounds, repeat=5
         )
@@ -148,7 +149,7 @@ class MongoBench:
             progress(f"MongoDB: {tasks} concurrent sessions")
             rates = {}
             for name, (service, _) in both.items():
-                taken = [await _rate(service, tasks, 1000 if name == "adk" else 3000) for _ in range(2)]
+                taken = [await append_rate(service, tasks, 1000 if name == "adk" else 3000) for _ in range(2)]
                 rates[name] = statistics.fmean(one for one, _ in taken)
                 if name == "ours":
                     results.append(
@@ -174,6 +175,17 @@ def _append(service: BaseSessionService, session: Session, delta: dict[str, obje
     return lambda: service.append_event(session, next(made))
 
 
+def _bare_update(ours: MongoSessionService) -> Callable[[], Any]:
+    """The least that any append could be: one field of one small document, through the same thread and journal."""
+    collection = ours.store.client["ours"]["bare"]
+    collection.insert_one({"_id": "bare", "count": 0})
+
+    def update() -> object:
+        return collection.update_one({"_id": "bare"}, {"$inc": {"count": 1}})
+
+    return lambda: settle(ours._threads.run(update))
+
+
 def _recent(service: BaseSessionService, session: Session) -> Callable[[], Any]:
     names: dict[str, Any] = {"app_name": APP, "user_id": session.user_id, "session_id": session.id}
     return lambda: service.get_session(**names, config=RECENT)
@@ -189,11 +201,8 @@ def _list(service: BaseSessionService) -> Callable[[], Any]:
 
 def _beside(what: str, times: dict[str, float], promise: float) -> Result:
     detail = f"{ms(times['adk'])} / {ms(times['ours'])}"
+    if "bare" in times:
+        detail += f"; one counter raised: {ms(times['bare'])}"
     return Result(
         "mongodb", f"{what}, ADK's / ours", times["adk"] / times["ours"], promise, at_least=True, detail=detail
     )
-
-
-async def _rate(service: BaseSessionService, tasks: int, total: int) -> tuple[float, int]:
-    sessions = [await a_session(service, f"user{number}") for number in range(tasks)]
-    return await rate(tasks, total, lambda number: lambda: service.append_event(sessions[number], event()))

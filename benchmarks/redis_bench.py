@@ -17,9 +17,9 @@ from adk_extra_sessions.codec import encode_event
 from adk_extra_sessions.records import AppendRequest, SessionKey
 from adk_extra_sessions.threads import settle
 from benchmarks.budgets import Result, ms
-from benchmarks.measure import medians, progress, rate
+from benchmarks.measure import medians, progress
 from benchmarks.peers import adk_redis, adk_redis_session, community_redis
-from benchmarks.workload import APP, a_session, event, events, json_bytes
+from benchmarks.workload import APP, a_session, append_rate, event, events, json_bytes
 
 RAW = "redis.call('HSET', KEYS[1], 'r', ARGV[1]) return redis.call('RPUSH', KEYS[2], ARGV[4])"
 RECENT = GetSessionConfig(num_recent_events=20)
@@ -232,10 +232,10 @@ class RedisBench:
         results = []
         for tasks, promise in ((32, 3), (256, 2)):
             progress(f"Redis: {tasks} concurrent sessions")
-            mine, failed = await _rate(ours, tasks, 8000)
+            mine, failed = await append_rate(ours, tasks, 8000)
             results.append(Result("redis", f"failed appends, {tasks} sessions", failed, 0))
             if self.peers and (community := community_redis(self.url)):
-                theirs, broken = await _rate(community, tasks, 4000)
+                theirs, broken = await append_rate(community, tasks, 4000)
                 detail = f"{mine:.0f} / {theirs:.0f} a second" + (f", {broken} of theirs failed" if broken else "")
                 results.append(
                     Result(
@@ -252,11 +252,6 @@ class RedisBench:
 
 async def _get(service: BaseSessionService, session: Session, config: GetSessionConfig | None = None) -> object:
     return await service.get_session(app_name=APP, user_id=session.user_id, session_id=session.id, config=config)
-
-
-async def _rate(service: BaseSessionService, tasks: int, total: int) -> tuple[float, int]:
-    sessions = [await a_session(service, f"user{number}") for number in range(tasks)]
-    return await rate(tasks, total, lambda number: lambda: service.append_event(sessions[number], event()))
 
 
 def sends(client: Any, operation: Callable[[], object]) -> int:

@@ -11,6 +11,7 @@ from google.adk.sessions import BaseSessionService, Session
 from google.genai import types
 
 from adk_extra_sessions.service import SessionService
+from benchmarks.measure import rate
 
 APP = "bench"
 WORDS = "the quick brown fox jumps over the lazy dog and runs on through the long grass "
@@ -64,3 +65,10 @@ async def a_session(service: BaseSessionService, user: str = "user", count: int 
         for one in events(count):
             await service.append_event(session, one)
     return session
+
+
+async def append_rate(service: BaseSessionService, tasks: int, total: int) -> tuple[float, int]:
+    """Appends to as many sessions at once; returns appends a second, and how many failed."""
+    sessions = [await a_session(service, f"user{number}") for number in range(tasks)]
+    ready = iter(list(events(total + tasks)))  # making an event takes as long as storing one in a full batch
+    return await rate(tasks, total, lambda number: lambda: service.append_event(sessions[number], next(ready)))

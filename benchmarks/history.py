@@ -78,8 +78,12 @@ def _svg(lines: Mapping[str, Sequence[float]]) -> str:
         drawn.append(f'<text x="{left - 6}" y="{y(value) + 4:.0f}" text-anchor="end">{value:g}</text>')
     for length in LENGTHS:
         drawn.append(f'<text x="{x(length):.0f}" y="{bottom + 18}" text-anchor="middle">{length}</text>')
-    for (name, values), colour in zip(lines.items(), COLOURS, strict=True):
+    for values, colour in zip(lines.values(), COLOURS, strict=True):
         points = " ".join(f"{x(length):.1f},{y(value):.1f}" for length, value in zip(LENGTHS, values, strict=True))
         drawn.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        drawn.append(f'<text x="{width - 144}" y="{y(values[-1]) + 4:.0f}" fill="{colour}">{name}</text>')
+    lowest = 0.0
+    ends = [(y(values[-1]) + 4, name, colour) for (name, values), colour in zip(lines.items(), COLOURS, strict=True)]
+    for at, name, colour in sorted(ends):
+        lowest = max(at, lowest + 14)  # one label must not hide another
+        drawn.append(f'<text x="{width - 144}" y="{lowest:.0f}" fill="{colour}">{name}</text>')
     return "\n".join([*drawn, "</svg>", ""])

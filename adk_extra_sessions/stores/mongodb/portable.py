@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,6 +14,7 @@ from adk_extra_sessions.stores.findings import Finding
 from adk_extra_sessions.stores.mongodb import doctor, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.history import History, chunks_of
+from adk_extra_sessions.stores.mongodb.paging import pages
 from adk_extra_sessions.stores.mongodb.shared_state import SharedStates
 from adk_extra_sessions.stores.mongodb.values import state_of
 from adk_extra_sessions.stores.options import StoreOptions
@@ -57,16 +59,16 @@ class PortableOnMongo(Portable):
     def _session_keys(self, app_name: str, user_id: str | None) -> Iterator[SessionKey]:
         prefix = documents.app_id(app_name) if user_id is None else documents.user_id(app_name, user_id)
         selected: Document = {"_id": documents.below(prefix), "app_name": app_name}
-        for found in _paged(self._sessions, selected, IDS, {"_id": 1}):
-            yield SessionKey(*map(unquote, found["_id"].split("/", 2)))
+        for page in pages(self._sessions, selected, IDS, ["_id"]):
+            yield from (SessionKey(*map(unquote, found["_id"].split("/", 2))) for found in page)
 
     def _app_state(self, app_name: str) -> Mapping[str, Any]:
         return state_of((self._states.find_one(documents.app_filter(app_name)) or {}).get("state", {}))
 
     def _user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         selected: Document = {"_id": documents.below(documents.app_id(app_name)), "app_name": app_name}
-        for found in _paged(self._states, selected, STATES):
-            yield found["user_id"], state_of(found.get("state", {}))
+        for page in pages(self._states, selected, STATES):
+            yield from ((found["user_id"], state_of(found.get("state", {}))) for found in page)
 
     def _write_shared(self, app_name: str, user_id: str, texts: StateTexts) -> None:
         self._shared.write(SessionKey(app_name, user_id, ""), texts)
@@ -80,7 +82,7 @@ class PortableOnMongo(Portable):
             "base": record.revision - record.first - len(record.bodies),
         }
         position = 0
-        for found in _paged(self._history.chunks, chunks_of(head), CHUNKS):
+        for found in chain.from_iterable(pages(self._history.chunks, chunks_of(head), CHUNKS)):
             events = found["events"][: record.first - position]
             if found["first"] != position or not events:
                 break
@@ -92,13 +94,3 @@ class PortableOnMongo(Portable):
     def _set_time(self, key: SessionKey, revision: int, time: float) -> None:
         selected = {**documents.session_filter(key), "revision": revision}
         self._sessions.update_one(selected, {"$set": {"last_update_time": time}})
-
-
-def _paged(collection: Any, selected: Document, size: int, fields: Document | None = None) -> Iterator[Document]:
-    """Reads along the ids page by page, so that the driver's timeout is for a page and not for the walk."""
-    while True:
-        page = list(collection.find(selected, fields, batch_size=size + 1).sort("_id", 1).limit(size))
-        yield from page
-        if len(page) < size:
-            return
-        selected = {**selected, "_id": {**selected["_id"], "$gt": page[-1]["_id"]}}

@@ -160,9 +160,7 @@ class SharedStates:
                 rescued = update.filter["rescued"]["$ne"]
                 if self.states.find_one({**update.filter, "rescued": rescued}, {"_id": 1}):
                     return
-        raise CorruptRecordError(
-            f"State {update.filter['_id']!r} cannot be written: a foreign document is in its place."
-        )
+        raise _in_the_way(update.filter)
 
     def _rescue_into(self, selected: Document, delta: Document, values: Document) -> None:
         for _ in range(TRIES):

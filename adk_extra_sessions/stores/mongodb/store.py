@@ -32,6 +32,7 @@ from adk_extra_sessions.stores.mongodb.client import address_of, checked_client,
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.history import History
+from adk_extra_sessions.stores.mongodb.paging import pages
 from adk_extra_sessions.stores.mongodb.portable import PortableOnMongo
 from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
 from adk_extra_sessions.stores.mongodb.trying_again import tried_again
@@ -222,14 +223,8 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
         if user_id is not None:
             selected["user_id"] = user_id
         selected.update(self._expiry.alive_filter())
-        while True:
-            cursor = self._sessions.find(selected, LISTED, batch_size=page_size + 1)
-            page = _all(cursor.sort("_id", 1).limit(page_size))
-            if page:
-                yield self._listed(app_name, page)
-            if len(page) < page_size:
-                return
-            selected["_id"] = {**selected["_id"], "$gt": page[-1]["_id"]}
+        for page in pages(self._sessions, selected, page_size, LISTED):
+            yield self._listed(app_name, page)
 
     def _listed(self, app_name: str, page: Sequence[Document]) -> list[SessionRecord]:
         users = {str(session["user_id"]) for session in page}
@@ -282,11 +277,6 @@ def _database(client: Any, name: str) -> Any:
         return client[name]
     options = CodecOptions(document_class=dict, tz_aware=False)
     return client.get_database(name, codec_options=options, read_preference=ReadPreference.PRIMARY)
-
-
-def _all(cursor: Any) -> list[Document]:
-    # pymongo has it since 4.9, mongomock has it not; for a thousand documents it saves a tenth.
-    return list(cursor.to_list() if hasattr(cursor, "to_list") else cursor)
 
 
 def _rebuilt(cls: type[MongoSessionStore], arguments: dict[str, Any]) -> MongoSessionStore:

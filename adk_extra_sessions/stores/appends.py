@@ -17,7 +17,7 @@ from google.adk.sessions import Session
 from adk_extra_sessions.adk_private import StaleSessionError, set_storage_marker, storage_marker
 from adk_extra_sessions.codec import encode_event
 from adk_extra_sessions.errors import InputValidationError
-from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord, SessionKey
+from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey
 from adk_extra_sessions.state import without_temp
 
 STALE = (
@@ -141,27 +141,34 @@ def request(run: Sequence[Append], *, any_revision: bool) -> AppendRequest:
     return AppendRequest(key, events, expected=int(marker))
 
 
-def record_outcome(run: Sequence[Append], outcome: AppendOutcome, *, any_revision: bool) -> None:
-    """Notes on each append of a run what became of it, and moves the session's marker on.
+def record_error(run: Sequence[Append], error: BaseException) -> None:
+    """Notes on each append of a run why it was refused."""
+    for append in run:
+        append.error = error
+
+
+def record_revisions(run: Sequence[Append], request: AppendRequest, revisions: Sequence[int]) -> None:
+    """Notes on each append of a run whether it is new to the live session, and moves the session's marker on.
 
     Over a gap it does not move: a repeated event may have been stored after
     others that the live session knows nothing of, and its next append must find out.
     """
-    if outcome.error is not None:
-        for append in run:
-            append.error = outcome.error
-        return
     session = run[0].session
-    marker = storage_marker(session)
-    held = int(marker) if marker is not None and marker.isdecimal() else None
+    held = request.expected if request.expected is not None else _held(session)
     newest = held or 0
-    for append, revision in zip(run, outcome.revisions, strict=True):
+    any_revision = request.expected is None and request.not_after is None
+    for append, revision in zip(run, revisions, strict=True):
         # Without a marker only the events themselves tell what the session already has.
         known = held is None and any(event.id == append.event.id for event in session.events)
         append.fresh = revision > newest and not known
         if any_revision or held is None or revision <= newest + 1:
             newest = max(newest, revision)
     set_storage_marker(session, str(newest))
+
+
+def _held(session: Session) -> int | None:
+    marker = storage_marker(session)
+    return int(marker) if marker is not None and marker.isdecimal() else None
 
 
 class LiveSessionLocks:

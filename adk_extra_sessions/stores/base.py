@@ -35,7 +35,15 @@ from adk_extra_sessions.records import (
     checked_name,
 )
 from adk_extra_sessions.state import split
-from adk_extra_sessions.stores.appends import Append, LiveSessionLocks, pieces, record_outcome, request, runs
+from adk_extra_sessions.stores.appends import (
+    Append,
+    LiveSessionLocks,
+    pieces,
+    record_error,
+    record_revisions,
+    request,
+    runs,
+)
 from adk_extra_sessions.stores.driver_errors import DriverErrors
 from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.stores.portable import Portable
@@ -266,15 +274,17 @@ class SessionStore(Portable):
                 requests.append(request(piece, any_revision=any_revision))
                 sent.append(piece)
             except ValueError as error:
-                record_outcome(piece, AppendOutcome(error=error), any_revision=any_revision)
+                record_error(piece, error)
         try:
             outcomes = self._append(requests) if requests else []
         except Exception as error:
             outcomes = [AppendOutcome(error=error)] * len(requests)
-        for piece, outcome in zip(sent, outcomes, strict=True):
-            if outcome.error is not None:
+        for piece, asked, outcome in zip(sent, requests, outcomes, strict=True):
+            if outcome.error is None:
+                record_revisions(piece, asked, outcome.revisions)
+            else:
                 self._driver_errors.tell(outcome.error, "append_event")
-            record_outcome(piece, outcome, any_revision=any_revision)
+                record_error(piece, outcome.error)
 
     def __enter__(self) -> Self:
         return self

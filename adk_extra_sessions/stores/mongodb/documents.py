@@ -19,8 +19,11 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
+from pymongo.errors import OperationFailure
+
 from adk_extra_sessions.codec import FORMAT
-from adk_extra_sessions.records import EventRecord, NewSession, SessionKey, StateTexts
+from adk_extra_sessions.errors import EventTooLargeError
+from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey, StateTexts
 from adk_extra_sessions.stores.mongodb.values import stored_state
 
 Document = dict[str, Any]
@@ -47,6 +50,9 @@ TOO_LARGE = (10334, 17419, 17420)
 """Codes of the server's errors for a document over its limit."""
 
 NEVER = datetime(9999, 1, 1)
+
+WITHOUT_STATE: Document = {"state": 0}
+"""What an append needs of a session: all but what may be its largest part."""
 
 
 def encoded(name: str) -> str:
@@ -160,6 +166,17 @@ def room_filter(events: Sequence[EventRecord]) -> Document:
     }
 
 
+def has_room(session: Document, events: Sequence[EventRecord]) -> bool:
+    """Whether a session's tail takes events, as `room_filter` has the server find out."""
+    enough = session["tail_count"] + len(events) <= TAIL_EVENTS
+    return bool(enough) and bool(session["tail_bytes"] + inline_bytes(events) <= TAIL_BYTES)
+
+
+def at_revision(session: Document) -> Document:
+    """Selects a session that has not changed since it was read."""
+    return {name: session[name] for name in ("_id", "app_name", "user_id", "revision", "base")}
+
+
 def append_update(events: Sequence[EventRecord], now: datetime, blobs: Mapping[bytes, str] | None = None) -> Document:
     """The one update that is an append: events, state, revision and times.
 
@@ -180,6 +197,14 @@ def append_update(events: Sequence[EventRecord], now: datetime, blobs: Mapping[b
         push["pending"] = {"$each": pending}
     counts = {"revision": len(events), "tail_count": len(events), "tail_bytes": inline_bytes(events)}
     return {"$push": push, "$set": changed, "$inc": counts}
+
+
+def as_too_large(error: Exception, request: AppendRequest) -> Exception:
+    """Returns the error to raise for a driver's error of an append: ours, if a document would be too large."""
+    if isinstance(error, OperationFailure) and error.code not in TOO_LARGE:
+        return error
+    size = sum(state_bytes(event.state.session) for event in request.events)
+    return EventTooLargeError("The session's state with a delta that", size, DOCUMENT_BYTES)
 
 
 def chunk_prefix(session: Document) -> str:
@@ -204,16 +229,26 @@ def chunk(session: Document, count: int, now: datetime) -> Document:
     }
 
 
-def add_cut(update: Document, session: Document, copied: Document) -> None:
-    """Makes an append's update take a chunk's events out of the tail as well."""
+def with_cut(update: Document, session: Document, copied: Document) -> Document:
+    """Returns an append's update that takes a chunk's events out of the tail as well.
+
+    To be sent at the very revision at which `session` was read.
+    """
+    tail, counts = update["$push"]["tail"], update["$inc"]
     left = session["tail_count"] - copied["count"]
     size = sum(len(event.get("body", "").encode()) for event in copied["events"])
-    tail = update["$push"]["tail"]
-    tail["$slice"] = -(left + len(tail["$each"]))
-    update["$inc"]["tail_first"] = copied["count"]
-    update["$inc"]["tail_count"] -= copied["count"]
-    update["$inc"]["tail_bytes"] -= size
-    update["$max"] = {"chunked_until": copied["newest"]}
+    return {
+        **update,
+        "$push": {**update["$push"], "tail": {**tail, "$slice": -(left + len(tail["$each"]))}},
+        "$inc": {
+            **counts,
+            "tail_first": copied["count"],
+            "tail_count": counts["tail_count"] - copied["count"],
+            "tail_bytes": counts["tail_bytes"] - size,
+        },
+        "$max": {"chunked_until": copied["newest"]},
+        "$min": {"chunks_active_at": copied["active_at"]},  # that of the oldest stays
+    }
 
 
 def delta_paths(delta: Mapping[str, Any], recorded: float) -> Document:

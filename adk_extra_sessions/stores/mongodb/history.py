@@ -14,15 +14,17 @@ from datetime import datetime
 from typing import Any
 
 from attrs import field, frozen
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from adk_extra_sessions.codec import describe
-from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
+from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import EventRecord, SessionKey, Window
 from adk_extra_sessions.stores.mongodb import documents
 from adk_extra_sessions.stores.mongodb.documents import Document
 
 logger = logging.getLogger(__name__)
+
+DUPLICATE_KEY = 11000
 
 
 @frozen
@@ -46,21 +48,26 @@ class History:
     sessions: Any
     chunks: Any
 
-    def copy_oldest(self, session: Document, now: datetime) -> Document:
-        """Writes the older part of a session's tail to a chunk, and returns the chunk.
+    def copy(self, chunks: Sequence[Document]) -> Sequence[Document | None]:
+        """Writes what `oldest` makes; the appends that follow then cut them from the tails.
 
-        The next append then cuts it from the tail. Can be done again after a
-        crash, and by several at once: the first one's chunk is everybody's.
+        Can be done again after a crash, and by several at once: the first one's chunk is everybody's.
+
+        Returns:
+            The chunks as they are stored; None for one that is gone with its session.
+
+        Raises:
+            pymongo.errors.BulkWriteError: Another error than that there are such chunks.
         """
-        copied = documents.chunk(session, _count_to_move(session["tail"]), now)
         try:
-            self.chunks.insert_one(copied)
-        except DuplicateKeyError:
-            copied = self.chunks.find_one(_selected(copied))
-            if copied is None:  # gone with its session
-                raise SessionNotFoundError(f"Session {session['session_id']!r} not found.") from None
-        logger.debug("%s: %d events were copied to a chunk.", copied["session_id"], copied["count"])
-        return copied
+            self.chunks.insert_many(chunks, ordered=False)
+        except BulkWriteError as error:
+            if any(one["code"] != DUPLICATE_KEY for one in error.details["writeErrors"]):
+                raise
+            return [self.chunks.find_one(_selected(chunk)) for chunk in chunks]
+        for chunk in chunks:
+            logger.debug("%s: %d events were copied to a chunk.", chunk["session_id"], chunk["count"])
+        return chunks
 
     def read(self, session: Document, key: SessionKey, window: Window) -> Found:
         """Reads the events of a window that are not in the session's (maybe shortened) tail too."""
@@ -183,12 +190,13 @@ def _owned(session: Document) -> Document:
     return {name: session[name] for name in ("app_name", "user_id", "session_id", "base")}
 
 
-def _count_to_move(tail: Sequence[Document]) -> int:
+def oldest(session: Document, now: datetime) -> Document:
+    """Returns the chunk of the older part of a session's tail."""
     kept = 0
     size = 0
-    for event in reversed(tail):
+    for event in reversed(session["tail"]):
         size += len(event.get("body", "").encode())
         if kept == documents.KEEP or size > documents.TAIL_BYTES // 2:
             break
         kept += 1
-    return max(1, len(tail) - kept)
+    return documents.chunk(session, max(1, len(session["tail"]) - kept), now)

@@ -16,7 +16,7 @@ from typing import Any
 
 import bson
 from attrs import field, frozen
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import DocumentTooLarge, DuplicateKeyError, WriteError
 
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
@@ -82,21 +82,32 @@ class SharedStates:
                 shared[user] = SharedState(app, state_of(state))
         return shared
 
-    def apply(self, recorded: Sequence[Recorded]) -> bool:
+    def apply(self, recorded: Sequence[Recorded], term: object = None) -> bool:
         """Applies deltas that were just recorded, and strikes them out.
 
+        Args:
+            recorded: The deltas.
+            term: The primary's term in which they were recorded, if known.
+
         Returns:
-            Whether all records were still there. One that is not was rescued
-            by another, or was lost, with its event, in a change of primary.
+            Whether all records, and with them their events, are stored for
+            good: shared state has reached the majority, and they came before
+            it in the log of the same primary, or were found there after it.
+            A record not found was rescued by another, or was lost, with its
+            event, in a change of primary.
         """
         if not recorded:
             return True
         updates = [update for one in recorded for update in self._updates(one)]
+        applied = None
         try:
-            bulk.send(self.states, updates, ordered=True)
-        except (BulkWriteError, DuplicateKeyError):
+            applied = bulk.send(self.states, updates, ordered=True).term
+        except (WriteError, DocumentTooLarge):
             for update in updates:  # a document made at the same moment, or a delta already rescued
                 self._apply_one(update)
+        if applied is not None and applied == term:
+            self._strike_out(recorded, noticed=False)
+            return True
         return self._strike_out(recorded) == len(recorded)
 
     def write(self, key: SessionKey, state: StateTexts) -> None:
@@ -175,13 +186,14 @@ class SharedStates:
                 update["$set"] = documents.delta_paths(newer, delta["time"])
             condition = {**selected, "rescued": {"$ne": delta["id"]}, **unchanged}
             try:
-                if bulk.send(self.states, [bulk.Update(condition, update, upsert=not document)]):
+                if bulk.send(self.states, [bulk.Update(condition, update, upsert=not document)]).matched:
                     return
             except DuplicateKeyError:
                 continue
         raise _in_the_way(selected)
 
-    def _strike_out(self, recorded: Sequence[Recorded]) -> int:
+    def _strike_out(self, recorded: Sequence[Recorded], *, noticed: bool = True) -> int:
+        """Strikes records out; returns how many were there, or 0 where nobody wants to know."""
         updates = [
             bulk.Update(
                 {**documents.session_filter(one.key), "pending.id": one.delta["id"]},
@@ -190,7 +202,10 @@ class SharedStates:
             for one in recorded
         ]
         # Should it be lost, the record is met again, and found applied.
-        return bulk.send(bulk.unawaited(self.sessions), updates)
+        if noticed:
+            return bulk.send(self.sessions, updates, awaited=False).matched
+        bulk.send_and_forget(self.sessions, updates)
+        return 0
 
 
 def _scopes(key: SessionKey) -> Sequence[tuple[str, Document]]:

@@ -28,12 +28,14 @@ from adk_extra_sessions.stores.damaged import DAMAGE, damage_named, leave_out
 from adk_extra_sessions.stores.driver_errors import DriverErrors
 from adk_extra_sessions.stores.mongodb import documents, indexes
 from adk_extra_sessions.stores.mongodb.appending import Appending
+from adk_extra_sessions.stores.mongodb.careful import CarefulWay
 from adk_extra_sessions.stores.mongodb.client import address_of, checked_client, database_name, make_client
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.history import History
 from adk_extra_sessions.stores.mongodb.paging import pages
 from adk_extra_sessions.stores.mongodb.portable import PortableOnMongo
+from adk_extra_sessions.stores.mongodb.quick import QuickWay
 from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
 from adk_extra_sessions.stores.mongodb.trying_again import tried_again
 from adk_extra_sessions.stores.mongodb.values import state_of
@@ -107,7 +109,8 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
         self._expiry = Expiry(self.options.ttl_ms)
         self._history = History(self._sessions, self._chunks)
         self._shared = SharedStates(self._states, self._sessions)
-        self._appending = Appending(self._sessions, self._history, self._shared, self._expiry)
+        parts = (self._sessions, self._history, self._shared, self._expiry)
+        self._appending = Appending(QuickWay(*parts), CarefulWay(*parts))
         self._indexed = False
 
     def __repr__(self) -> str:

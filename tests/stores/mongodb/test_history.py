@@ -73,12 +73,12 @@ def append_from(session: Any, store: MongoSessionStore, start: int) -> None:
 @pytest.mark.parametrize("stored", [55, 195], ids=["first-move", "later-move"])
 def test_a_chunk_move_may_stop_anywhere(store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch, stored: int) -> None:
     session = filled(store, stored)
-    cut = documents.add_cut
+    cut = documents.with_cut
 
     def broken(*arguments: Any) -> Any:
         raise ConnectionError("lost")
 
-    monkeypatch.setattr(documents, "add_cut", broken)
+    monkeypatch.setattr(documents, "with_cut", broken)
     chunks = store._chunks.count_documents({})
     for _ in range(2):
         with pytest.raises(ConnectionError):
@@ -93,7 +93,7 @@ def test_a_chunk_move_may_stop_anywhere(store: MongoSessionStore, monkeypatch: p
     recent = store.get_session(**NAMES, config=GetSessionConfig(num_recent_events=len(session.events) - 3))
     assert recent is not None
     assert texts(recent) == texts(session)[3:]
-    monkeypatch.setattr(documents, "add_cut", cut)
+    monkeypatch.setattr(documents, "with_cut", cut)
     append_from(session, store, len(session.events))
     found = store.get_session(**NAMES)
     assert found is not None
@@ -132,15 +132,15 @@ def test_an_append_that_meets_a_deletion_leaves_nothing_behind(
     store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = filled(store, 100)
-    copy_oldest = History.copy_oldest
+    copy = History.copy
 
-    def then_deleted(self: History, head: Any, now: Any) -> Any:
-        copied = copy_oldest(self, head, now)
+    def then_deleted(self: History, chunks: Any) -> Any:
+        copied = copy(self, chunks)
         store.delete_session(**NAMES)
-        store._chunks.insert_one(copied)  # as if it had been written just after the deletion
+        store._chunks.insert_many(copied)  # as if they had been written just after the deletion
         return copied
 
-    monkeypatch.setattr(History, "copy_oldest", then_deleted)
+    monkeypatch.setattr(History, "copy", then_deleted)
     with pytest.raises(SessionNotFoundError):
         store.append_event(session, an_event())
     assert store._chunks.count_documents({}) == 0

@@ -78,12 +78,13 @@ def test_a_slow_writer_does_not_undo_what_came_after_its_rescue(store: MongoSess
     shared = store._shared
 
     class Slow(type(shared)):  # type: ignore[misc]
-        def apply(self, deltas: Any) -> None:
+        def apply(self, deltas: Any, term: object = None) -> bool:
             recorded.extend(deltas)
+            return True
 
-    object.__setattr__(store._appending, "shared", Slow(shared.states, shared.sessions))
+    object.__setattr__(store._appending.quick, "shared", Slow(shared.states, shared.sessions))
     store.append_event(session, an_event(delta={"user:a": "slow"}))
-    object.__setattr__(store._appending, "shared", shared)
+    object.__setattr__(store._appending.quick, "shared", shared)
     recorded[0].delta["time"] -= 1000
     shared.rescue(recorded[0].key, [recorded[0].delta])
     store.append_event(session, an_event(delta={"user:a": "later"}))
@@ -96,7 +97,7 @@ def test_a_retry_does_not_undo_newer_shared_state(store: MongoSessionStore, monk
     other = store.create_session(app_name=APP, user_id=USER)
     event = an_event(delta={"app:x": 1})
 
-    def broken(*arguments: Any) -> Any:
+    def broken(*arguments: Any, **named: Any) -> Any:
         raise ConnectionError("lost")
 
     with monkeypatch.context() as patch:

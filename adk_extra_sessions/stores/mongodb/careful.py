@@ -1,0 +1,132 @@
+"""The careful way to append on MongoDB: reading the session first, to learn what stands in the way.
+
+It may be gone, superseded or damaged; the event may be stored already, or too
+large; the tail may be full, or chunks about to expire. What is then written is
+written at the very revision that was read, or read anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+from pymongo.errors import DocumentTooLarge, OperationFailure
+
+from adk_extra_sessions.codec import check_format, describe
+from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError, StaleSessionError
+from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord
+from adk_extra_sessions.stores.appends import STALE
+from adk_extra_sessions.stores.mongodb import bulk, documents
+from adk_extra_sessions.stores.mongodb.documents import Document
+from adk_extra_sessions.stores.mongodb.expiry import Expiry
+from adk_extra_sessions.stores.mongodb.history import History, oldest
+from adk_extra_sessions.stores.mongodb.quick import recorded_in
+from adk_extra_sessions.stores.mongodb.shared_state import SharedStates
+
+logger = logging.getLogger(__name__)
+
+
+@frozen
+class CarefulWay:
+    """Appends of any kind, one by one."""
+
+    sessions: Any
+    history: History
+    shared: SharedStates
+    expiry: Expiry
+
+    def store(self, request: AppendRequest) -> AppendOutcome:
+        """Stores a request, or finds out why not."""
+        logger.debug("%s: something stands in the way of an append; looking closer.", describe(request.key))
+        self._check_size(request)
+        events = list({event.digest: event for event in request.events}.values())
+        blobs: dict[bytes, str] = {}
+        head: Document | None = None
+        while True:
+            before, head = head, self.sessions.find_one(documents.session_filter(request.key), documents.WITHOUT_STATE)
+            if head is None or self.expiry.expired(head):
+                if head is None and before is not None:
+                    self.history.delete(before)  # what this append wrote for it meanwhile
+                return AppendOutcome(error=SessionNotFoundError(f"Session {request.key.session_id!r} not found."))
+            check_format(head.get("format"), request.key)
+            known = self._known(head, events)
+            left = [event for event in events if event.digest not in known]
+            if left and not _is_allowed(request, head, known):
+                self.history.drop_blobs(request.key, list(blobs.values()))
+                return AppendOutcome(error=StaleSessionError(STALE))
+            if not left:
+                return self._found_stored(request, head, known)
+            blobs = blobs or self.history.store_blobs(head, left, self.expiry.now())
+            if self._store(request, head, left, blobs):
+                known.update({event.digest: head["revision"] + at for at, event in enumerate(left, start=1)})
+                return AppendOutcome([known[event.digest] for event in request.events])
+
+    def _check_size(self, request: AppendRequest) -> None:
+        for event in request.events:
+            sizes = {"An event": len(event.body), "A state delta": documents.state_bytes(event.state.session)}
+            for what, size in sizes.items():
+                if size > documents.DOCUMENT_BYTES:
+                    raise EventTooLargeError(what, size, documents.DOCUMENT_BYTES)
+            self.shared.check_room(request.key, event.state)
+
+    def _store(
+        self, request: AppendRequest, head: Document, left: Sequence[EventRecord], blobs: dict[bytes, str]
+    ) -> bool:
+        """Appends at the very revision that was read; returns False when another was quicker."""
+        now = self.expiry.now()
+        update = documents.append_update(left, now, blobs)
+        if not documents.has_room(head, left):
+            (chunk,) = self.history.copy([oldest(head, now)])
+            if chunk is None:
+                return False  # gone with its session
+            update = documents.with_cut(update, head, chunk)
+        if self.expiry.chunks_due(head):
+            self.history.renew(head, now)
+            update.pop("$min", None)
+            update["$set"]["chunks_active_at"] = now
+        elif blobs:
+            update["$min"] = {"chunks_active_at": now}  # that of the oldest stays
+        try:
+            if not bulk.send(self.sessions, [bulk.Update(documents.at_revision(head), update)]).matched:
+                return False
+        except (OperationFailure, DocumentTooLarge) as error:
+            refused = documents.as_too_large(error, request)
+            if refused is not error:  # anything else may have been stored all the same
+                self.history.drop_blobs(request.key, list(blobs.values()))
+            raise refused from None
+        self.shared.apply(recorded_in(request, update))
+        return True
+
+    def _known(self, head: Document, events: Sequence[EventRecord]) -> dict[bytes, int]:
+        """Finds events that are stored already: the revision after each, by digest."""
+        first = head["revision"] - head["tail_count"] + 1
+        in_tail = {bytes(one["digest"]): first + at for at, one in enumerate(head["tail"])}
+        known = {one: in_tail[one] for one in (event.digest for event in events) if one in in_tail}
+        old = [one for one in events if one.timestamp <= head["chunked_until"] and one.digest not in known]
+        for one, position in self.history.locate(head, old).items():
+            known[one] = head["base"] + position + 1
+        return known
+
+    def _found_stored(self, request: AppendRequest, head: Document, known: dict[bytes, int]) -> AppendOutcome:
+        ours = {event.digest.hex() for event in request.events}
+        self.shared.rescue(request.key, [delta for delta in head["pending"] if delta["id"] in ours], after=-math.inf)
+        # Read here is not yet stored for good: a write that changes nothing waits
+        # for the majority to have all that came before it.
+        self.sessions.update_one(documents.session_filter(request.key), {"$set": {"format": head["format"]}})
+        return AppendOutcome([known[event.digest] for event in request.events])
+
+
+def _is_allowed(request: AppendRequest, head: Document, known: dict[bytes, int]) -> bool:
+    """Whether a request's writer knows all that is stored, together with what it repeats."""
+    if request.expected is None:
+        in_time = request.not_after is None or head["last_update_time"] <= request.not_after
+        return bool(in_time) or head["revision"] in known.values()
+    reached = request.expected
+    for event in request.events:
+        if event.digest not in known:
+            break
+        reached += known[event.digest] == reached + 1
+    return bool(head["revision"] == reached)

@@ -15,6 +15,7 @@ from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 from typing_extensions import Self, override
 
+from adk_extra_sessions.elastic_threads import ElasticThreads
 from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.group_commit import GroupCommit
 from adk_extra_sessions.stores.appends import Append
@@ -40,7 +41,7 @@ class SessionService(BaseSessionService):
     def __init__(self, store: SessionStore, *, owns_store: bool = False) -> None:
         self.store = store
         self._owns_store = owns_store
-        self._threads = WorkerThreads(READ_THREADS, "adk-sessions")
+        self._threads = ElasticThreads(READ_THREADS, "adk-sessions")
         self._commits = GroupCommit(store)
 
     def __repr__(self) -> str:

@@ -37,14 +37,22 @@ async def settle(future: asyncio.Future[T]) -> T:
     # Inside a shield, anyio does not cancel again at every turn of the loop.
     with anyio.CancelScope(shield=True):
         while not future.done():
+            # What `asyncio.wait` does for many futures, at a third of its cost.
+            woken = future.get_loop().create_future()
+            future.add_done_callback(partial(_wake, woken))
             try:
-                await asyncio.wait([future])
+                await woken
             except asyncio.CancelledError as error:
                 cancelled = error
     if cancelled is not None:
         future.exception()  # seen, so that asyncio does not report it as lost
         raise cancelled
     return future.result()
+
+
+def _wake(waiting: asyncio.Future[None], _: object) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 class WorkerThreads:

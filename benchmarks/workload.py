@@ -67,8 +67,16 @@ async def a_session(service: BaseSessionService, user: str = "user", count: int 
     return session
 
 
-async def append_rate(service: BaseSessionService, tasks: int, total: int) -> tuple[float, int]:
-    """Appends to as many sessions at once; returns appends a second, and how many failed."""
-    sessions = [await a_session(service, f"user{number}") for number in range(tasks)]
+async def append_rate(service: BaseSessionService, tasks: int, total: int, longest: int = 1) -> tuple[float, int]:
+    """Appends to as many sessions at once; returns appends a second, and how many failed.
+
+    Args:
+        service: Ours or a peer's.
+        tasks: How many sessions.
+        total: How many appends in all.
+        longest: Their histories have all lengths below this one. Sessions of one length meet
+            what they meet now and then, such as a full tail, all at the same moment.
+    """
+    sessions = [await a_session(service, f"user{number}", number * 37 % longest) for number in range(tasks)]
     ready = iter(list(events(total + tasks)))  # making an event takes as long as storing one in a full batch
     return await rate(tasks, total, lambda number: lambda: service.append_event(sessions[number], next(ready)))

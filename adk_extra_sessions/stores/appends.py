@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 
 from attrs import define, field
 from google.adk.events import Event
@@ -178,16 +179,15 @@ class LiveSessionLocks:
         self._stripes = stripes
         self._reset()
 
-    @contextmanager
-    def holding(self, sessions: Sequence[Session]) -> Iterator[None]:
+    def holding(self, sessions: Sequence[Session]) -> AbstractContextManager[Any]:
         """Holds the locks of all `sessions`, always taken in the same order."""
         if self._pid != os.getpid():  # a fork takes held locks along, but not who holds them
             self._reset()
         stripes = sorted({(id(session) >> 4) % self._stripes for session in sessions})
-        if len(stripes) == 1:
-            with self._locks[stripes[0]]:
-                yield
-            return
+        return self._locks[stripes[0]] if len(stripes) == 1 else self._all(stripes)
+
+    @contextmanager
+    def _all(self, stripes: Sequence[int]) -> Iterator[None]:
         with ExitStack() as stack:
             for stripe in stripes:
                 stack.enter_context(self._locks[stripe])

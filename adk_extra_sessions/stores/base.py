@@ -10,6 +10,7 @@ import time
 import uuid
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from types import TracebackType
 from typing import Any
 
@@ -148,7 +149,7 @@ class SessionStore(Portable):
             All of them, ascending by (last_update_time, user_id, id).
         """
         sessions = list(self.iter_sessions(app_name=app_name, user_id=user_id, page_size=10_000))
-        sessions.sort(key=lambda session: (session.last_update_time, session.user_id, session.id))
+        sessions.sort(key=attrgetter("last_update_time", "user_id", "id"))
         return ListSessionsResponse(sessions=sessions)
 
     def iter_sessions(self, *, app_name: str, user_id: str | None = None, page_size: int = 100) -> Iterator[Session]:

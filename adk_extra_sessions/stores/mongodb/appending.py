@@ -30,12 +30,20 @@ class Appending:
             if request.expected is not None and is_quick(request):
                 quick.setdefault(_shares(request), []).append(index)
         for shares, chosen in quick.items():
-            done = self.quick.together([requests[index] for index in chosen], shares)
+            done = self._together([requests[index] for index in chosen], shares)
             for index, outcome in zip(chosen, done, strict=True):
                 outcomes[index] = outcome
         left = [request for request, outcome in zip(requests, outcomes, strict=True) if outcome is None]
         rest = iter(self._one_by_one(left))
         return [next(rest) if outcome is None else outcome for outcome in outcomes]
+
+    def _together(self, requests: Sequence[AppendRequest], shares: bool) -> Sequence[AppendOutcome | None]:
+        try:
+            return self.quick.together(requests, shares)
+        except Exception as error:
+            if _is_unreachable(error):
+                raise
+            return [AppendOutcome(error=error)] * len(requests)
 
     def _one_by_one(self, requests: Sequence[AppendRequest]) -> list[AppendOutcome]:
         outcomes = []
@@ -51,7 +59,7 @@ class Appending:
             except Exception as error:
                 outcomes.append(AppendOutcome(error=error))
                 # The others need not wait out the same timeout one by one.
-                if isinstance(error, ConnectionFailure) or getattr(error, "timeout", False):
+                if _is_unreachable(error):
                     unreachable = error
         return outcomes
 
@@ -64,3 +72,7 @@ class Appending:
 def _shares(request: AppendRequest) -> bool:
     """Whether a request changes the app's or the user's state."""
     return any(event.state.app or event.state.user for event in request.events)
+
+
+def _is_unreachable(error: Exception) -> bool:
+    return isinstance(error, ConnectionFailure) or bool(getattr(error, "timeout", False))

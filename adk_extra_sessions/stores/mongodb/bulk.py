@@ -7,28 +7,32 @@ the server keeps of a retryable write costs it as much as a sixth of an append.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import field, frozen
 from pymongo import MongoClient, UpdateOne, WriteConcern
 from pymongo.errors import (
+    BulkWriteError,
     DuplicateKeyError,
     NotPrimaryError,
-    OperationFailure,
+    PyMongoError,
     WriteConcernError,
     WriteError,
     WTimeoutError,
 )
 
+from adk_extra_sessions.stores.mongodb.paging import portions
+from adk_extra_sessions.stores.mongodb.trying_again import IN_DOUBT
+
 PART_BYTES = 1 << 20
-"""Bytes of JSON in one command at most: as BSON, and beside its filter, one may take ten times as much."""
+"""Bytes of JSON and names in one command at most: as BSON it may have ten times as many."""
 
-_KINDS: dict[object, type[OperationFailure]] = {11000: DuplicateKeyError, 64: WTimeoutError}
-_PRIMARY_IS_LEAVING = (91, 189, 11600, 11602, 10058, 10107, 13435, 13436)
-"""Codes of the server's for a write that it took and then, shutting down or stepping down, cannot vouch for."""
+STATEMENTS = 10_000
+"""Updates in one command at most; servers take 100,000."""
 
-_ONE_LOG = ("Single", "ReplicaSetWithPrimary")
+_DUPLICATE_KEY = 11000
 
 
 @frozen
@@ -77,10 +81,10 @@ def send(collection: Any, updates: Sequence[Update], *, ordered: bool = False, a
     if not isinstance(client, MongoClient):
         return Sent(sum(_done_by_fake(collection, one) for one in updates))
     concern = collection.write_concern.document
-    if not awaited and client.topology_description.topology_type_name in _ONE_LOG:
+    if not awaited and _has_one_log(client):
         concern = {"w": 1}
     matched, terms = 0, set()
-    for part in _parts(updates):
+    for part in portions(updates, STATEMENTS, PART_BYTES, lambda one: one.size):
         statements = [{"q": one.filter, "u": one.update, **({"upsert": True} if one.upsert else {})} for one in part]
         command = {"update": collection.name, "updates": statements, "ordered": ordered}
         reply = collection.database.command(command | ({"writeConcern": concern} if concern else {}))
@@ -93,32 +97,55 @@ def send(collection: Any, updates: Sequence[Update], *, ordered: bool = False, a
 def send_and_forget(collection: Any, updates: Sequence[Update]) -> None:
     """Sends updates whose outcome nobody wants to know, without waiting for an answer."""
     unanswered = collection.with_options(write_concern=WriteConcern(w=0))
-    if len(updates) == 1:
-        unanswered.update_one(updates[0].filter, updates[0].update)
-    else:
-        unanswered.bulk_write([UpdateOne(one.filter, one.update) for one in updates], ordered=False)
+    with suppress(PyMongoError):
+        if len(updates) == 1:
+            unanswered.update_one(updates[0].filter, updates[0].update)
+        else:
+            unanswered.bulk_write([UpdateOne(one.filter, one.update) for one in updates], ordered=False)
 
 
-def _parts(updates: Sequence[Update]) -> Iterator[Sequence[Update]]:
-    """Cuts updates into what one command takes."""
-    start = size = 0
-    for index, one in enumerate(updates):
-        if index > start and size + one.size > PART_BYTES:
-            yield updates[start:index]
-            start, size = index, 0
-        size += one.size
-    yield updates[start:]
+def _has_one_log(client: MongoClient[Any]) -> bool:
+    topology = client.topology_description
+    if topology.topology_type_name == "Single":  # a client bound to one server: that may be a sharded cluster's mongos
+        return all(server.server_type_name != "Mongos" for server in topology.server_descriptions().values())
+    return topology.topology_type_name == "ReplicaSetWithPrimary"
+
+
+def insert(collection: Any, documents: Sequence[dict[str, Any]]) -> bool:
+    """Inserts documents, those that are not there yet; returns whether none was.
+
+    Raises:
+        pymongo.errors.PyMongoError: One failed for another reason, or they did not reach the majority.
+    """
+    try:
+        collection.insert_many(documents, ordered=False)
+        return True
+    except BulkWriteError as error:
+        # Its message shows the documents, so it must not be the context of ours.
+        details = error.details
+    failed = [error for error in details["writeErrors"] if error["code"] != _DUPLICATE_KEY]
+    waited = details.get("writeConcernErrors", ())
+    _check({"writeErrors": failed, "writeConcernError": next(iter(waited), None)})
+    return False
 
 
 def _check(reply: dict[str, Any]) -> None:
-    """Raises what the driver's own methods would raise of a reply."""
-    errors = [*reply.get("writeErrors", ()), *filter(None, [reply.get("writeConcernError")])]
-    for error in errors:
-        if error.get("code") in _PRIMARY_IS_LEAVING:
-            raise NotPrimaryError(error.get("errmsg", ""), reply)
-    for error in errors:
-        kind: type[OperationFailure] = WriteError if "index" in error else WriteConcernError
-        raise _KINDS.get(error.get("code"), kind)(error.get("errmsg", ""), error.get("code"), error)
+    """Raises what the driver's own methods would raise of a reply.
+
+    That the majority was not reached comes before what was refused: who meets
+    the latter asks what was stored, which only the majority can tell.
+    """
+    refused, unreached = reply.get("writeErrors") or (), reply.get("writeConcernError")
+    for error in filter(None, (unreached, *refused)):
+        if error.get("code") in IN_DOUBT:
+            raise NotPrimaryError(error.get("errmsg", ""), {"code": error["code"]})
+    if unreached:
+        timed_out = unreached.get("code") == 50 or unreached.get("errInfo", {}).get("wtimeout")
+        kind = WTimeoutError if timed_out else WriteConcernError
+        raise kind(unreached.get("errmsg", ""), unreached.get("code"), unreached)
+    for error in refused:
+        of_error = DuplicateKeyError if error["code"] == _DUPLICATE_KEY else WriteError
+        raise of_error(error.get("errmsg", ""), error["code"], {"index": error["index"]})
 
 
 def _done_by_fake(collection: Any, one: Update) -> int:

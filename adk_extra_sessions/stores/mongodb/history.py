@@ -14,17 +14,14 @@ from datetime import datetime
 from typing import Any
 
 from attrs import field, frozen
-from pymongo.errors import BulkWriteError
 
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import EventRecord, SessionKey, Window
-from adk_extra_sessions.stores.mongodb import documents
+from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
 
 logger = logging.getLogger(__name__)
-
-DUPLICATE_KEY = 11000
 
 
 @frozen
@@ -57,13 +54,9 @@ class History:
             The chunks as they are stored; None for one that is gone with its session.
 
         Raises:
-            pymongo.errors.BulkWriteError: Another error than that there are such chunks.
+            pymongo.errors.PyMongoError: They could not be written, or did not reach the majority.
         """
-        try:
-            self.chunks.insert_many(chunks, ordered=False)
-        except BulkWriteError as error:
-            if any(one["code"] != DUPLICATE_KEY for one in error.details["writeErrors"]):
-                raise
+        if not bulk.insert(self.chunks, chunks):
             return [self.chunks.find_one(_selected(chunk)) for chunk in chunks]
         for chunk in chunks:
             logger.debug("%s: %d events were copied to a chunk.", chunk["session_id"], chunk["count"])

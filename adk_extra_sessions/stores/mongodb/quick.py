@@ -7,24 +7,25 @@ just full, room is made for all at once. What is left takes the careful way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-import attrs
 from attrs import frozen
 from bson.errors import InvalidDocument
 from pymongo import ReturnDocument
-from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, WriteError
+from pymongo.errors import DocumentTooLarge, OperationFailure, WriteError
 
-from adk_extra_sessions.codec import check_format
+from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import AppendOutcome, AppendRequest
 from adk_extra_sessions.stores.damaged import DAMAGE
 from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
-from adk_extra_sessions.stores.mongodb.history import History, oldest
+from adk_extra_sessions.stores.mongodb.full_tails import FullTails, Waiting
+from adk_extra_sessions.stores.mongodb.history import History
+from adk_extra_sessions.stores.mongodb.paging import of_sessions
 from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
 from adk_extra_sessions.stores.mongodb.trying_again import tried_again
 
@@ -55,29 +56,22 @@ class QuickWay:
             For each its outcome, or None if that is for the careful way to find out.
         """
         now = self.expiry.now()
-        updates = [self._update(request, now) for request in requests]
+        waiting = [Waiting(request, self._update(request, now)) for request in requests]
         term = None
         try:
-            sent = bulk.send(self.sessions, updates, awaited=not shares)
-            stored = [True] * len(requests) if sent.matched == len(requests) else self._which_are_stored(requests)
+            sent = bulk.send(self.sessions, [one.update for one in waiting], awaited=not shares)
+            stored = [True] * len(waiting) if sent.matched == len(waiting) else self._which_are_stored(waiting)
             term = sent.term
-        except REFUSED:
-            stored = self._which_are_stored(requests)
+        except REFUSED as error:
+            if getattr(error, "timeout", False):
+                raise
+            stored = self._which_are_stored(waiting)
         if not all(stored):
             term = None
-            stored = self._with_room_made(requests, updates, stored)
-        recorded = [
-            delta
-            for request, update, done in zip(requests, updates, stored, strict=True)
-            if done
-            for delta in recorded_in(request, update.update)
-        ]
-        try:
-            proven = self.shared.apply(recorded, term)
-        except WriteError:  # one of many; the careful way finds the events stored, and applies each delta
-            proven = False
+            stored = self._with_full_tails(waiting, stored)
+        proven = not shares or self._share([one for one, done in zip(waiting, stored, strict=True) if done], term)
         return [
-            AppendOutcome(revisions(request)) if done and (proven or not shares) else None
+            AppendOutcome(revisions(request)) if done and proven else None
             for request, done in zip(requests, stored, strict=True)
         ]
 
@@ -97,7 +91,8 @@ class QuickWay:
 
     def _update(self, request: AppendRequest, now: datetime) -> bulk.Update:
         update = documents.append_update(request.events, now)
-        return bulk.Update(self._condition(request), update, size=sum(len(event.body) for event in request.events))
+        size = sum(len(event.body) for event in request.events) + 2 * len(documents.session_id(request.key))
+        return bulk.Update(self._condition(request), update, size=size)
 
     def _condition(self, request: AppendRequest) -> Document:
         condition = {
@@ -112,81 +107,41 @@ class QuickWay:
             condition["last_update_time"] = {"$lte": request.not_after}
         return condition
 
-    def _which_are_stored(self, requests: Sequence[AppendRequest]) -> list[bool]:
+    def _which_are_stored(self, waiting: Sequence[Waiting]) -> list[bool]:
         """Finds out which of many updates matched: their events are the newest of their session.
 
         What they wrote has reached the majority, since their command waited for it.
         """
-        if len(requests) == 1:  # then it is not this one
+        if len(waiting) == 1:  # then it is not this one
             return [False]
-        newest = {"$slice": -max(len(request.events) for request in requests)}
-        found = self._found(requests, {"revision": 1, "tail": newest})
-        return [_is_newest(request, found.get(documents.session_id(request.key))) for request in requests]
+        fields = {"revision": 1, "tail.digest": 1, "pending.id": 1, "pending.time": 1}
+        found = of_sessions(self.sessions, [one.request.key for one in waiting], fields)
+        return [_is_newest(one, found.get(documents.session_id(one.request.key))) for one in waiting]
 
-    def _with_room_made(
-        self, requests: Sequence[AppendRequest], updates: Sequence[bulk.Update], stored: Sequence[bool]
-    ) -> list[bool]:
+    def _with_full_tails(self, waiting: Sequence[Waiting], stored: Sequence[bool]) -> list[bool]:
         """Stores what nothing but a full tail was in the way of; returns what is stored now."""
-        now = self.expiry.now()
-        left = [index for index, done in enumerate(stored) if not done]
-        found = self._found([requests[index] for index in left], documents.WITHOUT_STATE)
-        heads, chunks = {}, []
-        for index in left:
-            head = found.get(documents.session_id(requests[index].key))
-            with suppress(*DAMAGE):  # the careful way names it
-                if head is not None and self._is_only_full(requests[index], head):
-                    chunks.append(oldest(head, now))
-                    heads[index] = head
-        if heads and self._cut([updates[index] for index in heads], [*heads.values()], chunks):
-            return [done or index in heads for index, done in enumerate(stored)]
+        left = [one for one, done in zip(waiting, stored, strict=True) if not done]
+        with _left_to_the_careful_way():
+            done = iter(FullTails(self.sessions, self.history, self.expiry).append(left))
+            return [one or next(done) for one in stored]
         return list(stored)
 
-    def _cut(self, updates: Sequence[bulk.Update], heads: Sequence[Document], chunks: Sequence[Document]) -> bool:
-        """Sends updates that move events to chunks as well; returns whether all are stored."""
-        try:
-            cuts = [
-                attrs.evolve(
-                    one, filter=documents.at_revision(head), update=documents.with_cut(one.update, head, chunk)
-                )
-                for one, head, chunk in zip(updates, heads, self.history.copy(chunks), strict=True)
-                if chunk is not None
-            ]
-            if len(cuts) == len(updates) == bulk.send(self.sessions, cuts).matched:
-                return True
-        except (*REFUSED, BulkWriteError):
-            pass
-        for head in heads:  # what was written for a session that was deleted meanwhile goes with it
-            if (
-                self.sessions.find_one(
-                    {name: head[name] for name in ("_id", "app_name", "user_id", "base")}, {"_id": 1}
-                )
-                is None
-            ):
-                self.history.delete(head)
+    def _share(self, stored: Sequence[Waiting], term: object) -> bool:
+        """Applies what updates have recorded; returns whether they are proven to be stored for good."""
+        recorded = [delta for one in stored for delta in recorded_in(one.request, one.update.update)]
+        with _left_to_the_careful_way():
+            return self.shared.apply(recorded, term)
         return False
 
-    def _is_only_full(self, request: AppendRequest, head: Document) -> bool:
-        """Whether a session lacks nothing but room in its tail."""
-        check_format(head.get("format"), request.key)
-        in_tail = {bytes(event["digest"]) for event in head["tail"]}
-        return bool(
-            head["revision"] == request.expected
-            and not self.expiry.expired(head)
-            and not self.expiry.chunks_due(head)
-            and not documents.has_room(head, request.events)
-            and all(event.timestamp > head["chunked_until"] for event in request.events)
-            and not any(event.digest in in_tail for event in request.events)
-        )
 
-    def _found(self, requests: Sequence[AppendRequest], fields: Document) -> dict[str, Document]:
-        """Finds the sessions that requests are for, by id."""
-        keys = [request.key for request in requests]
-        selected = {
-            "_id": {"$in": [documents.session_id(key) for key in keys]},
-            "app_name": {"$in": list({key.app_name for key in keys})},
-            "user_id": {"$in": list({key.user_id for key in keys})},
-        }
-        return {session["_id"]: session for session in self.sessions.find(selected, fields)}
+@contextmanager
+def _left_to_the_careful_way() -> Iterator[None]:
+    """Lets what one of many causes pass: the careful way finds the events stored or not, and names each one's error."""
+    try:
+        yield
+    except (*REFUSED, OperationFailure, CorruptRecordError) as error:
+        if getattr(error, "timeout", False):
+            raise
 
 
 def is_quick(request: AppendRequest) -> bool:
@@ -214,12 +169,18 @@ def revisions(request: AppendRequest, before: int | None = None) -> list[int]:
     return [start + at for at in range(1, len(request.events) + 1)]
 
 
-def _is_newest(request: AppendRequest, session: Document | None) -> bool:
-    """Whether a session's newest events are a request's, at its revisions."""
+def _is_newest(waiting: Waiting, session: Document | None) -> bool:
+    """Whether a session's newest events are a request's, at its revisions, and from this very attempt.
+
+    An earlier one's deltas to shared state may have been applied, and superseded, long ago.
+    """
+    request = waiting.request
     if session is None or session.get("revision") != revisions(request)[-1]:
         return False
     try:
         newest = [bytes(event["digest"]) for event in session["tail"][-len(request.events) :]]
+        pending = {(delta["id"], delta["time"]) for delta in session.get("pending", ())}
     except DAMAGE:
         return False
-    return newest == [event.digest for event in request.events]
+    ours = {(one.delta["id"], one.delta["time"]) for one in recorded_in(request, waiting.update.update)}
+    return newest == [event.digest for event in request.events] and ours <= pending

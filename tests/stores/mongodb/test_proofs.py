@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,10 +23,12 @@ from pymongo.errors import (
 )
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.adk_private import set_storage_marker
+from adk_extra_sessions.adk_private import set_storage_marker, storage_marker
 from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.stores.mongodb import bulk, documents
+from adk_extra_sessions.stores.mongodb.history import History
+from adk_extra_sessions.stores.mongodb.paging import portions
 from adk_extra_sessions.stores.mongodb.trying_again import tried_again
 
 
@@ -284,3 +287,109 @@ def test_a_refused_chunk_shows_no_event(store: MongoSessionStore, monkeypatch: p
     with pytest.raises(WriteError) as caught:
         store.append_event(a, an_event("last"))
     assert "SECRET" not in f"{caught.value} {caught.value.details} {caught.value.__context__} {caught.value.__cause__}"
+
+
+def test_a_repeated_event_beyond_a_gap_moves_no_marker(store: MongoSessionStore) -> None:
+    a, b, _ = three(store)
+    behind = again(store, a)
+    second = an_event("2")
+    store.append_many([(a, an_event("1")), (a, second)])
+    before = storage_marker(behind)
+    store.append_many([(behind, second.model_copy(deep=True)), (b, an_event())])
+    assert storage_marker(behind) == before
+
+
+def test_no_room_is_made_for_the_superseded_the_expired_and_the_gone(
+    make_store: Callable[..., MongoSessionStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(ttl=1000)
+    superseded, expired, gone = three(store)
+    alive = store.create_session(app_name=APP, user_id=USER, session_id="alive")
+    full(store, superseded)
+    behind = again(store, superseded)
+    store.append_many((superseded, an_event()) for _ in range(documents.TAIL_EVENTS - documents.KEEP))
+    for one in (superseded, expired, gone, alive):
+        full(store, one)
+    late = store._expiry.now() - timedelta(seconds=2000)
+    store._sessions.update_one({"session_id": expired.id}, {"$set": {"active_at": late}})
+    copy = History.copy
+
+    def then_gone(self: History, chunks: Any) -> Any:
+        copied = copy(self, chunks)
+        monkeypatch.undo()
+        store.delete_session(app_name=APP, user_id=USER, session_id=gone.id)
+        return [None if one["session_id"] == gone.id else one for one in copied]
+
+    monkeypatch.setattr(History, "copy", then_gone)
+    outcomes = store.append_many((one, an_event("last")) for one in (behind, expired, gone, alive))
+    assert [type(one).__name__ for one in outcomes] == [
+        "StaleSessionError",
+        "SessionNotFoundError",
+        "SessionNotFoundError",
+        "Event",
+    ]
+    assert texts(again(store, alive))[-1] == "last"
+
+
+def test_a_tail_that_has_changed_is_not_cut(store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b, _ = three(store)
+    full(store, a)
+    other = again(store, a)
+    copy = History.copy
+
+    def then_changed(self: History, chunks: Any) -> Any:
+        copied = copy(self, chunks)
+        monkeypatch.undo()
+        store.append_event(other, an_event("quicker"))
+        return copied
+
+    monkeypatch.setattr(History, "copy", then_changed)
+    outcomes = store.append_many([(a, an_event("slower")), (b, an_event())])
+    assert [type(one).__name__ for one in outcomes] == ["StaleSessionError", "Event"]
+    assert texts(again(store, other)) == texts(other)
+
+
+def test_a_repeated_event_is_confirmed_before_it_is_acknowledged(server: Any, storage: dict[str, Any]) -> None:
+    seen: list[Any] = []
+
+    class Listener(monitoring.CommandListener):
+        def started(self, event: monitoring.CommandStartedEvent) -> None:
+            if event.command_name == "update":
+                seen.append(event.command.get("writeConcern"))
+
+        def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+        def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+
+    with MongoSessionStore(**storage, event_listeners=[Listener()]) as store:
+        (one, *_) = three(store)
+        behind, event = again(store, one), an_event()
+        store.append_event(one, event)
+        seen.clear()
+        store.append_event(behind, event.model_copy(deep=True))
+        assert len(seen) == 2 and seen[-1] in ({"w": "majority"}, None)
+
+
+def test_a_mongos_is_never_one_log() -> None:
+    def topology(kind: str, server: str) -> Any:
+        servers = {("host", 1): SimpleNamespace(server_type_name=server)}
+        description = SimpleNamespace(topology_type_name=kind, server_descriptions=lambda: servers)
+        return SimpleNamespace(topology_description=description)
+
+    kinds = [("Single", "Standalone"), ("Single", "RSPrimary"), ("ReplicaSetWithPrimary", "RSPrimary")]
+    assert all(bulk._has_one_log(topology(*kind)) for kind in kinds)
+    assert not any(bulk._has_one_log(topology(*kind)) for kind in [("Single", "Mongos"), ("Sharded", "Mongos")])
+
+
+def test_what_nobody_waits_for_fails_for_nobody() -> None:
+    def broken(*arguments: Any, **named: Any) -> Any:
+        raise AutoReconnect("x")
+
+    unanswered = SimpleNamespace(update_one=broken, bulk_write=broken)
+    collection = SimpleNamespace(with_options=lambda **_: unanswered)
+    for count in (1, 2):
+        bulk.send_and_forget(collection, [bulk.Update({"_id": 1}, {"$set": {"a": 1}})] * count)
+
+
+def test_portions_are_small_in_number_and_in_size() -> None:
+    assert [list(one) for one in portions([1, 1, 1, 5, 1, 9], 2, 6, int)] == [[1, 1], [1, 5], [1], [9]]
+    assert list(portions([], 2, 6, int)) == []

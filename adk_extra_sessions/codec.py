@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
 
 from adk_extra_sessions.errors import CorruptRecordError, EventValueError, InputValidationError, StateValueError
+from adk_extra_sessions.json_form import LONG, SAME_IN_JSON, readable_json, restore_non_finite, without_json_form
 from adk_extra_sessions.records import EventRecord, SessionKey, StateTexts
 from adk_extra_sessions.state import split, without_temp
 
@@ -26,15 +27,10 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 """Version of the stored form; a record with a greater one is refused."""
 
-_SAME_IN_JSON = {str, int, bool, type(None)}
-
-# What is shorter and has fewer brackets meets none of the JSON reader's limits
-# (numbers of 4,300 digits, 200 levels), so it need not be read back to know.
-_LONG = 4000
+# What has fewer brackets does not meet the JSON reader's limit of 200 levels.
 _DEEP = 190
 
 _events = TypeAdapter(list[Event])
-_anything: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def check_format(version: object, key: SessionKey) -> None:
@@ -77,26 +73,17 @@ def encode_value(key: str, value: object, *, coerce: bool = False) -> str:
     except UnicodeEncodeError:
         raise StateValueError(key, "a state key must be Unicode text, without lone surrogates") from None
     try:
-        return _readable_json(value)
+        return readable_json(value)
     except Exception:  # a value's own serializer may raise anything
-        if not coerce:
-            raise StateValueError(key, f"a value of type {type(value).__name__} has no JSON form") from None
-    logger.warning("State key %r: a value of type %s has no JSON form; its string form is stored.", key, type(value))
+        path, reason = without_json_form(value)
+    where = f"{key}{path}" if path else ""
+    if not coerce:
+        raise StateValueError(key, reason, where)
+    logger.warning("State key %r%s: %s; its string form is stored.", key, f", at {where}" if where else "", reason)
     try:
-        return _readable_json(to_jsonable_python(value, serialize_unknown=True))
+        return readable_json(to_jsonable_python(value, serialize_unknown=True))
     except Exception:
-        return _readable_json(str(value).encode("utf-8", "backslashreplace").decode())
-
-
-def _readable_json(value: object) -> str:
-    text = to_json(value, inf_nan_mode="constants").decode()
-    if type(value) in _SAME_IN_JSON and len(text) < _LONG:
-        return text
-    # As deep as it will stand in its event: the reader's limit is on the whole.
-    (((tree,),),) = from_json(f"[[[{text}]]]")
-    if "null" in text and _restore_non_finite(tree, _anything.dump_python(value, warnings=False)):
-        text = to_json(tree, inf_nan_mode="constants").decode()
-    return text
+        return readable_json(str(value).encode("utf-8", "backslashreplace").decode())
 
 
 def decode_value(text: bytes | str) -> Any:
@@ -148,7 +135,7 @@ def encode_event(event: Event, *, coerce: bool = False) -> EventRecord:
             raise
         raise EventValueError(f"Event {event.id!r} has no state delta. Nothing was written.") from None
     stored = event
-    if len(texts) != len(delta) or not all(type(value) in _SAME_IN_JSON for value in delta.values()):
+    if len(texts) != len(delta) or not all(type(value) in SAME_IN_JSON for value in delta.values()):
         # The delta as stored in state, so that history and state never differ.
         plain = {key: from_json(text) for key, text in texts.items()}
         stored = event.model_copy(update={"actions": event.actions.model_copy(update={"state_delta": plain})})
@@ -164,9 +151,9 @@ def _body(event: Event) -> bytes:
         if b"null" in body:
             tree = from_json(body)
             raw = event.model_dump(mode="python", exclude_none=exclude_none, warnings=False)
-            if _restore_non_finite(tree, raw):
+            if restore_non_finite(tree, raw):
                 body = to_json(tree, inf_nan_mode="constants")
-        elif len(body) >= _LONG or body.count(b"[") + body.count(b"{") >= _DEEP:
+        elif len(body) >= LONG or body.count(b"[") + body.count(b"{") >= _DEEP:
             from_json(body)
         return body
     except Exception:
@@ -183,26 +170,6 @@ def _dumped(event: Event, exclude_none: bool) -> bytes:
         body = event.model_dump_json(exclude_none=exclude_none, warnings=False).encode()
         Event.model_validate_json(body)
         return body
-
-
-def _restore_non_finite(tree: Any, raw: Any) -> bool:
-    """Puts NaN and infinities of `raw` back into the places of its JSON `tree`."""
-    if isinstance(tree, dict) and isinstance(raw, dict):
-        places: Any = [(key if key in tree else str(key), value) for key, value in raw.items()]
-        places = [(key, value) for key, value in places if key in tree]
-    elif isinstance(tree, list) and isinstance(raw, (list, tuple, set, frozenset)) and len(tree) == len(raw):
-        places = list(enumerate(raw))
-    else:
-        return False
-    found = False
-    for place, value in places:
-        if isinstance(value, float):
-            if not math.isfinite(value) and tree[place] is None:
-                tree[place] = float(value)
-                found = True
-        elif _restore_non_finite(tree[place], value):
-            found = True
-    return found
 
 
 def decode_events(bodies: Sequence[bytes | str], key: SessionKey, first: int = 0) -> list[Event]:

@@ -38,15 +38,19 @@ class StateValueError(ValueError, TypeError):
 
     Attributes:
         key: The state key, with its `app:` or `user:` prefix.
+        reason: What is wrong with it; no values.
+        path: Where in a nested value, such as `cart['items'][3]`; else empty.
     """
 
-    def __init__(self, key: object, reason: str) -> None:
-        super().__init__(key, reason)
+    def __init__(self, key: object, reason: str, path: str = "") -> None:
+        super().__init__(key, reason, path)
         self.key = key
         self.reason = reason
+        self.path = path
 
     def __str__(self) -> str:
-        return f"State key {self.key!r}: {self.reason}. Nothing was written."
+        where = f"State key {self.key!r}" + (f", at {self.path}" if self.path else "")
+        return f"{where}: {self.reason}. Nothing was written."
 
 
 class EventValueError(ValueError):

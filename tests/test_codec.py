@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import pickle
+from collections import UserDict
 from typing import Any
 
 import pytest
@@ -121,7 +124,53 @@ def test_errors_hold_no_payload() -> None:
     with pytest.raises(StateValueError) as error:
         codec.encode_value("key", {"a": ["private", Secretive()]})
     assert "private" not in str(error.value) and "'key'" in str(error.value)
-    assert error.value.__cause__ is None and error.value.__suppress_context__
+    assert error.value.__cause__ is None and error.value.__context__ is None
+
+
+class Odd:
+    """Has no JSON form, and shows what it holds."""
+
+    def __repr__(self) -> str:
+        return "private"
+
+
+class Order(BaseModel):
+    when: Any
+
+
+CIRCLE: list[Any] = []
+CIRCLE.append({"again": CIRCLE})
+DEEP: Any = {"deep": functools.reduce(lambda inner, _: [inner], range(230), "private")}
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (Odd(), "State key 'cart': a value of type Odd has"),
+        ({"when": Odd()}, "State key 'cart', at cart['when']: a value of type Odd has"),
+        (["private", {"a": [0, 1, "private", Odd()]}], "at cart[1]['a'][3]: a value of type Odd has"),
+        ({"a": {1: (Odd(),)}}, "at cart['a'][1][0]: a value of type Odd has"),
+        ({"a": {Odd(): "private"}}, "at cart['a']: a key of type Odd has"),
+        ({"a": {Odd()}}, "at cart['a'] (one of a set): a value of type Odd has"),
+        ({"a": Order(when=[Odd()])}, "at cart['a'].when[0]: a value of type Odd has"),
+        ({"a": "private\ud800"}, "at cart['a']: a value of type str has"),
+        ({"a": b"private\xff"}, "at cart['a']: a value of type bytes has"),
+        ({"a": UserDict(b="private")}, "at cart['a']: a value of type UserDict has"),
+        (DEEP, "State key 'cart': the value is nested too deeply or contains itself"),
+        (CIRCLE, "State key 'cart': the value is nested too deeply or contains itself"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else type(value).__name__,
+)
+def test_an_error_tells_where_in_a_value_and_what_has_no_json_form(value: Any, reason: str) -> None:
+    for encode in (
+        lambda: codec.encode_value("cart", value),
+        lambda: codec.encode_event(an_event(delta={"good": 1, "cart": value})),
+    ):
+        with pytest.raises(StateValueError) as error:
+            encode()
+        assert reason in str(error.value)
+        assert "private" not in str(error.value) + repr(error.value)
+        assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
 
 
 def test_timestamps_are_finite() -> None:

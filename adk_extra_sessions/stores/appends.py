@@ -16,15 +16,10 @@ from google.adk.events import Event
 from google.adk.sessions import Session
 
 from adk_extra_sessions.adk_private import StaleSessionError, set_storage_marker, storage_marker
-from adk_extra_sessions.codec import encode_event
+from adk_extra_sessions.codec import describe, encode_event
 from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey
 from adk_extra_sessions.state import without_temp
-
-STALE = (
-    "The session has been changed in storage since it was loaded: reload it before appending,"
-    ' or build the store with on_stale="append".'
-)
 
 PIECE_EVENTS = 50
 """Events of one session that are stored in one go, at most."""
@@ -138,8 +133,17 @@ def request(run: Sequence[Append], *, any_revision: bool) -> AppendRequest:
     if marker is None:
         return AppendRequest(key, events, not_after=session.last_update_time)
     if not marker.isdecimal():
-        raise StaleSessionError(STALE)
+        raise stale_session(key)
     return AppendRequest(key, events, expected=int(marker))
+
+
+def stale_session(key: SessionKey) -> StaleSessionError:
+    """Returns the error for an append to a session that another holder has changed."""
+    return StaleSessionError(
+        # ADK's own words, which its tests and other people's code look for.
+        f"{describe(key)} has been modified in storage since it was loaded."
+        ' Reload it and append the event again, or use on_stale="append".'
+    )
 
 
 def record_error(run: Sequence[Append], error: BaseException) -> None:

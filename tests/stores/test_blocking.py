@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
+from adk_extra_sessions.adk_private import set_storage_marker
 from adk_extra_sessions.contract.samples import APP, USER, an_event, ids, texts
 from adk_extra_sessions.errors import InputValidationError, SessionNotFoundError, StaleSessionError, StateValueError
 from adk_extra_sessions.stores.appends import Append
@@ -63,6 +64,20 @@ def test_what_follows_a_refused_part_is_refused_with_it(store: SessionStore) -> 
     assert {type(result) for result in results} == {StaleSessionError}
     assert texts(found(store, session)) == ["other"]
     assert session.events == []
+
+
+def test_a_superseded_session_is_named_in_adks_words_with_what_to_do(store: SessionStore) -> None:
+    session = store.create_session(**NAMES, session_id="s1")
+    foreign = found(store, session)
+    set_storage_marker(foreign, "foreign")
+    store.append_event(found(store, session), an_event())
+    for stale in (session, foreign):
+        with pytest.raises(StaleSessionError) as refused:
+            store.append_event(stale, an_event())
+        assert str(refused.value) == (
+            f"Session 's1' of user {USER!r} in app {APP!r} has been modified in storage since it was loaded."
+            ' Reload it and append the event again, or use on_stale="append".'
+        )
 
 
 def test_many_appends_may_be_none(store: SessionStore) -> None:

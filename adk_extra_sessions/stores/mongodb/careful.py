@@ -16,9 +16,9 @@ from attrs import frozen
 from pymongo.errors import DocumentTooLarge, OperationFailure
 
 from adk_extra_sessions.codec import check_format, describe
-from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError, StaleSessionError
+from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError
 from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord
-from adk_extra_sessions.stores.appends import STALE
+from adk_extra_sessions.stores.appends import stale_session
 from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
@@ -56,7 +56,7 @@ class CarefulWay:
             left = [event for event in events if event.digest not in known]
             if left and not _is_allowed(request, head, known):
                 self.history.drop_blobs(request.key, list(blobs.values()))
-                return AppendOutcome(error=StaleSessionError(STALE))
+                return AppendOutcome(error=stale_session(request.key))
             if not left:
                 return self._found_stored(request, head, known)
             blobs = blobs or self.history.store_blobs(head, left, self.expiry.now())

@@ -10,7 +10,7 @@ import redis
 from pydantic_core import from_json
 
 from adk_extra_sessions.codec import FORMAT, describe
-from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError, StaleSessionError
+from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
 from adk_extra_sessions.records import (
     AppendOutcome,
     AppendRequest,
@@ -21,7 +21,7 @@ from adk_extra_sessions.records import (
     SharedState,
     Window,
 )
-from adk_extra_sessions.stores.appends import STALE
+from adk_extra_sessions.stores.appends import stale_session
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.stores.driver_errors import DriverErrors
 from adk_extra_sessions.stores.options import StoreOptions
@@ -268,7 +268,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
             if status == 0:
                 return AppendOutcome(error=SessionNotFoundError(f"Session {key.session_id!r} not found."))
             if status == -1:
-                return AppendOutcome(error=StaleSessionError(STALE))
+                return AppendOutcome(error=stale_session(key))
             if status == -2:
                 damaged = CorruptRecordError(f"{describe(key)} is damaged, foreign or from a newer version.")
                 return AppendOutcome(error=damaged)

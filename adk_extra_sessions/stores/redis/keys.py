@@ -81,8 +81,13 @@ class AppKeys:
 
 @frozen
 class SessionKeys:
-    """All keys that an operation on one session may touch."""
+    """All keys that an operation on one session may touch.
 
+    Attributes:
+        owner: The session, to name it in errors.
+    """
+
+    owner: SessionKey
     session: str
     events: str
     index: str
@@ -97,6 +102,7 @@ class SessionKeys:
         user = UserKeys.of(prefix, key.app_name, key.user_id)
         app = AppKeys.of(prefix, key.app_name)
         return cls(
+            key,
             user.session(key.session_id),
             user.events(key.session_id),
             user.index,

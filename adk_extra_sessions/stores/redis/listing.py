@@ -11,7 +11,7 @@ from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState
 from adk_extra_sessions.stores.damaged import left_out_if_damaged
 from adk_extra_sessions.stores.redis import scripts
 from adk_extra_sessions.stores.redis.keys import AppKeys, UserKeys
-from adk_extra_sessions.stores.redis.replies import StoredSession, checked, damage_named, fields, texts, values
+from adk_extra_sessions.stores.redis.replies import StoredSession, checked, foreign_type_named, state_of, texts
 
 AT_ONCE = 1000
 """Sessions that one script call reads: the server serves nobody else meanwhile."""
@@ -35,7 +35,7 @@ class Listing:
         users = AppKeys.of(self.prefix, self.app_name).users
         cursor: int | None = None
         while cursor != 0:
-            with damage_named(SessionKey(self.app_name, "", "")):
+            with foreign_type_named(SessionKey(self.app_name, "", "")):
                 cursor, found = self.client.sscan(users, cursor or 0, count=self.page_size)
             yield from self.of_users(texts(found))
 
@@ -93,9 +93,7 @@ class Listing:
         return records
 
     def _state(self, reply: Any, user_id: str) -> Mapping[str, Any]:
-        key = SessionKey(self.app_name, user_id, "")
-        with damage_named(key):
-            return values(fields(checked(reply, key)))
+        return state_of(reply, SessionKey(self.app_name, user_id, ""))
 
     def _call(self, part: Sequence[SessionKey]) -> scripts.Call:
         keys = self._user_keys(part[0].user_id)

@@ -18,7 +18,7 @@ from adk_extra_sessions.stores.findings import Finding
 from adk_extra_sessions.stores.portable import Portable
 from adk_extra_sessions.stores.redis import doctor, scripts
 from adk_extra_sessions.stores.redis.keys import AppKeys, SessionKeys, UserKeys, encoded
-from adk_extra_sessions.stores.redis.replies import damage_named, fields, text, values
+from adk_extra_sessions.stores.redis.replies import foreign_type_named, state_of, text
 
 AT_ONCE = 500
 """Events, or users, that one round trip reads."""
@@ -60,8 +60,9 @@ class PortableOnRedis(Portable):
                     yield from (SessionKey(app_name, user, text(one)) for one in found)
 
     def _app_state(self, app_name: str) -> Mapping[str, Any]:
-        with damage_named(SessionKey(app_name, "", "")):
-            return values(fields(self.client.hgetall(AppKeys.of(self.prefix, app_name).state)))
+        app = SessionKey(app_name, "", "")
+        with foreign_type_named(app):
+            return state_of(self.client.hgetall(AppKeys.of(self.prefix, app_name).state), app)
 
     def _user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         tags = self._tags(f"{{{encoded(app_name)}/*}}:u")
@@ -69,10 +70,8 @@ class PortableOnRedis(Portable):
             pipeline = self.client.pipeline(transaction=False)
             for user in users:
                 pipeline.hgetall(UserKeys.of(self.prefix, app_name, user).state)
-            for user, found in zip(users, pipeline.execute(), strict=True):
-                with damage_named(SessionKey(app_name, user, "")):
-                    state = values(fields(found))
-                yield user, state
+            for user, found in zip(users, pipeline.execute(raise_on_error=False), strict=True):
+                yield user, state_of(found, SessionKey(app_name, user, ""))
 
     def _write_shared(self, app_name: str, user_id: str, texts: StateTexts) -> None:
         if texts.user:

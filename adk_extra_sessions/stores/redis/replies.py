@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from adk_extra_sessions.codec import check_format, decode_value, describe
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.stores import damaged
+from adk_extra_sessions.stores.damaged import damage_named
 from adk_extra_sessions.stores.redis.scripts import Argument
 
 Reply: TypeAlias = bytes | str
@@ -96,24 +96,39 @@ class StoredSession:
                 float(found["t"]),
                 float(found.get("d", 0)),
                 values(found),
-                [pending_delta(name[2:], value) for name, value in found.items() if name.startswith("p:")],
+                [pending_delta(name[2:], value, key) for name, value in found.items() if name.startswith("p:")],
             )
 
 
 @contextmanager
-def damage_named(key: SessionKey) -> Iterator[None]:
-    """Turns what a damaged record causes, here or on the server, into `CorruptRecordError`."""
+def foreign_type_named(key: SessionKey) -> Iterator[None]:
+    """Turns the server's error about a key of a foreign type into `CorruptRecordError`."""
     try:
-        with damaged.damage_named(key):
-            yield
+        yield
     except ResponseError as error:
         raise _named(error, key) from None
 
 
-def pending_delta(name: str, value: Reply) -> PendingDelta:
-    """Reads the record of an app delta from a session's field."""
-    recorded = decode_value(value)
-    return PendingDelta(name, recorded["time"], recorded["state"])
+def state_of(reply: Any, key: SessionKey) -> dict[str, Any]:
+    """Returns the state in the reply to an HGETALL, or raises the error that came in its place.
+
+    Raises:
+        CorruptRecordError: The hash cannot be read.
+    """
+    found = checked(reply, key)
+    with damage_named(key):
+        return values(fields(found))
+
+
+def pending_delta(name: str, value: Reply, key: SessionKey) -> PendingDelta:
+    """Reads the record of an app delta from a session's field.
+
+    Raises:
+        CorruptRecordError: It cannot be read.
+    """
+    with damage_named(key):
+        recorded = decode_value(value)
+        return PendingDelta(name, recorded["time"], recorded["state"])
 
 
 def checked(reply: Any, key: SessionKey) -> Any:

@@ -17,9 +17,18 @@ from attrs import frozen
 
 from adk_extra_sessions.codec import decode_value, encode_value
 from adk_extra_sessions.records import EventRecord, NewSession
+from adk_extra_sessions.stores.damaged import damage_named
 from adk_extra_sessions.stores.redis import scripts
 from adk_extra_sessions.stores.redis.keys import SessionKeys
-from adk_extra_sessions.stores.redis.replies import PendingDelta, StoredSession, fields, pending_delta, text, values
+from adk_extra_sessions.stores.redis.replies import (
+    PendingDelta,
+    StoredSession,
+    fields,
+    pending_delta,
+    state_of,
+    text,
+    values,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +55,7 @@ class SplitAppState:
         """Applies a new session's app state and returns what the app's state is then."""
         if new.state.app:
             self._apply_recorded(keys, new.nonce, rescue=False)
-        return values(fields(self.client.hgetall(keys.app)))
+        return state_of(self.client.hgetall(keys.app), keys.owner)
 
     def after_append(self, keys: SessionKeys, events: Sequence[EventRecord], repeated: Sequence[bool]) -> None:
         """Applies the app deltas of events just stored; of repeated ones never over a newer value."""
@@ -60,23 +69,25 @@ class SplitAppState:
             if time.time() - pending.time > RESCUE_AFTER:
                 self._apply(keys, pending, rescue=True)
                 logger.info("%s: applied the app's state that an interrupted append had left.", keys.session)
-        found = fields(self.client.hgetall(keys.app))
-        state = values(found)
-        for pending in stored.pending:
-            for name, value in pending.texts.items():
-                if float(found.get(f"t:{name}", 0)) <= pending.time:
-                    state[name] = decode_value(value)
+        reply = self.client.hgetall(keys.app)
+        with damage_named(keys.owner):
+            found = fields(reply)
+            state = values(found)
+            for pending in stored.pending:
+                for name, value in pending.texts.items():
+                    if float(found.get(f"t:{name}", 0)) <= pending.time:
+                        state[name] = decode_value(value)
         return state
 
     def apply_held(self, keys: SessionKeys, flat: Sequence[Any]) -> None:
         """Applies the records of a session that is about to be deleted."""
         for name, value in zip(flat[::2], flat[1::2], strict=True):
-            self._apply(keys, pending_delta(text(name)[2:], value), rescue=True)
+            self._apply(keys, pending_delta(text(name)[2:], value, keys.owner), rescue=True)
 
     def _apply_recorded(self, keys: SessionKeys, name: str, *, rescue: bool) -> None:
         value = self.client.hget(keys.session, f"p:{name}")
         if value is not None:  # else it has been applied: the event was a repeated one
-            self._apply(keys, pending_delta(name, value), rescue=rescue)
+            self._apply(keys, pending_delta(name, value, keys.owner), rescue=rescue)
 
     def _apply(self, keys: SessionKeys, pending: PendingDelta, *, rescue: bool) -> None:
         arguments: list[Any] = [pending.id, repr(pending.time), int(rescue)]

@@ -38,7 +38,7 @@ from adk_extra_sessions.stores.redis.keys import SessionKeys, UserKeys
 from adk_extra_sessions.stores.redis.listing import Listing
 from adk_extra_sessions.stores.redis.portable import PortableOnRedis
 from adk_extra_sessions.stores.redis.replication import Replication
-from adk_extra_sessions.stores.redis.replies import StoredSession, checked, damage_named, fields, state_pairs, values
+from adk_extra_sessions.stores.redis.replies import StoredSession, checked, foreign_type_named, state_of, state_pairs
 from adk_extra_sessions.stores.redis.scripts import Argument, Call
 from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, held
 from adk_extra_sessions.telemetry import Target
@@ -138,14 +138,14 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
 
     def _insert(self, new: NewSession) -> SharedState | None:
         keys = SessionKeys.of(self.prefix, new.key)
-        with damage_named(new.key):
+        with foreign_type_named(new.key):
             if self._split:
                 self._split.before_create(keys, new)
             reply = self._run(self._create_call(new), new.key, self._wait)
             if int(reply[0]) == 0:
                 return None
-            app_state = self._split.after_create(keys, new) if self._split else values(fields(reply[2]))
-            return SharedState(app_state, values(fields(reply[1])))
+            app_state = self._split.after_create(keys, new) if self._split else state_of(reply[2], new.key)
+            return SharedState(app_state, state_of(reply[1], new.key))
 
     def _create_call(self, new: NewSession) -> Call:
         keys = SessionKeys.of(self.prefix, new.key)
@@ -186,9 +186,9 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         stored = StoredSession.of(reply[0], key)
         if int(reply[2]) != stored.count:
             raise CorruptRecordError(f"{describe(key)}: {stored.count} events are recorded, {reply[2]} are there.")
-        with damage_named(key):
-            app = self._split.read(keys, stored) if self._split else values(fields(reply[4]))
-            shared = SharedState(app, values(fields(reply[3])))
+        with foreign_type_named(key):
+            app = self._split.read(keys, stored) if self._split else state_of(reply[4], key)
+        shared = SharedState(app, state_of(reply[3], key))
         bodies = list(reply[1])
         if window.after is not None and bodies:
             wanted = min(stored.count, window.recent if window.recent is not None else stored.count)
@@ -228,14 +228,15 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
     def _delete(self, key: SessionKey) -> None:
         keys = SessionKeys.of(self.prefix, key)
         names = [keys.session, keys.events, keys.index] + ([] if self._split else [keys.users])
-        with damage_named(key):
+        with foreign_type_named(key):
             while pending := self._run(Call(scripts.DELETE, names, [key.session_id, key.user_id]), key, self._wait):
                 assert self._split is not None
                 self._split.apply_held(keys, pending)
 
     def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
-        with damage_named(SessionKey(app_name, user_id, "")):
-            return values(fields(self.client.hgetall(UserKeys.of(self.prefix, app_name, user_id).state)))
+        user = SessionKey(app_name, user_id, "")
+        with foreign_type_named(user):
+            return state_of(self.client.hgetall(UserKeys.of(self.prefix, app_name, user_id).state), user)
 
     def _append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
         calls = [self._append_call(request) for request in requests]
@@ -274,7 +275,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
                 return AppendOutcome(error=damaged)
             if self._split:
                 repeated = [revision < 0 for revision in revisions]
-                with damage_named(key):
+                with foreign_type_named(key):
                     self._split.after_append(SessionKeys.of(self.prefix, key), request.events, repeated)
         except Exception as error:
             return AppendOutcome(error=error)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 
 from adk_extra_sessions import RedisSessionStore
@@ -203,3 +204,19 @@ def test_a_foreign_key_fails_before_anything_is_written(store: RedisSessionStore
     store.client.delete(f"{store.prefix}:{{{APP}/{USER}}}:u")
     found = store.get_session(**NAMES)
     assert found == session
+
+
+def test_what_fails_before_the_server_answers_is_no_damage() -> None:
+    with redis.Redis(port=1, retry=3) as client:  # type: ignore[arg-type]
+        store = RedisSessionStore(client=client)
+        session = Session(id="one", app_name=APP, user_id=USER)
+        for operation in (
+            lambda: store.create_session(**NAMES),
+            lambda: store.get_session(**NAMES),
+            lambda: store.list_sessions(app_name=APP),
+            lambda: store.delete_session(**NAMES),
+            lambda: store.get_user_state(app_name=APP, user_id=USER),
+            lambda: store.append_event(session, an_event()),
+        ):
+            with pytest.raises(AttributeError):
+                operation()

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adk_extra_sessions.errors import (
         AlreadyExistsError,
+        ClosedError,
         ConfigurationError,
         CorruptRecordError,
         EventTooLargeError,
         EventValueError,
         InputValidationError,
+        MissingExtraError,
         NotReplicatedError,
         SessionConflictError,
         SessionFileError,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
         StaleSessionError,
         StateValueError,
     )
+    from adk_extra_sessions.service import SessionService
     from adk_extra_sessions.stores.base import SessionStore
     from adk_extra_sessions.stores.mongodb.service import MongoSessionService
     from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
@@ -36,11 +39,13 @@ __version__ = "0.1.0"
 
 _homes = {
     "AlreadyExistsError": "errors",
+    "ClosedError": "errors",
     "ConfigurationError": "errors",
     "CorruptRecordError": "errors",
     "EventTooLargeError": "errors",
     "EventValueError": "errors",
     "InputValidationError": "errors",
+    "MissingExtraError": "errors",
     "MongoSessionService": "stores.mongodb.service",
     "MongoSessionStore": "stores.mongodb.store",
     "NotReplicatedError": "errors",
@@ -49,20 +54,24 @@ _homes = {
     "SessionConflictError": "errors",
     "SessionFileError": "errors",
     "SessionNotFoundError": "errors",
+    "SessionService": "service",
     "SessionStore": "stores.base",
     "StaleSessionError": "errors",
     "StateValueError": "errors",
 }
 
-_extras = {"redis": "redis", "pymongo": "mongodb", "bson": "mongodb"}
+# For each package that a driver brings: the driver, and the extra that installs it.
+_extras = {"redis": ("redis", "redis"), "pymongo": ("pymongo", "mongodb"), "bson": ("pymongo", "mongodb")}
 
 __all__ = [
     "AlreadyExistsError",
+    "ClosedError",
     "ConfigurationError",
     "CorruptRecordError",
     "EventTooLargeError",
     "EventValueError",
     "InputValidationError",
+    "MissingExtraError",
     "MongoSessionService",
     "MongoSessionStore",
     "NotReplicatedError",
@@ -71,6 +80,7 @@ __all__ = [
     "SessionConflictError",
     "SessionFileError",
     "SessionNotFoundError",
+    "SessionService",
     "SessionStore",
     "StaleSessionError",
     "StateValueError",
@@ -85,11 +95,14 @@ if not TYPE_CHECKING:  # seeing this, type checkers would take any name for one 
         try:
             home = import_module(f"{__name__}.{_homes[name]}")
         except ModuleNotFoundError as error:
-            extra = _extras.get((error.name or "").partition(".")[0])
-            if extra is None:
+            found = _extras.get((error.name or "").partition(".")[0])
+            if found is None:
                 raise
-            reason = f"{name} needs {error.name}: pip install 'adk-extra-sessions[{extra}]'"
-            raise ModuleNotFoundError(reason, name=error.name) from None
+            driver, extra = found
+            from adk_extra_sessions.errors import MissingExtraError
+
+            reason = f"{driver} is not installed: pip install 'adk-extra-sessions[{extra}]'"
+            raise MissingExtraError(reason, name=driver) from None
         value = globals()[name] = getattr(home, name)
         return value
 

@@ -15,11 +15,13 @@ from adk_extra_sessions.adk_private import StaleSessionError
 
 __all__ = [
     "AlreadyExistsError",
+    "ClosedError",
     "ConfigurationError",
     "CorruptRecordError",
     "EventTooLargeError",
     "EventValueError",
     "InputValidationError",
+    "MissingExtraError",
     "NotReplicatedError",
     "SessionConflictError",
     "SessionFileError",
@@ -31,6 +33,14 @@ __all__ = [
 
 class ConfigurationError(ValueError):
     """A service or store was given a wrong URL, option or combination of them."""
+
+
+class MissingExtraError(ModuleNotFoundError, ConfigurationError):
+    """A database driver or a fake is not installed; the message tells the extra that brings it."""
+
+
+class ClosedError(RuntimeError):
+    """A store, or the service that made it, was used after it was closed."""
 
 
 class StateValueError(ValueError, TypeError):

@@ -10,7 +10,7 @@ import threading
 from typing import Any
 from urllib.parse import urlsplit
 
-from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.errors import MissingExtraError
 from adk_extra_sessions.urls import redact
 
 _redis_servers: dict[str, Any] = {}
@@ -28,13 +28,13 @@ def fake_redis(url: str, options: dict[str, Any]) -> Any:
         options: Of redis-py's, `decode_responses` and `protocol` have an effect.
 
     Raises:
-        ConfigurationError: fakeredis, or its Lua interpreter, is not installed.
+        MissingExtraError: fakeredis, or its Lua interpreter, is not installed.
     """
     try:
         import fakeredis
         import lupa  # noqa: F401  (fakeredis runs scripts with it)
-    except ImportError:
-        raise ConfigurationError(f"{redact(url)!r} {_INSTALL}") from None
+    except ImportError as error:
+        raise MissingExtraError(f"{redact(url)!r} {_INSTALL}", name=error.name) from None
     with _lock:
         server = _redis_servers.setdefault(_name(url), fakeredis.FakeServer())
     kept = {name: value for name, value in options.items() if name in ("decode_responses", "protocol")}
@@ -45,13 +45,13 @@ def fake_mongo(url: str) -> Any:
     """Returns a `mongomock.MongoClient` on the server that the URL names.
 
     Raises:
-        ConfigurationError: mongomock is not installed.
+        MissingExtraError: mongomock is not installed.
     """
     try:
         import mongomock
         from mongomock.store import ServerStore
-    except ImportError:
-        raise ConfigurationError(f"{redact(url)!r} {_INSTALL}") from None
+    except ImportError as error:
+        raise MissingExtraError(f"{redact(url)!r} {_INSTALL}", name=error.name) from None
     with _lock:
         store = _mongo_stores.setdefault(_name(url), ServerStore())  # type: ignore[no-untyped-call]
     return mongomock.MongoClient(_store=store)

@@ -16,16 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from adk_extra_sessions.stores.mongodb.service import MongoSessionService
-    from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
-    from adk_extra_sessions.stores.redis.service import RedisSessionService
-    from adk_extra_sessions.stores.redis.store import RedisSessionStore
+    from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore
 
 
 @pytest.fixture
 def redis_session_store() -> Iterator[RedisSessionStore]:
     """A blocking store on an in-process fake of Redis."""
-    from adk_extra_sessions.stores.redis.store import RedisSessionStore
+    from adk_extra_sessions import RedisSessionStore
 
     with RedisSessionStore(f"fakeredis://test-{uuid.uuid4()}") as store:
         yield store
@@ -34,7 +31,7 @@ def redis_session_store() -> Iterator[RedisSessionStore]:
 @pytest.fixture
 def mongo_session_store() -> Iterator[MongoSessionStore]:
     """A blocking store on an in-process fake of MongoDB."""
-    from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
+    from adk_extra_sessions import MongoSessionStore
 
     with MongoSessionStore(f"mongomock://test-{uuid.uuid4()}", db_name="test") as store:
         yield store
@@ -43,7 +40,7 @@ def mongo_session_store() -> Iterator[MongoSessionStore]:
 @pytest.fixture
 def redis_session_service(redis_session_store: RedisSessionStore) -> RedisSessionService:
     """A `RedisSessionService` over `redis_session_store`."""
-    from adk_extra_sessions.stores.redis.service import RedisSessionService
+    from adk_extra_sessions import RedisSessionService
 
     return RedisSessionService(store=redis_session_store)
 
@@ -51,6 +48,6 @@ def redis_session_service(redis_session_store: RedisSessionStore) -> RedisSessio
 @pytest.fixture
 def mongo_session_service(mongo_session_store: MongoSessionStore) -> MongoSessionService:
     """A `MongoSessionService` over `mongo_session_store`."""
-    from adk_extra_sessions.stores.mongodb.service import MongoSessionService
+    from adk_extra_sessions import MongoSessionService
 
     return MongoSessionService(store=mongo_session_store)

@@ -154,7 +154,10 @@ class SessionService(BaseSessionService):
         await self._threads.run(self.store.ping)
 
     async def close(self) -> None:
-        """Waits for what is under way and closes the store, if this service made it."""
+        """Waits for what is under way and closes the store, if this service made it.
+
+        From then on the service of a closed store raises `ClosedError`. May be called more than once.
+        """
         closing = WorkerThreads(1, "adk-close")
         await settle(closing.run(self._close))
         closing.close()
@@ -183,11 +186,6 @@ def refuse_with_store(options: dict[str, Any]) -> None:
     """Raises `ConfigurationError` if there are options beside a store that has its own."""
     if options:
         raise ConfigurationError(f"Options {', '.join(sorted(options))} belong to the store that was given.")
-
-
-def missing_driver(error: ModuleNotFoundError, extra: str) -> ConfigurationError:
-    """Tells how to install a store's driver."""
-    return ConfigurationError(f"{error.name} is not installed: pip install 'adk-extra-sessions[{extra}]'")
 
 
 def _rebuilt(cls: type[SessionService], store: SessionStore, owns_store: bool) -> SessionService:

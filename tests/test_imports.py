@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -41,31 +43,51 @@ def test_one_service_works_without_the_other_ones_driver(name: str, others: tupl
     """)
 
 
-@pytest.mark.parametrize(
-    ("make", "missing", "extra"),
-    [
-        ("RedisSessionService('redis://h')", "redis", "redis"),
-        ("MongoSessionService('mongodb://h/db')", "pymongo", "mongodb"),
-        ("RedisSessionService('fakeredis://')", "fakeredis", "fakes"),
-        ("RedisSessionService('fakeredis://')", "lupa", "fakes"),
-        ("MongoSessionService('mongomock://', 'db')", "mongomock", "fakes"),
-        ("RedisSessionStore('redis://h')", "redis", "redis"),
-        ("MongoSessionStore('mongodb://h/db')", "pymongo", "mongodb"),
-    ],
-)
-def test_a_missing_package_is_named_with_its_remedy(make: str, missing: str, extra: str) -> None:
-    name = make.partition("(")[0]
+MISSING = [
+    ("RedisSessionService", "redis://h", "redis", "redis"),
+    ("RedisSessionStore", "redis://h", "redis", "redis"),
+    ("MongoSessionService", "mongodb://h/db", "pymongo", "mongodb"),
+    ("MongoSessionStore", "mongodb://h/db", "pymongo", "mongodb"),
+    ("RedisSessionService", "fakeredis://", "fakeredis", "fakes"),
+    ("RedisSessionStore", "fakeredis://", "lupa", "fakes"),
+    ("MongoSessionService", "mongomock:///db", "mongomock", "fakes"),
+]
+
+
+@pytest.mark.parametrize(("name", "url", "missing", "extra"), MISSING)
+def test_a_missing_driver_is_one_error_that_names_its_remedy(name: str, url: str, missing: str, extra: str) -> None:
     said = python(f"""
         import sys
-        sys.modules[{missing!r}] = None
+        sys.modules[{missing!r}] = None  # as if it were not installed
+        if {missing!r} == "pymongo":
+            sys.modules["bson"] = None  # which comes with it
+        from adk_extra_sessions import ConfigurationError
         try:
             from adk_extra_sessions import {name}
-            {make}
-        except Exception as error:
-            print(type(error).__name__, error)
+            {name}({url!r})
+        except ImportError as error:
+            print(type(error).__name__, isinstance(error, ConfigurationError), error.name, error)
     """)
-    assert said.startswith(("ConfigurationError", "ModuleNotFoundError"))
+    assert said.startswith(f"MissingExtraError True {missing} ")
     assert f"pip install 'adk-extra-sessions[{extra}]'" in said
+    assert "bson" not in said
+
+
+def test_another_package_named_bson_is_no_driver(tmp_path: Path) -> None:
+    (tmp_path / "bson").mkdir()
+    (tmp_path / "bson" / "__init__.py").touch()
+    said = python(f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        sys.modules["pymongo"] = None
+        from adk_extra_sessions import MongoSessionService
+        from adk_extra_sessions.errors import MissingExtraError
+        try:
+            MongoSessionService("mongodb://h/db")
+        except MissingExtraError as error:
+            print(error)
+    """)
+    assert said == "pymongo is not installed: pip install 'adk-extra-sessions[mongodb]'"
 
 
 def test_public_names_are_complete() -> None:
@@ -74,5 +96,18 @@ def test_public_names_are_complete() -> None:
     for name in adk_extra_sessions.__all__:
         assert getattr(adk_extra_sessions, name).__name__ == name
     assert set(adk_extra_sessions.__all__) <= set(dir(adk_extra_sessions))
+    assert {"SessionService", "SessionStore"} <= set(adk_extra_sessions.__all__)
     with pytest.raises(AttributeError):
         adk_extra_sessions.Nothing  # noqa: B018
+
+
+def test_all_that_a_place_shows_is_public() -> None:
+    from adk_extra_sessions import transfer
+
+    shown = set()
+    for method in vars(transfer.Place).values():
+        if callable(method):
+            shown.update(re.findall(r"\b[A-Z]\w+", " ".join(map(str, method.__annotations__.values()))))
+    home = vars(sys.modules[transfer.Place.__module__])
+    ours = {name for name in shown & set(home) if home[name].__module__.startswith("adk_extra_sessions")}
+    assert ours and ours <= set(transfer.__all__)

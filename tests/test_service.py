@@ -8,14 +8,14 @@ import copy
 import pickle
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from google.adk.sessions import Session
 
 from adk_extra_sessions.contract.samples import APP, USER, a_session, an_event, ids, stored
-from adk_extra_sessions.errors import SessionNotFoundError, StaleSessionError, StateValueError
+from adk_extra_sessions.errors import ClosedError, SessionNotFoundError, StaleSessionError, StateValueError
 from adk_extra_sessions.service import SessionService
 from adk_extra_sessions.stores.base import SessionStore
 
@@ -136,6 +136,26 @@ async def test_closing_a_service_leaves_a_given_client_open(store: SessionStore,
     async with type(service)(client=store.client, **options) as second:  # type: ignore[call-arg,attr-defined]
         await second.list_sessions(app_name=APP)
     store.ping()
+
+
+async def test_a_closed_service_says_so(service: SessionService) -> None:
+    session = await a_session(service)
+    await service.close()
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "create": lambda: service.create_session(app_name=APP, user_id=USER),
+        "get": lambda: service.get_session(app_name=APP, user_id=USER, session_id=session.id),
+        "list": lambda: service.list_sessions(app_name=APP),
+        "delete": lambda: service.delete_session(app_name=APP, user_id=USER, session_id=session.id),
+        "user state": lambda: service.get_user_state(app_name=APP, user_id=USER),
+        "append": lambda: service.append_event(session, an_event()),
+        "ping": service.ping,
+    }
+    for name, call in calls.items():
+        with pytest.raises(ClosedError):
+            pytest.fail(f"{name} was accepted: {await call()}")
+    assert session.events == []
+    await service.flush()
+    await service.close()
 
 
 async def test_a_service_can_be_pickled_and_copied(service: SessionService, backend: str) -> None:

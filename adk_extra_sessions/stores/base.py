@@ -10,6 +10,7 @@ import time
 import uuid
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from operator import attrgetter
 from types import TracebackType
 from typing import Any
@@ -24,7 +25,7 @@ from typing_extensions import Self
 from adk_extra_sessions import telemetry
 from adk_extra_sessions.adk_private import set_storage_marker
 from adk_extra_sessions.codec import decode_events, decode_value, encode_state
-from adk_extra_sessions.errors import AlreadyExistsError, InputValidationError
+from adk_extra_sessions.errors import AlreadyExistsError, ClosedError, InputValidationError
 from adk_extra_sessions.records import (
     AppendOutcome,
     AppendRequest,
@@ -65,6 +66,7 @@ class SessionStore(Portable):
         self.options = options
         self._driver_errors = driver_errors
         self._live = LiveSessionLocks()
+        self._closed = False
 
     @traced
     def create_session(
@@ -98,7 +100,7 @@ class SessionStore(Portable):
             raise InputValidationError(f"state must be a dictionary, not {type(state).__name__}.")
         texts = encode_state(state or {}, coerce=self.options.unserializable == "coerce")
         new = NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, platform_time.get_time(), texts)
-        with self._driver_errors.told("create_session"):
+        with self._operation("create_session"):
             shared = self._insert(new)
         if shared is None:
             raise AlreadyExistsError(f"Session with id {key.session_id!r} already exists.")
@@ -128,7 +130,7 @@ class SessionStore(Portable):
         """
         key = SessionKey.of(app_name, user_id, session_id)
         window = _window(config)
-        with self._driver_errors.told("get_session"):
+        with self._operation("get_session"):
             record = self._read(key, window)
         if record is None:
             return None
@@ -163,15 +165,22 @@ class SessionStore(Portable):
             app_name: The app's name.
             user_id: The user's id; None for all users.
             page_size: About how many sessions to read at once.
+
+        Raises:
+            InputValidationError: An argument is wrong.
         """
         checked_name("app_name", app_name)
         if user_id is not None:
             checked_name("user_id", user_id)
         if not isinstance(page_size, int) or page_size < 1:
             raise InputValidationError("page_size must be a positive integer.")
+        return self._sessions_by_page(app_name, user_id, page_size)
+
+    def _sessions_by_page(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Session]:
+        # A generator of its own: what `iter_sessions` refuses is refused by the call, not by the first `next`.
         pages = telemetry.pages(self, "iter_sessions", self._pages(app_name, user_id, page_size))
         while True:
-            with self._driver_errors.told("list_sessions"):
+            with self._operation("list_sessions"):
                 page = next(pages, None)
             if page is None:
                 return
@@ -185,14 +194,14 @@ class SessionStore(Portable):
         Deleting a session that does not exist does nothing.
         """
         key = SessionKey.of(app_name, user_id, session_id)
-        with self._driver_errors.told("delete_session"):
+        with self._operation("delete_session"):
             self._delete(key)
 
     @traced
     def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """Reads the user's state, keys without the `user:` prefix."""
         names = checked_name("app_name", app_name), checked_name("user_id", user_id)
-        with self._driver_errors.told("get_user_state"):
+        with self._operation("get_user_state"):
             return dict(self._user_state(*names))
 
     @traced
@@ -277,6 +286,7 @@ class SessionStore(Portable):
             except ValueError as error:
                 record_error(piece, error)
         try:
+            self._check_open()
             outcomes = self._append(requests) if requests else []
         except Exception as error:
             outcomes = [AppendOutcome(error=error)] * len(requests)
@@ -301,11 +311,30 @@ class SessionStore(Portable):
 
     def ping(self) -> None:
         """Makes one round trip to the server, for health checks; raises the driver's error."""
-        with self._driver_errors.told("ping"):
+        with self._operation("ping"):
             self._ping()
 
-    @abstractmethod
     def close(self) -> None:
+        """Closes the store, and its client if the store made it. May be called more than once.
+
+        Every later operation raises `ClosedError`.
+        """
+        self._closed = True
+        self._close()
+
+    @contextmanager
+    def _operation(self, name: str) -> Iterator[None]:
+        """Refuses an operation on a closed store, and has the driver's errors name it."""
+        self._check_open()
+        with self._driver_errors.told(name):
+            yield
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"This {type(self).__name__} is closed: make a new one.")
+
+    @abstractmethod
+    def _close(self) -> None:
         """Closes the client if this store made it. May be called more than once."""
 
     @abstractmethod

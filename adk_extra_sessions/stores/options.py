@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from attrs import field, frozen, validators
 
+from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.urls import choice, milliseconds
 
 
@@ -38,3 +39,20 @@ class StoreOptions:
             choice("on_stale", options.get("on_stale"), ("raise", "append")),
             choice("unserializable", options.get("unserializable"), ("raise", "coerce")),
         )
+
+
+def refused_client(client: object, accepted: str) -> ConfigurationError:
+    """Returns the error for a client that a store cannot use.
+
+    Args:
+        client: What was passed as `client`.
+        accepted: What may be passed instead.
+    """
+    cls = type(client)
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if any(word in name.lower() for word in ("async", "motor")):
+        return ConfigurationError(
+            f"client must be {accepted}; a {name} is an asyncio client. "
+            "Services too take a blocking client, and call it in threads of their own."
+        )
+    return ConfigurationError(f"client must be {accepted}, not a {name}.")

@@ -5,6 +5,7 @@ with open_place("sqlite:///sessions.db") as source, open_place("redis://localhos
         print(result)
 """
 
+from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.transfer.copying import Outcome, Result, copy_items, plan_items, verify_items
 from adk_extra_sessions.transfer.items import Item, SessionItem, SharedStateItem
 from adk_extra_sessions.transfer.json_lines import read_items, write_items
@@ -22,6 +23,7 @@ __all__ = [
     "Result",
     "ServicePlace",
     "SessionItem",
+    "SessionKey",
     "SharedStateItem",
     "Status",
     "StorePlace",

@@ -69,14 +69,9 @@ def _from_environment(name: str) -> str:
 def _store(scheme: str, url: str) -> SessionStore:
     import adk_extra_sessions  # imports a driver when its store is named
 
-    try:
-        return (
-            adk_extra_sessions.RedisSessionStore(url)
-            if scheme in REDIS_SCHEMES
-            else adk_extra_sessions.MongoSessionStore(url)
-        )
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(str(error)) from None
+    if scheme in REDIS_SCHEMES:
+        return adk_extra_sessions.RedisSessionStore(url)
+    return adk_extra_sessions.MongoSessionStore(url)
 
 
 def _service_place(made: Any) -> Place:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,7 +16,13 @@ from redis.exceptions import RedisError
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
 from adk_extra_sessions.adk_private import set_storage_marker
 from adk_extra_sessions.contract.samples import APP, USER, an_event, ids, texts
-from adk_extra_sessions.errors import InputValidationError, SessionNotFoundError, StaleSessionError, StateValueError
+from adk_extra_sessions.errors import (
+    ClosedError,
+    InputValidationError,
+    SessionNotFoundError,
+    StaleSessionError,
+    StateValueError,
+)
 from adk_extra_sessions.stores.appends import Append
 
 NAMES = {"app_name": APP, "user_id": USER}
@@ -137,8 +145,9 @@ def test_wrong_arguments_are_named(store: SessionStore) -> None:
         store.get_session(**NAMES, session_id=session.id, config={"num_recent_events": 1})  # type: ignore[arg-type]
     with pytest.raises(InputValidationError, match="state"):
         store.create_session(**NAMES, state=[("a", 1)])  # type: ignore[arg-type]
-    with pytest.raises(InputValidationError, match="page_size"):
-        list(store.iter_sessions(app_name=APP, page_size=0))
+    for wrong in ({"page_size": 0}, {"page_size": "10"}, {"user_id": 7}, {"app_name": None}):
+        with pytest.raises(InputValidationError, match=next(iter(wrong))):
+            store.iter_sessions(**{"app_name": APP, **wrong})  # type: ignore[arg-type]
     with pytest.raises(InputValidationError, match="timestamp"):
         store.append_event(session, an_event(at=float("nan")))
     with pytest.raises(InputValidationError, match="surrogate"):
@@ -152,6 +161,33 @@ def test_the_context_closes_a_store_and_closing_again_does_nothing(store: Sessio
     with store:
         store.ping()
     store.close()
+
+
+def test_a_closed_store_says_so(store: SessionStore) -> None:
+    session = store.create_session(**NAMES)
+    listed = store.iter_sessions(app_name=APP)
+    twin = None if "client" in repr(store) else copy.copy(store)
+    store.close()
+    operations: dict[str, Callable[[], object]] = {
+        "create": lambda: store.create_session(**NAMES),
+        "get": lambda: store.get_session(**NAMES, session_id=session.id),
+        "list": lambda: store.list_sessions(app_name=APP),
+        "iterate": lambda: next(listed),
+        "delete": lambda: store.delete_session(**NAMES, session_id=session.id),
+        "user state": lambda: store.get_user_state(**NAMES),
+        "append": lambda: store.append_event(session, an_event()),
+        "ping": store.ping,
+    }
+    if isinstance(store, MongoSessionStore):
+        operations["indexes"] = store.ensure_indexes
+    for name, operation in operations.items():
+        with pytest.raises(ClosedError, match=f"This {type(store).__name__} is closed"):
+            pytest.fail(f"{name} was accepted: {operation()}")
+    assert [type(result) for result in store.append_many([(session, an_event())])] == [ClosedError]
+    assert session.events == []
+    if twin is not None:
+        with twin:
+            assert found(twin, session).events == []
 
 
 def test_a_repeated_event_does_not_hide_what_came_before_it(store: SessionStore) -> None:

@@ -208,6 +208,30 @@ def test_other_clients_are_refused() -> None:
         RedisSessionStore("redis://h", prefix="{a}")
 
 
+def test_an_asyncio_client_is_refused_in_words_that_say_so() -> None:
+    import pymongo
+    import redis.asyncio
+    from fakeredis import FakeAsyncRedis
+
+    class AsyncIOMotorClient:
+        __module__ = "motor.motor_asyncio"
+
+    for client in (redis.asyncio.Redis(), redis.asyncio.RedisCluster("h"), FakeAsyncRedis()):
+        for cls in (RedisSessionStore, RedisSessionService):
+            with pytest.raises(ConfigurationError, match=r"a redis.Redis or .* is an asyncio client"):
+                cls(client=client)  # type: ignore[arg-type]
+    for client in (pymongo.AsyncMongoClient("mongodb://h", connect=False), AsyncIOMotorClient()):
+        for made in (MongoSessionStore, MongoSessionService):
+            with pytest.raises(ConfigurationError, match=r"a pymongo.MongoClient; .* is an asyncio client"):
+                made(client=client, db_name="x")  # type: ignore[arg-type]
+
+
+def test_the_database_may_be_the_second_argument() -> None:
+    for cls in (MongoSessionStore, MongoSessionService):
+        made = cls("mongomock://second", "shop")
+        assert (made if isinstance(made, MongoSessionStore) else made.store).db_name == "shop"
+
+
 def test_given_timeouts_have_an_effect() -> None:
     store = MongoSessionStore("mongodb://h/db", connect=False, serverSelectionTimeoutMS=1000)
     assert store.client.options.timeout is None

@@ -21,21 +21,25 @@ from typing_extensions import assert_type
 import adk_extra_sessions
 from adk_extra_sessions import (
     AlreadyExistsError,
+    ClosedError,
     ConfigurationError,
     CorruptRecordError,
     EventTooLargeError,
     EventValueError,
     InputValidationError,
+    MissingExtraError,
     MongoSessionService,
     MongoSessionStore,
     RedisSessionService,
     RedisSessionStore,
     SessionNotFoundError,
+    SessionService,
     SessionStore,
     StaleSessionError,
     StateValueError,
 )
 from adk_extra_sessions.contract import SessionServiceContract
+from adk_extra_sessions.transfer import Place, SessionKey
 
 
 def services() -> list[BaseSessionService]:
@@ -77,6 +81,19 @@ async def run(agent: Agent) -> None:
     await other.close()
 
 
+async def any_of_ours(service: SessionService) -> None:
+    assert_type(service.store, SessionStore)
+    try:
+        await service.close()
+    except (ClosedError, MissingExtraError) as error:
+        assert_type(str(error), str)
+
+
+def copied(source: Place) -> Iterator[SessionKey]:
+    for app_name in source.app_names():
+        yield from source.keys(app_name)
+
+
 def either(url: str) -> RedisSessionService | MongoSessionService:
     service = RedisSessionService(url) if url.startswith("redis") else MongoSessionService(url)
     assert_type(service.store.ping(), None)
@@ -90,7 +107,7 @@ def script() -> None:
         store.append_event(session, Event(author="user"))
         assert_type(store.append_many([(session, Event(author="user"))]), list[Event | BaseException])
         assert_type(store.iter_sessions(app_name="app", page_size=10), Iterator[Session])
-    with MongoSessionStore("mongodb://localhost:27017/adk") as mongo:
+    with MongoSessionStore("mongodb://localhost:27017", "adk") as mongo:
         assert_type(mongo, MongoSessionStore)
         mongo.ensure_indexes()
     with RedisSessionStore("redis://localhost:6379", prefix="prod", ttl=90.5) as on_redis:

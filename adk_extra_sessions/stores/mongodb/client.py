@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.stores.options import refused_client
 from adk_extra_sessions.urls import MONGO_SCHEMES, checked_scheme, query_names, redact
 
 DEFAULTS: dict[str, Any] = {
@@ -67,7 +68,7 @@ def checked_client(client: Any) -> Any:
     if type(client).__module__.startswith("mongomock"):
         return client
     if not isinstance(client, MongoClient):
-        raise ConfigurationError(f"client must be a pymongo.MongoClient, not a {type(client).__name__}.")
+        raise refused_client(client, "a pymongo.MongoClient")
     if not client.write_concern.acknowledged:
         raise ConfigurationError("A client that does not acknowledge writes (w=0) cannot tell what was stored.")
     return client

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from adk_extra_sessions.service import SessionService, given_options, missing_driver, refuse_with_store
+from adk_extra_sessions.service import SessionService, given_options, refuse_with_store
 from adk_extra_sessions.urls import exactly_one
 
 if TYPE_CHECKING:
@@ -61,10 +61,8 @@ class MongoSessionService(SessionService):
             unserializable=unserializable,
         )
         if store is None:
-            try:
-                from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
-            except ModuleNotFoundError as error:
-                raise missing_driver(error, "mongodb") from None
+            from adk_extra_sessions import MongoSessionStore  # which tells what to install if its driver is missing
+
             made = MongoSessionStore(mongo_url or uri, client=client, **given, **client_options)
             super().__init__(made, owns_store=True)
         else:

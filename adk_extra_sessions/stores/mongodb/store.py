@@ -79,8 +79,8 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
     def __init__(
         self,
         mongo_url: str | None = None,
-        *,
         db_name: str | None = None,
+        *,
         client: MongoClient[Any] | None = None,
         collection_prefix: str | None = None,
         ttl: float | timedelta | str | None = None,
@@ -129,7 +129,8 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
         Call it at start-up; else the first operation does it. Without the
         right to make indexes a warning is logged and everything still works.
         """
-        indexes.ensure(self._database, self.collection_prefix, self.options.ttl_ms)
+        with self._operation("ensure_indexes"):
+            indexes.ensure(self._database, self.collection_prefix, self.options.ttl_ms)
         self._indexed = True
 
     def server_address(self) -> tuple[str, int | None] | None:
@@ -138,7 +139,7 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
     def _ping(self) -> None:
         self.client.admin.command("ping")
 
-    def close(self) -> None:
+    def _close(self) -> None:
         if self._owns_client:
             self.client.close()
 

@@ -12,6 +12,7 @@ from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.stores.options import refused_client
 from adk_extra_sessions.urls import REDIS_SCHEMES, checked_scheme, query_names, redact, refuse_unknown
 
 POOL_SIZE = 50
@@ -64,7 +65,7 @@ def checked_client(client: Any) -> Any:
         ConfigurationError: It is none of redis-py's blocking ones, or decodes to anything but UTF-8.
     """
     if not isinstance(client, (redis.Redis, redis.RedisCluster)):
-        raise ConfigurationError(f"client must be a redis.Redis or redis.RedisCluster, not a {type(client).__name__}.")
+        raise refused_client(client, "a redis.Redis or redis.RedisCluster")
     encoding = client.get_encoder().encoding
     if encoding.lower().replace("-", "") != "utf8":
         raise ConfigurationError(f"client must use the encoding utf-8, not {encoding}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from adk_extra_sessions.service import SessionService, given_options, missing_driver, refuse_with_store
+from adk_extra_sessions.service import SessionService, given_options, refuse_with_store
 from adk_extra_sessions.urls import exactly_one
 
 if TYPE_CHECKING:
@@ -68,10 +68,8 @@ class RedisSessionService(SessionService):
             unserializable=unserializable,
         )
         if store is None:
-            try:
-                from adk_extra_sessions.stores.redis.store import RedisSessionStore
-            except ModuleNotFoundError as error:
-                raise missing_driver(error, "redis") from None
+            from adk_extra_sessions import RedisSessionStore  # which tells what to install if its driver is missing
+
             made = RedisSessionStore(redis_url or uri, client=client, **given, **from_url_options)
             super().__init__(made, owns_store=True)
         else:

@@ -131,7 +131,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
     def _ping(self) -> None:
         self.client.ping()
 
-    def close(self) -> None:
+    def _close(self) -> None:
         if self._owns_client:
             self.client.close()
             self.client.connection_pool.disconnect()

@@ -90,7 +90,7 @@ class GroupCommit:
             while batch := self._take():
                 try:
                     with telemetry.together(self._store, [waiting.span for waiting in batch]):
-                        self._store.write([waiting.append for waiting in batch])
+                        self._store._write([waiting.append for waiting in batch])
                 except BaseException as error:
                     for waiting in batch:
                         waiting.append.error = waiting.append.error or error
@@ -122,7 +122,7 @@ class GroupCommit:
                     self._working = bool(batch)
                     break
                 waiting = self._queue.popleft()
-            size += self._store.encode(waiting.append)
+            size += self._store._encode(waiting.append)
             batch.append(waiting)
         return batch
 

@@ -136,7 +136,7 @@ def _started(
     """Starts an operation's span; None inside another operation, and where nothing makes spans."""
     if context is None and _operation.get() is not None:
         return None
-    title, attributes = _identity(store.target, f"BATCH {name}" if size > 1 else name)
+    title, attributes = _identity(store._target, f"BATCH {name}" if size > 1 else name)
     span = _tracer.start_span(title, context, SpanKind.CLIENT, attributes, links)
     if not span.get_span_context().is_valid:
         return None

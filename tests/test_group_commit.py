@@ -79,7 +79,7 @@ async def test_a_caller_who_is_cancelled_as_the_outcome_comes_changes_no_order(
     service: SessionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, other = await a_session(service), await a_session(service)
-    write, all_queued, complete = service.store.write, threading.Event(), group_commit._complete
+    write, all_queued, complete = service.store._write, threading.Event(), group_commit._complete
 
     def written_when_all_are_queued(appends: Any) -> None:
         assert all_queued.wait(timeout=30)
@@ -89,7 +89,7 @@ async def test_a_caller_who_is_cancelled_as_the_outcome_comes_changes_no_order(
         tasks[-1].cancel()
         complete(batch)
 
-    monkeypatch.setattr(service.store, "write", written_when_all_are_queued)
+    monkeypatch.setattr(service.store, "_write", written_when_all_are_queued)
     monkeypatch.setattr(group_commit, "_complete", after_a_cancellation)
     events = [an_event(str(number), delta={"key": number}) for number in range(3)]
     tasks = [asyncio.ensure_future(service.append_event(other, an_event()))]
@@ -212,7 +212,7 @@ async def test_whatever_goes_wrong_in_a_batch_is_told(service: SessionService, m
         raise MemoryError("none left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(service.store, "write", broken)
+        patch.setattr(service.store, "_write", broken)
         with pytest.raises(MemoryError):
             await service.append_event(session, an_event())
     assert session.events == []

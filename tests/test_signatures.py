@@ -68,3 +68,20 @@ def test_a_services_methods_show_their_own_parameters(name: str) -> None:
     store_method = getattr(adk_extra_sessions.SessionStore, name, None)
     if store_method is not None:
         assert list(shown.parameters.values()) == list(inspect.signature(store_method).parameters.values())
+
+
+def test_a_store_shows_only_what_its_users_call() -> None:
+    assert set(public_methods(adk_extra_sessions.SessionStore)) == {
+        "append_event",
+        "append_many",
+        "close",
+        "create_session",
+        "delete_session",
+        "get_session",
+        "get_user_state",
+        "iter_sessions",
+        "list_sessions",
+        "ping",
+        "server_address",
+    }
+    assert not [name for name in adk_extra_sessions.SessionStore.__annotations__ if not name.startswith("_")]

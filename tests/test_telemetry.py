@@ -68,7 +68,7 @@ def parent_of(span: ReadableSpan) -> int | None:
 
 
 def title(store: SessionStore, operation: str) -> str:
-    return operation if isinstance(store, RedisSessionStore) else f"{operation} {store.target.collection}"
+    return operation if isinstance(store, RedisSessionStore) else f"{operation} {store._target.collection}"
 
 
 def spying(store: SessionStore, primitive: str, monkeypatch: pytest.MonkeyPatch, tracer: Tracer) -> None:
@@ -96,7 +96,7 @@ def test_every_operation_of_a_store_has_one_span(store: SessionStore, exporter: 
     if mongo:
         store.ensure_indexes()
     sessions = ["create_session", "append_event", "BATCH append_event", "append_event", "get_session", "list_sessions"]
-    beside = f" {store.target.namespace}" if mongo else ""
+    beside = f" {store._target.namespace}" if mongo else ""
     expected = [title(store, name) for name in sessions] + [f"get_user_state{beside}", title(store, "delete_session")]
     assert titles(exporter) == expected + [f"ensure_indexes{beside}"] * mongo
     assert {span.kind for span in exporter.get_finished_spans()} == {SpanKind.CLIENT}
@@ -110,13 +110,13 @@ def test_attributes_are_those_of_the_conventions(store: SessionStore, exporter: 
     store.create_session(**NAMES, session_id="one")
     expected: dict[str, Any] = {
         db_attributes.DB_SYSTEM_NAME: "redis" if isinstance(store, RedisSessionStore) else "mongodb",
-        db_attributes.DB_NAMESPACE: store.target.namespace,
+        db_attributes.DB_NAMESPACE: store._target.namespace,
         db_attributes.DB_OPERATION_NAME: "create_session",
         "gen_ai.conversation.id": "one",
     }
     if isinstance(store, MongoSessionStore):
         expected[db_attributes.DB_COLLECTION_NAME] = "sessions"
-        assert store.target.namespace == store.db_name
+        assert store._target.namespace == store.db_name
     server = store.server_address()
     if server is not None:
         expected |= {server_attributes.SERVER_ADDRESS: server[0], server_attributes.SERVER_PORT: server[1]}
@@ -141,7 +141,7 @@ def test_a_real_servers_address_is_told(store: SessionStore, backend: str, serve
 )
 def test_target_of_a_redis_url(url: str, namespace: str, address: Any) -> None:
     with RedisSessionStore(url) as store:
-        assert store.target == telemetry.Target("redis", namespace)
+        assert store._target == telemetry.Target("redis", namespace)
         assert store.server_address() == address
 
 
@@ -155,7 +155,7 @@ def test_target_of_a_redis_url(url: str, namespace: str, address: Any) -> None:
 )
 def test_target_of_a_mongo_url(url: str, address: Any) -> None:
     with MongoSessionStore(url, collection_prefix="chat_") as store:
-        assert store.target == telemetry.Target("mongodb", "shop", "chat_sessions")
+        assert store._target == telemetry.Target("mongodb", "shop", "chat_sessions")
         assert store.server_address() == address
 
 

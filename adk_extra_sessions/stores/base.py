@@ -59,7 +59,7 @@ class SessionStore(Portable):
     client, unless that was the caller's own.
     """
 
-    target: Target
+    _target: Target
     """What its spans say that it works on; set by the backend's constructor."""
 
     def __init__(self, options: StoreOptions, driver_errors: DriverErrors) -> None:
@@ -226,7 +226,7 @@ class SessionStore(Portable):
             EventTooLargeError: It is over what the server stores.
         """
         append = Append.of(session, event)
-        self.write([append], commit=True)
+        self._write([append], commit=True)
         return append.result()
 
     def append_many(self, appends: Iterable[tuple[Session, Event]]) -> list[Event | BaseException]:
@@ -242,14 +242,14 @@ class SessionStore(Portable):
         """
         pending = [Append.of(session, event) for session, event in appends]
         with telemetry.many(self, len(pending)):
-            self.write(pending, commit=True)
+            self._write(pending, commit=True)
         return [append.error or append.event for append in pending]
 
-    def encode(self, append: Append) -> int:
-        """Encodes an append's event ahead of `write`; returns its size in bytes."""
+    def _encode(self, append: Append) -> int:
+        """Encodes an append's event ahead of `_write`; returns its size in bytes."""
         return append.encode(coerce=self.options.unserializable == "coerce")
 
-    def write(self, appends: Sequence[Append], *, commit: bool = False) -> None:
+    def _write(self, appends: Sequence[Append], *, commit: bool = False) -> None:
         """Stores what `appends` hold and notes each one's outcome on it.
 
         Args:
@@ -258,7 +258,7 @@ class SessionStore(Portable):
                 up to date as well; else the caller does, in the order of `appends`.
         """
         for append in appends:
-            self.encode(append)
+            self._encode(append)
         encoded = [append for append in appends if append.wanted]
         with self._live.holding([append.session for append in encoded]):
             self._write_encoded(encoded)

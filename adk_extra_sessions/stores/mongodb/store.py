@@ -105,7 +105,7 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
         self._sessions = database[f"{self.collection_prefix}sessions"]
         self._chunks = database[f"{self.collection_prefix}event_chunks"]
         self._states = database[f"{self.collection_prefix}state"]
-        self.target: Target = Target("mongodb", self.db_name, self._sessions.name)
+        self._target: Target = Target("mongodb", self.db_name, self._sessions.name)
         self._expiry = Expiry(self.options.ttl_ms)
         self._history = History(self._sessions, self._chunks)
         self._shared = SharedStates(self._states, self._sessions)

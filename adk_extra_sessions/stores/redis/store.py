@@ -111,7 +111,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         place = redact(url) if self._owns_client else server_of(self.client)
         super().__init__(store_options, DriverErrors(redis.RedisError, place))
         self._wait = Replication.of(self.client, options.get("wait_replicas"), options.get("wait_timeout"))
-        self.target: Target = Target("redis", database_number(self.client))
+        self._target: Target = Target("redis", database_number(self.client))
         # On a cluster the app's state is in a slot of its own, out of a script's reach.
         split = isinstance(self.client, redis.RedisCluster)
         self._split = SplitAppState(self.client) if split else None

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
         InputValidationError,
         MissingExtraError,
         NotReplicatedError,
+        SessionBusyError,
         SessionConflictError,
         SessionFileError,
         SessionNotFoundError,
         StaleSessionError,
         StateValueError,
+        TurnLostError,
     )
     from adk_extra_sessions.service import SessionService
     from adk_extra_sessions.stores.base import SessionStore
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
     from adk_extra_sessions.stores.redis.service import RedisSessionService
     from adk_extra_sessions.stores.redis.store import RedisSessionStore
+    from adk_extra_sessions.turn_plugin import TurnPlugin
 
 __version__ = "0.1.0"
 
@@ -51,6 +54,7 @@ _homes = {
     "NotReplicatedError": "errors",
     "RedisSessionService": "stores.redis.service",
     "RedisSessionStore": "stores.redis.store",
+    "SessionBusyError": "errors",
     "SessionConflictError": "errors",
     "SessionFileError": "errors",
     "SessionNotFoundError": "errors",
@@ -58,6 +62,8 @@ _homes = {
     "SessionStore": "stores.base",
     "StaleSessionError": "errors",
     "StateValueError": "errors",
+    "TurnLostError": "errors",
+    "TurnPlugin": "turn_plugin",
 }
 
 # For each package that a driver brings: the driver, and the extra that installs it.
@@ -77,6 +83,7 @@ __all__ = [
     "NotReplicatedError",
     "RedisSessionService",
     "RedisSessionStore",
+    "SessionBusyError",
     "SessionConflictError",
     "SessionFileError",
     "SessionNotFoundError",
@@ -84,6 +91,8 @@ __all__ = [
     "SessionStore",
     "StaleSessionError",
     "StateValueError",
+    "TurnLostError",
+    "TurnPlugin",
 ]
 
 

@@ -23,11 +23,13 @@ __all__ = [
     "InputValidationError",
     "MissingExtraError",
     "NotReplicatedError",
+    "SessionBusyError",
     "SessionConflictError",
     "SessionFileError",
     "SessionNotFoundError",
     "StaleSessionError",
     "StateValueError",
+    "TurnLostError",
 ]
 
 
@@ -127,3 +129,44 @@ class NotReplicatedError(RuntimeError):
 
     def __str__(self) -> str:
         return f"Only {self.acknowledged} of {self.wanted} replicas acknowledged the write in time. Try it again."
+
+
+class SessionBusyError(RuntimeError):
+    """Somebody else has the turn on a session, and has not given it back in time.
+
+    Attributes:
+        session_id: The session's id.
+        user_id: The user's id.
+        held_for: For how many seconds the turn has been held.
+    """
+
+    def __init__(self, session_id: str, user_id: str, held_for: float) -> None:
+        super().__init__(session_id, user_id, held_for)
+        self.session_id = session_id
+        self.user_id = user_id
+        self.held_for = held_for
+
+    def __str__(self) -> str:
+        who = f"Session {self.session_id!r} of user {self.user_id!r}"
+        return f"{who} is busy: another turn on it has been running for {self.held_for:.1f} seconds."
+
+
+class TurnLostError(RuntimeError):
+    """A turn on a session ended before it was given back: it could not be renewed in time.
+
+    Somebody else may have had a turn meanwhile. Nothing was overwritten: an
+    append to a session that had changed was refused with `StaleSessionError`.
+
+    Attributes:
+        session_id: The session's id.
+        user_id: The user's id.
+    """
+
+    def __init__(self, session_id: str, user_id: str) -> None:
+        super().__init__(session_id, user_id)
+        self.session_id = session_id
+        self.user_id = user_id
+
+    def __str__(self) -> str:
+        who = f"session {self.session_id!r} of user {self.user_id!r}"
+        return f"The turn on {who} was lost before it ended: this process had been paused, or cut off, for too long."

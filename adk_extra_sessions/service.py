@@ -7,21 +7,28 @@ Appends go through a queue, so that those waiting at one moment travel together.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from google.adk.events import Event
 from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 from typing_extensions import Self, override
 
+from adk_extra_sessions import turns
 from adk_extra_sessions.elastic_threads import ElasticThreads
 from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.group_commit import GroupCommit
+from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.stores.appends import Append
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.telemetry import traced
 from adk_extra_sessions.threads import WorkerThreads, settle
+from adk_extra_sessions.turns import Turn
+
+T = TypeVar("T")
 
 READ_THREADS = 16
 """Threads for everything but appends, at most; fewer than either driver's pool has connections."""
@@ -140,6 +147,40 @@ class SessionService(BaseSessionService):
         append = Append.of(session, event)
         await settle(self._commits.submit(append))
         return append.result()
+
+    def turn(
+        self, *, app_name: str, user_id: str, session_id: str, wait: float | timedelta | str | None = turns.WAIT
+    ) -> AbstractAsyncContextManager[Turn]:
+        """Holds the turn on a session, as `SessionStore.turn` does: one holder at a time, wherever they run.
+
+        Run the agent inside, so that two messages to one session follow each other:
+
+            async with service.turn(app_name="shop", user_id="ada", session_id="s1"):
+                async for event in runner.run_async(user_id="ada", session_id="s1", new_message=message):
+                    ...
+
+        Args:
+            app_name: The app's name.
+            user_id: The user's id.
+            session_id: The session's id; it need not exist yet.
+            wait: How long to wait for it: seconds, a timedelta or a text such
+                as "2m"; 0 not to wait, None for as long as it takes.
+
+        Raises:
+            SessionBusyError: On entering: others had it all that time.
+            InputValidationError: `wait` is no duration, or this task has the turn already.
+            TurnLostError: On leaving: the process had been paused for so long that somebody else could have it.
+        """
+        key = SessionKey.of(app_name, user_id, session_id)
+        return self._turn(key, turns.seconds(wait))
+
+    def _turn(
+        self, key: SessionKey, wait: float | None, abandoned: Callable[[], bool] | None = None
+    ) -> AbstractAsyncContextManager[Turn]:
+        return turns.holding_async(self._run, self.store._turns, key, wait, abandoned)
+
+    async def _run(self, call: Callable[..., T], **named: Any) -> T:
+        return await settle(self._threads.run(call, **named))
 
     @override
     async def flush(self) -> None:

@@ -28,12 +28,13 @@ class AdkServer(Server):
         command: Which one.
         agents: The agents folder.
         uri: The session service.
+        *options: More of the command's options.
     """
 
     name = "adk"
 
-    def __init__(self, command: Literal["api_server", "web"], agents: Path, uri: str) -> None:
-        super().__init__("--session_service_uri", uri, str(agents))
+    def __init__(self, command: Literal["api_server", "web"], agents: Path, uri: str, *options: str) -> None:
+        super().__init__("--session_service_uri", uri, *options, str(agents))
         self.command = command
 
     @property

@@ -10,7 +10,8 @@ import time
 import uuid
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from operator import attrgetter
 from types import TracebackType
 from typing import Any
@@ -22,7 +23,7 @@ from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 from typing_extensions import Self
 
-from adk_extra_sessions import telemetry
+from adk_extra_sessions import telemetry, turns
 from adk_extra_sessions.adk_private import set_storage_marker
 from adk_extra_sessions.codec import decode_events, decode_value, encode_state
 from adk_extra_sessions.errors import AlreadyExistsError, ClosedError, InputValidationError
@@ -50,6 +51,7 @@ from adk_extra_sessions.stores.driver_errors import DriverErrors
 from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.stores.portable import Portable
 from adk_extra_sessions.telemetry import Target, traced
+from adk_extra_sessions.turns import Turn, TurnStorage
 
 
 class SessionStore(Portable):
@@ -61,6 +63,9 @@ class SessionStore(Portable):
 
     _target: Target
     """What its spans say that it works on; set by the backend's constructor."""
+
+    _turns: TurnStorage
+    """Where turns are kept; set by the backend's constructor."""
 
     def __init__(self, options: StoreOptions, driver_errors: DriverErrors) -> None:
         self.options = options
@@ -296,6 +301,34 @@ class SessionStore(Portable):
             else:
                 self._driver_errors.tell(outcome.error, "append_event")
                 record_error(piece, outcome.error)
+
+    def turn(
+        self, *, app_name: str, user_id: str, session_id: str, wait: float | timedelta | str | None = turns.WAIT
+    ) -> AbstractContextManager[Turn]:
+        """Holds the turn on a session: one holder at a time, across threads, processes and machines.
+
+        Load the session inside, so that it is the one that the last holder left:
+
+            with store.turn(app_name="shop", user_id="ada", session_id="s1"):
+                session = store.get_session(app_name="shop", user_id="ada", session_id="s1")
+
+        Whoever waits gets it in order of arrival. It is renewed while it is
+        held; if its holder dies, it is free again 15 seconds later.
+
+        Args:
+            app_name: The app's name.
+            user_id: The user's id.
+            session_id: The session's id; it need not exist yet.
+            wait: How long to wait for it: seconds, a timedelta or a text such
+                as "2m"; 0 not to wait, None for as long as it takes.
+
+        Raises:
+            SessionBusyError: On entering: others had it all that time.
+            InputValidationError: `wait` is no duration, or this thread or task has the turn already.
+            TurnLostError: On leaving: the process had been paused for so long that somebody else could have it.
+        """
+        key = SessionKey.of(app_name, user_id, session_id)
+        return turns.holding(self._turns, key, turns.seconds(wait))
 
     def __enter__(self) -> Self:
         return self

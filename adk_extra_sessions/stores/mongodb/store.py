@@ -38,6 +38,7 @@ from adk_extra_sessions.stores.mongodb.portable import PortableOnMongo
 from adk_extra_sessions.stores.mongodb.quick import QuickWay
 from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
 from adk_extra_sessions.stores.mongodb.trying_again import tried_again
+from adk_extra_sessions.stores.mongodb.turns import MongoTurns
 from adk_extra_sessions.stores.mongodb.values import state_of
 from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.telemetry import Target, traced
@@ -109,6 +110,7 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
         self._expiry = Expiry(self.options.ttl_ms)
         self._history = History(self._sessions, self._chunks)
         self._shared = SharedStates(self._states, self._sessions)
+        self._turns = MongoTurns(database[f"{self.collection_prefix}turns"])
         parts = (self._sessions, self._history, self._shared, self._expiry)
         self._appending = Appending(QuickWay(*parts), CarefulWay(*parts))
         self._indexed = False

@@ -60,7 +60,9 @@ CREATE = Script.load("create")
 DELETE = Script.load("delete")
 LIST = Script.load("list")
 READ = Script.load("read")
+READ_TURN = Script.load("read_turn")
 SET_TIME = Script.load("set_time")
+SWAP_TURN = Script.load("swap_turn")
 
 
 def run(client: Any, call: Call) -> Any:

@@ -41,6 +41,7 @@ from adk_extra_sessions.stores.redis.replication import Replication
 from adk_extra_sessions.stores.redis.replies import StoredSession, checked, foreign_type_named, state_of, state_pairs
 from adk_extra_sessions.stores.redis.scripts import Argument, Call
 from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, held
+from adk_extra_sessions.stores.redis.turns import RedisTurns
 from adk_extra_sessions.telemetry import Target
 from adk_extra_sessions.urls import exactly_one, flag, joined, redact, take_options
 
@@ -112,6 +113,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         super().__init__(store_options, DriverErrors(redis.RedisError, place))
         self._wait = Replication.of(self.client, options.get("wait_replicas"), options.get("wait_timeout"))
         self._target: Target = Target("redis", database_number(self.client))
+        self._turns = RedisTurns(self.client, self.prefix)
         # On a cluster the app's state is in a slot of its own, out of a script's reach.
         split = isinstance(self.client, redis.RedisCluster)
         self._split = SplitAppState(self.client) if split else None

@@ -1,0 +1,40 @@
+"""Turns on Redis: one string key per session, beside the session's own keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+from redis.exceptions import RedisError
+from typing_extensions import override
+
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.stores.redis import scripts
+from adk_extra_sessions.stores.redis.keys import UserKeys
+from adk_extra_sessions.stores.redis.replies import text
+from adk_extra_sessions.turns import TurnStorage
+
+KEPT_MS = 3_600_000
+"""Milliseconds after which Redis removes the key of a turn that was never given back."""
+
+
+@frozen
+class RedisTurns(TurnStorage):
+    """The turns of a store's sessions."""
+
+    client: Any
+    prefix: str
+    driver_error = RedisError
+
+    @override
+    def read(self, key: SessionKey) -> tuple[str | None, float]:
+        found, seconds, micros = scripts.run(self.client, scripts.Call(scripts.READ_TURN, [self._key(key)], []))
+        return (text(found) if found else None), int(seconds) + int(micros) / 1e6
+
+    @override
+    def swap(self, key: SessionKey, old: str | None, new: str | None) -> bool:
+        arguments: list[scripts.Argument] = [old or "", new or "", KEPT_MS]
+        return bool(scripts.run(self.client, scripts.Call(scripts.SWAP_TURN, [self._key(key)], arguments)))
+
+    def _key(self, key: SessionKey) -> str:
+        return UserKeys.of(self.prefix, key.app_name, key.user_id).turn(key.session_id)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
     from adk_extra_sessions.stores.redis.service import RedisSessionService
     from adk_extra_sessions.stores.redis.store import RedisSessionStore
-    from adk_extra_sessions.turn_plugin import TurnPlugin
+    from adk_extra_sessions.turns.plugin import TurnPlugin
 
 __version__ = "0.1.0"
 
@@ -63,7 +63,7 @@ _homes = {
     "StaleSessionError": "errors",
     "StateValueError": "errors",
     "TurnLostError": "errors",
-    "TurnPlugin": "turn_plugin",
+    "TurnPlugin": "turns.plugin",
 }
 
 # For each package that a driver brings: the driver, and the extra that installs it.

@@ -17,7 +17,6 @@ from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 from typing_extensions import Self, override
 
-from adk_extra_sessions import turns
 from adk_extra_sessions.elastic_threads import ElasticThreads
 from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.group_commit import GroupCommit
@@ -26,7 +25,8 @@ from adk_extra_sessions.stores.appends import Append
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.telemetry import traced
 from adk_extra_sessions.threads import WorkerThreads, settle
-from adk_extra_sessions.turns import Turn
+from adk_extra_sessions.turns.holding import WAIT, holding_async, seconds
+from adk_extra_sessions.turns.turn import Turn
 
 T = TypeVar("T")
 
@@ -149,7 +149,7 @@ class SessionService(BaseSessionService):
         return append.result()
 
     def turn(
-        self, *, app_name: str, user_id: str, session_id: str, wait: float | timedelta | str | None = turns.WAIT
+        self, *, app_name: str, user_id: str, session_id: str, wait: float | timedelta | str | None = WAIT
     ) -> AbstractAsyncContextManager[Turn]:
         """Holds the turn on a session, as `SessionStore.turn` does: one holder at a time, wherever they run.
 
@@ -172,12 +172,12 @@ class SessionService(BaseSessionService):
             TurnLostError: On leaving: the process had been paused for so long that somebody else could have it.
         """
         key = SessionKey.of(app_name, user_id, session_id)
-        return self._turn(key, turns.seconds(wait))
+        return self._turn(key, seconds(wait))
 
     def _turn(
         self, key: SessionKey, wait: float | None, abandoned: Callable[[], bool] | None = None
     ) -> AbstractAsyncContextManager[Turn]:
-        return turns.holding_async(self._run, self.store._turns, key, wait, abandoned)
+        return holding_async(self._run, self.store._turns, key, wait, abandoned)
 
     async def _run(self, call: Callable[..., T], **named: Any) -> T:
         return await settle(self._threads.run(call, **named))

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.adk.agents import Agent
+from google.adk.runners import Runner
 from google.adk.sessions import InMemorySessionService
+from google.genai import types
 
+from adk_extra_sessions import RedisSessionService
 from adk_extra_sessions.transfer import open_place
 
 ROOT = Path(__file__).parents[1]
@@ -66,3 +70,15 @@ def test_links_lead_somewhere(document: Path) -> None:
             if anchor and target.suffix == ".md":
                 heads = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
                 assert anchor in [re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads], link
+
+
+def test_the_recipe_for_concurrent_messages() -> None:
+    answer = block("concurrent-messages.md", "async def answer")["answer"]
+    agent = Agent(name="greeter", before_agent_callback=lambda callback_context: types.ModelContent("Hello, Ada."))
+
+    async def talk() -> list[str]:
+        async with RedisSessionService("fakeredis://concurrent-messages.md") as service:
+            runner = Runner(app_name="shop", agent=agent, session_service=service, auto_create_session=True)
+            return await asyncio.gather(*(answer(runner, service, "s1", "Hello!") for _ in range(3)))
+
+    assert asyncio.run(talk()) == ["Hello, Ada."] * 3

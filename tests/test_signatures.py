@@ -83,5 +83,6 @@ def test_a_store_shows_only_what_its_users_call() -> None:
         "list_sessions",
         "ping",
         "server_address",
+        "turn",
     }
     assert not [name for name in adk_extra_sessions.SessionStore.__annotations__ if not name.startswith("_")]

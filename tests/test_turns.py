@@ -23,10 +23,10 @@ from adk_extra_sessions import (
     SessionStore,
     StaleSessionError,
     TurnLostError,
-    turn_queue,
 )
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.turn_queue import TurnQueue
+from adk_extra_sessions.turns import queue
+from adk_extra_sessions.turns.queue import TurnQueue
 
 pytestmark = pytest.mark.anyio
 
@@ -36,8 +36,9 @@ KEY = SessionKey(**NAMES)
 
 HOLDER = """
 import sys, time
-from adk_extra_sessions import MongoSessionStore, RedisSessionStore, turn_queue
-turn_queue.LEASE = float(sys.argv[2])
+from adk_extra_sessions import MongoSessionStore, RedisSessionStore
+from adk_extra_sessions.turns import queue
+queue.LEASE = float(sys.argv[2])
 arguments = eval(sys.argv[1])
 cls = RedisSessionStore if "prefix" in arguments else MongoSessionStore
 with cls(**arguments) as store, store.turn(app_name="shop", user_id="ada", session_id="s1"):
@@ -50,7 +51,7 @@ print("given back", flush=True)
 @pytest.fixture
 def short_lease(monkeypatch: pytest.MonkeyPatch) -> float:
     """A lease that a test can wait for."""
-    monkeypatch.setattr(turn_queue, "LEASE", 1.5)
+    monkeypatch.setattr(queue, "LEASE", 1.5)
     return 1.5
 
 
@@ -186,10 +187,10 @@ def test_a_waiter_that_dies_holds_up_nobody(
 ) -> None:
     store = make_store()
     text, now = store._turns.read(KEY)
-    queue = TurnQueue.loads(text).entered("a process that dies now", now)
-    while not store._turns.swap(KEY, text, queue.dumps()):
+    waiting = TurnQueue.loads(text).entered("a process that dies now", now)
+    while not store._turns.swap(KEY, text, waiting.dumps()):
         text, now = store._turns.read(KEY)
-        queue = TurnQueue.loads(text).entered("a process that dies now", now)
+        waiting = TurnQueue.loads(text).entered("a process that dies now", now)
     assert other_process.stdin is not None
     other_process.stdin.close()
     with store.turn(**NAMES, wait=3 * short_lease):
@@ -219,14 +220,18 @@ def test_a_lost_turn_is_told_and_writes_over_nothing(make_store: Callable[..., S
             assert session is not None
             other.append_event(session, Event(author="user"))
 
-    with pytest.raises(TurnLostError, match="was lost"), store.turn(**NAMES):
-        session = store.get_session(**NAMES)
-        assert session is not None
-        text, _ = store._turns.read(KEY)
-        assert store._turns.swap(KEY, text, None)  # what the end of its lease makes of it
-        elsewhere(work)
-        with pytest.raises(StaleSessionError):
-            store.append_event(session, Event(author="user"))
+    def lose_the_turn() -> None:
+        with store.turn(**NAMES):
+            session = store.get_session(**NAMES)
+            assert session is not None
+            text, _ = store._turns.read(KEY)
+            assert store._turns.swap(KEY, text, None)  # what the end of its lease makes of it
+            elsewhere(work)
+            with pytest.raises(StaleSessionError):
+                store.append_event(session, Event(author="user"))
+
+    with pytest.raises(TurnLostError, match="was lost"):
+        lose_the_turn()
 
 
 async def test_tasks_of_one_loop_take_turns(service: Any) -> None:

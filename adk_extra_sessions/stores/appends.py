@@ -142,7 +142,7 @@ def stale_session(key: SessionKey) -> StaleSessionError:
     return StaleSessionError(
         # ADK's own words, which its tests and other people's code look for.
         f"{describe(key)} has been modified in storage since it was loaded."
-        ' Reload it and append the event again, or use on_stale="append".'
+        " Reload it and append the event again. With a Runner, use service.turn() or TurnPlugin."
     )
 
 

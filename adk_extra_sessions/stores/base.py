@@ -23,7 +23,7 @@ from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 from typing_extensions import Self
 
-from adk_extra_sessions import telemetry, turns
+from adk_extra_sessions import telemetry
 from adk_extra_sessions.adk_private import set_storage_marker
 from adk_extra_sessions.codec import decode_events, decode_value, encode_state
 from adk_extra_sessions.errors import AlreadyExistsError, ClosedError, InputValidationError
@@ -51,7 +51,8 @@ from adk_extra_sessions.stores.driver_errors import DriverErrors
 from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.stores.portable import Portable
 from adk_extra_sessions.telemetry import Target, traced
-from adk_extra_sessions.turns import Turn, TurnStorage
+from adk_extra_sessions.turns.holding import WAIT, holding, seconds
+from adk_extra_sessions.turns.turn import Turn, TurnStorage
 
 
 class SessionStore(Portable):
@@ -303,7 +304,7 @@ class SessionStore(Portable):
                 record_error(piece, outcome.error)
 
     def turn(
-        self, *, app_name: str, user_id: str, session_id: str, wait: float | timedelta | str | None = turns.WAIT
+        self, *, app_name: str, user_id: str, session_id: str, wait: float | timedelta | str | None = WAIT
     ) -> AbstractContextManager[Turn]:
         """Holds the turn on a session: one holder at a time, across threads, processes and machines.
 
@@ -328,7 +329,7 @@ class SessionStore(Portable):
             TurnLostError: On leaving: the process had been paused for so long that somebody else could have it.
         """
         key = SessionKey.of(app_name, user_id, session_id)
-        return turns.holding(self._turns, key, turns.seconds(wait))
+        return holding(self._turns, key, seconds(wait))
 
     def __enter__(self) -> Self:
         return self

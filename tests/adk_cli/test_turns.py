@@ -13,7 +13,7 @@ import httpx
 import pytest
 from adk_server import AdkServer
 
-from adk_extra_sessions import turn_queue
+from adk_extra_sessions.turns import queue
 
 PLUGIN = ("--extra_plugins", "adk_extra_sessions.TurnPlugin")
 
@@ -128,7 +128,7 @@ def test_one_process_is_killed_and_the_other_goes_on(shop: Path, uri: str) -> No
         stop.set()
         killed = time.monotonic()
         assert Cart(second).put("the first after it").is_success
-        assert time.monotonic() - killed < turn_queue.LEASE + 5
+        assert time.monotonic() - killed < queue.LEASE + 5
         answered = sum(future.result() for future in busy)
         cart = Cart(second).get()["state"]["cart"]
     assert len(cart) >= answered + 1

@@ -96,8 +96,10 @@ def test_no_command_is_granted_in_vain(one_redis: RedisServer) -> None:
                 with pytest.raises(AlreadyExistsError):
                     store.create_session(**NAMES)
                 store.list_sessions(app_name=APP)
-                store.ping()
-        store.delete_session(**NAMES)
+                with store.turn(**NAMES):
+                    store.ping()
+        with RedisSessionStore(url) as store:
+            store.delete_session(**NAMES)
         with RedisSessionStore(url, wait_replicas=1, wait_timeout=0.01) as store, pytest.raises(NotReplicatedError):
             store.create_session(**NAMES)
         used = {name.removeprefix("cmdstat_") for name in admin.info("commandstats")}

@@ -84,7 +84,7 @@ def test_a_superseded_session_is_named_in_adks_words_with_what_to_do(store: Sess
             store.append_event(stale, an_event())
         assert str(refused.value) == (
             f"Session 's1' of user {USER!r} in app {APP!r} has been modified in storage since it was loaded."
-            ' Reload it and append the event again, or use on_stale="append".'
+            " Reload it and append the event again. With a Runner, use service.turn() or TurnPlugin."
         )
 
 

@@ -110,7 +110,7 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
         self._expiry = Expiry(self.options.ttl_ms)
         self._history = History(self._sessions, self._chunks)
         self._shared = SharedStates(self._states, self._sessions)
-        self._turns = MongoTurns(database[f"{self.collection_prefix}turns"])
+        self._turns = MongoTurns(database[f"{self.collection_prefix}turns"], lambda: self._operation("turn"))
         parts = (self._sessions, self._history, self._shared, self._expiry)
         self._appending = Appending(QuickWay(*parts), CarefulWay(*parts))
         self._indexed = False

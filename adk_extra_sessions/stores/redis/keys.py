@@ -6,7 +6,7 @@ percent-encoded: no name can end a hash tag, and no two triples share a key.
 
     adk:{app/user}:s:SESSION   hash   the session: revision, times, state
     adk:{app/user}:e:SESSION   list   its events, in the order of the appends
-    adk:{app/user}:t:SESSION   string the turn on it, while somebody has it or waits
+    adk:{app/user}:t:SESSION   hash   the turn on it, while somebody has it or waits
     adk:{app/user}:i           set    the ids of the user's sessions
     adk:{app/user}:u           hash   the user's state
     adk:{app}:a                hash   the app's state

@@ -113,7 +113,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         super().__init__(store_options, DriverErrors(redis.RedisError, place))
         self._wait = Replication.of(self.client, options.get("wait_replicas"), options.get("wait_timeout"))
         self._target: Target = Target("redis", database_number(self.client))
-        self._turns = RedisTurns(self.client, self.prefix)
+        self._turns = RedisTurns(self.client, self.prefix, lambda: self._operation("turn"))
         # On a cluster the app's state is in a slot of its own, out of a script's reach.
         split = isinstance(self.client, redis.RedisCluster)
         self._split = SplitAppState(self.client) if split else None

@@ -1,10 +1,12 @@
-"""Turns on Redis: one string key per session, beside the session's own keys."""
+"""Turns on Redis: one small hash per session, beside the session's own keys."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from redis.exceptions import RedisError
 from typing_extensions import override
 
@@ -12,7 +14,7 @@ from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.stores.redis import scripts
 from adk_extra_sessions.stores.redis.keys import UserKeys
 from adk_extra_sessions.stores.redis.replies import text
-from adk_extra_sessions.turns import TurnStorage
+from adk_extra_sessions.turns.turn import TurnStorage
 
 KEPT_MS = 3_600_000
 """Milliseconds after which Redis removes the key of a turn that was never given back."""
@@ -24,6 +26,7 @@ class RedisTurns(TurnStorage):
 
     client: Any
     prefix: str
+    entering: Callable[[], AbstractContextManager[Any]] = field(default=nullcontext, eq=False, repr=False)
     driver_error = RedisError
 
     @override

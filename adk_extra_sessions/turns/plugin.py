@@ -13,10 +13,12 @@ from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.sessions.base_session_service import GetSessionConfig
 from google.genai import types
 
-from adk_extra_sessions import turn_queue, turns
 from adk_extra_sessions.adk_private import set_storage_marker, storage_marker
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.service import SessionService
+from adk_extra_sessions.turns import queue
+from adk_extra_sessions.turns.holding import WAIT, seconds
+from adk_extra_sessions.turns.renewal import renewal
 
 
 class TurnPlugin(BasePlugin):
@@ -39,11 +41,9 @@ class TurnPlugin(BasePlugin):
         InputValidationError: `wait` is no duration.
     """
 
-    def __init__(
-        self, name: str = "adk_extra_sessions_turns", wait: float | timedelta | str | None = turns.WAIT
-    ) -> None:
+    def __init__(self, name: str = "adk_extra_sessions_turns", wait: float | timedelta | str | None = WAIT) -> None:
         super().__init__(name=name)
-        self._wait = turns.seconds(wait)
+        self._wait = seconds(wait)
         self._held: dict[int, AsyncExitStack] = {}
 
     async def on_user_message_callback(
@@ -70,9 +70,11 @@ class TurnPlugin(BasePlugin):
         service = context.session_service
         if not isinstance(service, SessionService) or id(context) in self._held:
             return
-        names = {"app_name": context.app_name, "user_id": context.user_id, "session_id": context.session.id}
+        key = SessionKey.of(context.app_name, context.user_id, context.session.id)
+        if renewal.is_held(service.store._turns, key, asyncio.current_task()):
+            return  # the caller runs the agent inside a turn of its own
         stack = AsyncExitStack()
-        await stack.enter_async_context(service._turn(SessionKey.of(**names), self._wait, _Run(context).is_gone))
+        await stack.enter_async_context(service._turn(key, self._wait, _Run(context).is_gone))
         self._held[id(context)] = stack
         weakref.finalize(context, self._held.pop, id(context), None)
         try:
@@ -121,4 +123,4 @@ class _Run:
             return False
         # Each step of a run may have a task of its own: the next one may be about to begin.
         self._ended = self._ended or time.monotonic()
-        return time.monotonic() - self._ended > turn_queue.LEASE
+        return time.monotonic() - self._ended > queue.LEASE

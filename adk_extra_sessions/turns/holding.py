@@ -1,0 +1,138 @@
+"""Holding a turn: `with` and `async with`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+
+from adk_extra_sessions.codec import describe
+from adk_extra_sessions.errors import ConfigurationError, InputValidationError, TurnLostError
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.turns.renewal import renewal
+from adk_extra_sessions.turns.turn import Refused, Turn, TurnStorage
+from adk_extra_sessions.urls import milliseconds
+
+WAIT = 30.0
+"""Seconds to wait for a turn unless the caller says otherwise."""
+
+NEXT_ASKS_AFTER = 0.03
+"""Seconds after which whoever is next looks again whether the turn is free."""
+
+OTHERS_ASK_AFTER = 0.2
+"""Seconds after which everybody else who waits looks again."""
+
+
+@contextmanager
+def holding(storage: TurnStorage, key: SessionKey, wait: float | None) -> Iterator[Turn]:
+    """Holds the turn on a session; the blocking way.
+
+    Args:
+        storage: Where turns are kept.
+        key: The session; it need not exist yet.
+        wait: Seconds to wait at most; None for as long as it takes.
+
+    Raises:
+        SessionBusyError: Others had it all that time.
+        InputValidationError: The caller holds it already.
+        TurnLostError: At the end: somebody else has had it meanwhile.
+    """
+    turn = Turn(storage, key, threading.current_thread())
+    _refuse_inside_itself(turn)
+    deadline = _deadline(wait)
+    try:
+        while (refused := turn.enter(stay=time.monotonic() < deadline)) is not None:
+            time.sleep(_pause(turn, refused, deadline))
+        renewal.add(turn)
+    except BaseException:
+        turn.leave_quietly()
+        raise
+    try:
+        yield turn
+    except BaseException:
+        renewal.discard(turn)
+        turn.leave_quietly()
+        raise
+    renewal.discard(turn)
+    if not turn.leave_quietly():
+        raise TurnLostError(key.session_id, key.user_id)
+
+
+@asynccontextmanager
+async def holding_async(
+    run: Callable[..., Awaitable[Any]],
+    storage: TurnStorage,
+    key: SessionKey,
+    wait: float | None,
+    abandoned: Callable[[], bool] | None = None,
+) -> AsyncIterator[Turn]:
+    """Holds the turn on a session; as `holding`, from an event loop.
+
+    Args:
+        run: Makes a blocking call in a worker thread and waits until it has ended, even when cancelled.
+        storage: As for `holding`.
+        key: As for `holding`.
+        wait: As for `holding`.
+        abandoned: Tells whether the holder is gone; None to look whether the task that entered is.
+    """
+    task = asyncio.current_task()
+    turn = Turn(storage, key, task, abandoned or _gone(task))
+    _refuse_inside_itself(turn)
+    deadline = _deadline(wait)
+    try:
+        while (refused := await run(turn.enter, stay=time.monotonic() < deadline)) is not None:
+            await anyio.sleep(_pause(turn, refused, deadline))
+        renewal.add(turn)
+    except BaseException:
+        await run(turn.leave_quietly)
+        raise
+    try:
+        yield turn
+    except BaseException:
+        renewal.discard(turn)
+        await run(turn.leave_quietly)
+        raise
+    renewal.discard(turn)
+    if not await run(turn.leave_quietly):
+        raise TurnLostError(key.session_id, key.user_id)
+
+
+def seconds(wait: object) -> float | None:
+    """Returns how long to wait for a turn; None for as long as it takes.
+
+    Raises:
+        InputValidationError: `wait` is no duration.
+    """
+    if wait is None:
+        return None
+    try:
+        return milliseconds("wait", wait) / 1000
+    except ConfigurationError as error:
+        raise InputValidationError(str(error)) from None
+
+
+def _refuse_inside_itself(turn: Turn) -> None:
+    if renewal.is_held(turn.storage, turn.key, turn.holder):
+        raise InputValidationError(f"{describe(turn.key)}: this task or thread has the turn on it already.")
+
+
+def _gone(task: asyncio.Task[Any] | None) -> Callable[[], bool]:
+    """Returns what tells whether a task has ended, or can never go on since its event loop was closed."""
+    return lambda: task is not None and (task.done() or task.get_loop().is_closed())
+
+
+def _deadline(wait: float | None) -> float:
+    return float("inf") if wait is None else time.monotonic() + wait
+
+
+def _pause(turn: Turn, refused: Refused, deadline: float) -> float:
+    """Returns for how long to sleep before the next look; raises when the time is over."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise turn.busy(refused)
+    return min(left, NEXT_ASKS_AFTER if refused.is_next else OTHERS_ASK_AFTER)

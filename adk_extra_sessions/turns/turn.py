@@ -1,0 +1,125 @@
+"""A turn on a session: taking it, keeping it and giving it back, as single steps."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from attrs import define, field, frozen
+
+from adk_extra_sessions.codec import describe
+from adk_extra_sessions.errors import CorruptRecordError, SessionBusyError
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.turns.queue import TurnQueue
+
+logger = logging.getLogger(__name__)
+
+
+class TurnStorage(ABC):
+    """Where turns are kept: one text per session, changed by compare-and-swap."""
+
+    driver_error: type[Exception]
+    """The class of all errors of the driver."""
+
+    entering: Callable[[], AbstractContextManager[Any]] = nullcontext
+    """What surrounds an attempt to enter; the store names operation and server in errors there."""
+
+    @abstractmethod
+    def read(self, key: SessionKey) -> tuple[str | None, float]:
+        """Returns the text, None if there is none, and the server's time in seconds."""
+
+    @abstractmethod
+    def swap(self, key: SessionKey, old: str | None, new: str | None) -> bool:
+        """Replaces `old` by `new`, if `old` is still there; None is no text. Returns whether it was.
+
+        A text that nobody touches for some leases may be removed.
+        """
+
+
+@frozen
+class Refused:
+    """Why a turn could not be had yet.
+
+    Attributes:
+        held_for: For how many seconds the turn has been held.
+        is_next: Whether nobody else waits before.
+    """
+
+    held_for: float
+    is_next: bool
+
+
+@define(eq=False)
+class Turn:
+    """A turn on a session.
+
+    Attributes:
+        key: The session.
+        holder: The task or thread that has it, or wants it.
+        abandoned: Tells whether its holder is gone without having given it back.
+        lost: Whether it is known to have been lost: it was not renewed in time and somebody else may have it.
+    """
+
+    storage: TurnStorage = field(repr=False)
+    key: SessionKey
+    holder: object = field(repr=False)
+    abandoned: Callable[[], bool] = field(default=lambda: False, repr=False)
+    lost: bool = False
+    _token: str = field(factory=lambda: uuid.uuid4().hex, repr=False)
+
+    def enter(self, *, stay: bool) -> Refused | None:
+        """Takes the turn, or a place among those who wait; returns None once it has the turn."""
+        after, now = self._entered(stay)
+        if after.holder == self._token:
+            return None
+        return Refused(after.held_for(now), bool(after.waiting) and after.waiting[0].token == self._token)
+
+    def _entered(self, stay: bool) -> tuple[TurnQueue, float]:
+        with self.storage.entering():
+            while True:
+                text, now = self.storage.read(self.key)
+                queue = self._queue(text)
+                after = queue.entered(self._token, now, stay=stay)
+                if after == queue or self.storage.swap(self.key, text, after.dumps()):
+                    return after, now
+
+    def renew(self) -> bool:
+        """Keeps the turn; returns False if somebody else has it by now."""
+        while True:
+            text, now = self.storage.read(self.key)
+            after = self._queue(text).renewed_by(self._token, now)
+            if after is None:
+                return False
+            if self.storage.swap(self.key, text, after.dumps()):
+                return True
+
+    def leave(self) -> bool:
+        """Gives the turn, or the place among those who wait, back; returns whether it had the turn."""
+        while True:
+            text, _ = self.storage.read(self.key)
+            queue = self._queue(text)
+            after = queue.left(self._token)
+            if after == queue or self.storage.swap(self.key, text, after.dumps()):
+                return queue.holder == self._token
+
+    def leave_quietly(self) -> bool:
+        """Leaves; when the server cannot be reached, the turn ends by itself some seconds later."""
+        try:
+            return self.leave()
+        except self.storage.driver_error as error:
+            logger.warning("%s: the turn could not be given back (%s).", describe(self.key), type(error).__name__)
+            return not self.lost
+
+    def busy(self, refused: Refused) -> SessionBusyError:
+        """Returns the error for somebody who will not wait any longer."""
+        return SessionBusyError(self.key.session_id, self.key.user_id, refused.held_for)
+
+    def _queue(self, text: str | None) -> TurnQueue:
+        try:
+            return TurnQueue.loads(text)
+        except (ValueError, KeyError, TypeError):
+            raise CorruptRecordError(f"{describe(self.key)}: the record of its turn cannot be read.") from None

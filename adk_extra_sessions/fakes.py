@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adk_extra_sessions.errors import MissingExtraError
-from adk_extra_sessions.urls import redact
+from adk_extra_sessions.redaction import redact
 
 _redis_servers: dict[str, Any] = {}
 _mongo_stores: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""URLs: our options in the query string, durations, and what may be shown of a URL."""
+"""URLs: our options in the query string, and durations."""
 
 from __future__ import annotations
 
@@ -6,29 +6,15 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.redaction import HiddenText, Reading, redact
 
 REDIS_SCHEMES = ("redis", "rediss", "unix", "fakeredis")
 MONGO_SCHEMES = ("mongodb", "mongodb+srv", "mongomock")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_SECRET = re.compile(r"([?&][^=&#]*(?:password|secret|token|authmechanismproperties)[^=&#]*=)[^&#]*", re.IGNORECASE)
-
-
-def redact(url: object) -> str:
-    """Returns `url` as it may be shown: without user, password or secret options."""
-    if not isinstance(url, str):
-        return f"a {type(url).__name__}"
-    # Up to the last "@": a password with unescaped characters stays hidden too.
-    head, at, tail = url.rpartition("@")
-    if at:
-        scheme = head.partition("://")[0] + "://" if "://" in head else ""
-        url = f"{scheme}***@{tail}"
-    else:  # what stands for a port and is none may be a password
-        url = re.sub(r"(?<![\[:]):(?!//)(?!\d+(?:[,/?#]|$))[^,/?#\]]+", ":***", url) if "[" not in url else url
-    return _SECRET.sub(r"\1***", url)
 
 
 def checked_scheme(url: object, accepted: Collection[str]) -> str:
@@ -55,34 +41,39 @@ def take_options(url: str, names: Collection[str]) -> tuple[str, dict[str, str]]
         The URL without them, and their texts by name.
 
     Raises:
-        ConfigurationError: An option is given twice.
+        ConfigurationError: An option is given twice, or the URL cannot be read beyond doubt.
     """
-    parts = _split(url)
+    if Reading.of(url) is None:
+        return url, {}
+    reading = _usable(url)
+    nameable = set(reading.option_names)
     taken: dict[str, str] = {}
     left = []
-    for name, text in parse_qsl(parts.query, keep_blank_values=True):
+    for name, text in parse_qsl(reading.query, keep_blank_values=True):
         if name not in names:
             left.append((name, text))
         elif name in taken:
             raise ConfigurationError(f"Option {name!r} is given twice in {redact(url)}.")
         else:
-            taken[name] = text
+            taken[name] = text if name in nameable else HiddenText(text)
     if not taken:
         return url, {}
     # Not put together again from its parts, which would make unix:/path of unix:///path.
-    return url.replace(f"?{parts.query}", f"?{urlencode(left)}" if left else "", 1), taken
+    return url.replace(f"?{reading.query}", f"?{urlencode(left)}" if left else "", 1), taken
 
 
 def query_names(url: str) -> list[str]:
     """Returns the names of the options in a URL's query string."""
-    return [name for name, _ in parse_qsl(_split(url).query, keep_blank_values=True)]
+    return [name for name, _ in parse_qsl(_usable(url).query, keep_blank_values=True)]
 
 
-def _split(url: str) -> SplitResult:
-    try:
-        return urlsplit(url)
-    except ValueError:
-        raise ConfigurationError(f"Not a usable URL: {redact(url)}.") from None
+def _usable(url: str) -> Reading:
+    reading = Reading.of(url)
+    if reading is None or not reading.usable:
+        raise ConfigurationError(
+            f"Not a usable URL: {redact(url)}. In user name and password, percent-encode all but letters and digits."
+        )
+    return reading
 
 
 def joined(taken: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,11 +89,23 @@ def joined(taken: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]
     return {**taken, **passed}
 
 
-def refuse_unknown(names: Iterable[str], known: Collection[str], what: str) -> None:
-    """Raises ConfigurationError for the first of `names` that is not `known`."""
-    for name in names:
+def refuse_unknown(url: str, given: Iterable[str], known: Collection[str], what: str) -> None:
+    """Refuses options that are not known.
+
+    Args:
+        url: The URL, with options in its query string.
+        given: The names of options passed as arguments.
+        known: The names of all there are.
+        what: The driver whose options they are.
+
+    Raises:
+        ConfigurationError: There is one; names it, unless it may be part of a password.
+    """
+    nameable = {*given, *_usable(url).option_names}
+    for name in (*given, *query_names(url)):
         if name not in known:
-            raise ConfigurationError(f"Unknown option {name!r}; neither {what} nor adk-extra-sessions has it.")
+            which = f"Unknown option {name!r}" if name in nameable else f"Unknown option in {redact(url)}"
+            raise ConfigurationError(f"{which}; neither {what} nor adk-extra-sessions has it.")
 
 
 def exactly_one(**given: object) -> None:

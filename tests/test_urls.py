@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from adk_extra_sessions.errors import ConfigurationError
-from adk_extra_sessions.urls import milliseconds, redact, take_options
+from adk_extra_sessions.redaction import redact
+from adk_extra_sessions.urls import milliseconds, take_options
 
 
 @pytest.mark.parametrize(
@@ -16,9 +17,10 @@ from adk_extra_sessions.urls import milliseconds, redact, take_options
         ("redis://host:1/0", "redis://host:1/0"),
         ("redis://user:secret@host:1/0", "redis://***@host:1/0"),
         ("redis://:se@cret@host", "redis://***@host"),
-        ("redis://:se/cr?et@host", "redis://***@host"),
+        ("redis://:se/cret@host", "redis://***@host"),
+        ("redis://:se/cr?et@host", "redis://***"),
         ("mongodb://u:secret@a:1,b:2/db?w=1", "mongodb://***@a:1,b:2/db?w=1"),
-        ("redis://host?password=secret&db=1", "redis://host?password=***&db=1"),
+        ("redis://host?password=secret&db=1", "redis://host?password=***"),
         ("redis://host?ssl_password=secret", "redis://host?ssl_password=***"),
         ("mongodb://h/?tlsCertificateKeyFilePassword=secret", "mongodb://h/?tlsCertificateKeyFilePassword=***"),
         ("mongodb://h/?authMechanismProperties=AWS_SESSION_TOKEN:secret", "mongodb://h/?authMechanismProperties=***"),

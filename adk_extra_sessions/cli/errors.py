@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from urllib.parse import unquote
+from collections.abc import Iterable
 
 from adk_extra_sessions.cli.main import REFUSED, WRONG
+from adk_extra_sessions.cli.secrets import without_secrets
 from adk_extra_sessions.errors import ConfigurationError, InputValidationError, SessionFileError
 
 LONGEST = 500
@@ -31,18 +30,5 @@ def explain(error: Exception, arguments: Iterable[str] = ()) -> tuple[int, str]:
 
 def hidden(text: str, arguments: Iterable[str]) -> str:
     """Returns a message without the passwords of a command line, and shortened."""
-    text = text.partition(", Topology Description:")[0]
-    for secret in sorted(set(_secrets(arguments)), key=len, reverse=True):
-        text = text.replace(secret, "***")
+    text = without_secrets(text.partition(", Topology Description:")[0], arguments)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-
-
-def _secrets(arguments: Iterable[str]) -> Iterator[str]:
-    import os
-
-    for argument in arguments:
-        url = os.environ.get(argument[4:], "") if argument.startswith("env:") else argument
-        if match := re.search(r"://[^/]*?:(.+)@", url):
-            yield from (match[1], unquote(match[1]))
-        for match in re.finditer(r"[?&][^=&]*(?:password|secret|token)[^=&]*=([^&]+)", url, re.IGNORECASE):
-            yield from (match[1], unquote(match[1]))

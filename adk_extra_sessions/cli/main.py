@@ -8,6 +8,7 @@ or could not be reached; 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -37,7 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(said)
+        from adk_extra_sessions.cli.secrets import without_secrets
+
+        print(without_secrets(said.getvalue(), given), end="", file=sys.stderr)  # noqa: T201
         return WRONG
     except (KeyboardInterrupt, click.Abort):
         print("Interrupted.", file=sys.stderr)  # noqa: T201

@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit
 from google.adk.sessions import BaseSessionService
 
 from adk_extra_sessions.errors import ConfigurationError
-from adk_extra_sessions.urls import redact, take_options
+from adk_extra_sessions.redaction import redact, redact_text
+from adk_extra_sessions.urls import take_options
 
 PREFIX = "adk-"
 """What the schemes of ADK's services on Redis and MongoDB begin with."""
@@ -32,7 +33,8 @@ def of_registry(url: str) -> BaseSessionService:
             service = DatabaseSessionService(db_url=url)
         return service
     except (ImportError, ValueError, RuntimeError) as error:
-        raise ConfigurationError(f"ADK cannot open {redact(url)}: {error}") from None
+        reason = redact_text(str(error), url)
+    raise ConfigurationError(f"ADK cannot open {redact(url)}: {reason}")
 
 
 def of_prefixed(url: str) -> BaseSessionService:
@@ -47,7 +49,7 @@ def of_prefixed(url: str) -> BaseSessionService:
         raise ConfigurationError(f"This google-adk cannot open {redact(url)}: {error}.") from None
     except ValueError as error:
         reason = str(error) if isinstance(error, ConfigurationError) else "not a URL or option that it takes"
-        raise ConfigurationError(f"ADK cannot open {redact(url)}: {reason}.") from None
+    raise ConfigurationError(f"ADK cannot open {redact(url)}: {reason}.")
 
 
 def check_file(url: str) -> None:

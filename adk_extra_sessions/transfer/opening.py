@@ -14,12 +14,13 @@ from anyio.from_thread import start_blocking_portal
 from google.adk.sessions import BaseSessionService
 
 from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.service import SessionService
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.transfer import adk_services
 from adk_extra_sessions.transfer.places import Place, StorePlace
 from adk_extra_sessions.transfer.services import ServicePlace
-from adk_extra_sessions.urls import MONGO_SCHEMES, REDIS_SCHEMES, redact
+from adk_extra_sessions.urls import MONGO_SCHEMES, REDIS_SCHEMES
 
 _FACTORY = re.compile(r"[\w.]+:[\w.]+")
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pymongo import MongoClient
 from pymongo.errors import ConfigurationError as DriverConfigurationError
@@ -11,8 +14,9 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.redaction import Reading, redact
 from adk_extra_sessions.stores.options import refused_client
-from adk_extra_sessions.urls import MONGO_SCHEMES, checked_scheme, query_names, redact
+from adk_extra_sessions.urls import MONGO_SCHEMES, checked_scheme, query_names
 
 DEFAULTS: dict[str, Any] = {
     "timeoutMS": 20_000,
@@ -44,7 +48,7 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
         # What a server's client would refuse is refused here too.
         make_client(f"mongodb://fake/?{urlsplit(url).query}", {**options, "connect": False}).close()
         return fake_mongo(url)
-    _parsed(url)
+    _parsed(url, options)
     given = {name.lower() for name in [*options, *query_names(url)]}
     defaults = {name: value for name, value in DEFAULTS.items() if name.lower() not in given}
     if given & FINER:
@@ -54,8 +58,10 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
         defaults.update({name: value for name, value in one_by_one.items() if name.lower() not in given})
     try:
         client: Any = MongoClient(url, **defaults, **options)
-    except (PyMongoError, TypeError, ValueError) as error:
-        raise _refused(url, error) from None
+    except (PyMongoError, TypeError, ValueError):
+        client = None  # its words may hold a part of the URL: ours must not have it as their context
+    if client is None:
+        raise _refused(url, options)
     return checked_client(client)
 
 
@@ -90,17 +96,41 @@ def database_name(url: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _parsed(url: str) -> dict[str, Any]:
+def _parsed(url: str, options: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     # The client looks mongodb+srv up by itself; path and options read alike. It
     # only warns of an unknown option, which parsing refuses.
     try:
         return parse_uri(url.replace("mongodb+srv://", "mongodb://", 1), validate=True, warn=False)
-    except (PyMongoError, TypeError, ValueError) as error:
-        raise _refused(url, error) from None
+    except (PyMongoError, TypeError, ValueError):
+        pass  # as above
+    raise _refused(url, options)
 
 
-def _refused(url: str, error: Exception) -> ConfigurationError:
-    # pymongo's own words name an unknown option; anything else may hold the URL.
-    unknown = isinstance(error, DriverConfigurationError) and "nknown option" in str(error)
-    reason = f" {error}" if unknown else ""
-    return ConfigurationError(f"pymongo cannot use this URL or its options: {redact(url)}.{reason}")
+def _refused(url: str, options: Mapping[str, Any]) -> ConfigurationError:
+    """Returns the error for what pymongo refuses; names the option, unless it may be part of a password."""
+    reading = Reading.of(url)
+    nameable = list(reading.option_names) if reading is not None else []
+    texts = dict(parse_qsl(reading.query, keep_blank_values=True)) if reading is not None else {}
+    for name, value in [*((name, texts.get(name)) for name in nameable), *options.items()]:
+        reason = _reason_against(name, value)
+        if reason:
+            return ConfigurationError(reason)
+    return ConfigurationError(f"pymongo cannot use this URL or its options: {redact(url)}.")
+
+
+def _reason_against(name: str, value: Any) -> str | None:
+    """Returns why pymongo refuses an option by itself, if it does."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of an unknown option in a URL it only warns
+            if isinstance(value, str):
+                parse_uri(f"mongodb://host/?{urlencode({name: value})}", validate=True, warn=False)
+            else:
+                MongoClient("mongodb://host", connect=False, **{name: value}).close()
+    except DriverConfigurationError as error:
+        if "nknown option" in str(error):
+            return f"Unknown option {name!r}; neither pymongo nor adk-extra-sessions has it."
+        return f"Option {name!r} has a value that pymongo does not take."
+    except (PyMongoError, TypeError, ValueError, Warning):
+        return f"Option {name!r} has a value that pymongo does not take."
+    return None

@@ -23,6 +23,7 @@ from adk_extra_sessions.records import (
     SharedState,
     Window,
 )
+from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.stores.damaged import DAMAGE, damage_named, leave_out
 from adk_extra_sessions.stores.driver_errors import DriverErrors
@@ -42,7 +43,7 @@ from adk_extra_sessions.stores.mongodb.turns import MongoTurns
 from adk_extra_sessions.stores.mongodb.values import state_of
 from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.telemetry import Target, traced
-from adk_extra_sessions.urls import exactly_one, joined, redact, take_options
+from adk_extra_sessions.urls import exactly_one, joined, take_options
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.stores.options import refused_client
-from adk_extra_sessions.urls import REDIS_SCHEMES, checked_scheme, query_names, redact, refuse_unknown
+from adk_extra_sessions.urls import REDIS_SCHEMES, checked_scheme, query_names, refuse_unknown
 
 POOL_SIZE = 50
 """Connections at most, unless `max_connections` says otherwise."""
@@ -30,7 +31,7 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
         ConfigurationError: The URL or an option is not one that redis-py takes.
     """
     scheme = checked_scheme(url, REDIS_SCHEMES)
-    refuse_unknown([*options, *query_names(url)], _known_options(), "redis-py")
+    refuse_unknown(url, options, _known_options(), "redis-py")
     if scheme == "fakeredis":
         from adk_extra_sessions.fakes import fake_redis
 
@@ -52,10 +53,10 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
     given = {*options, *query_names(url)}
     defaults = {name: value for name, value in bounded.items() if name not in given}
     try:
-        pool = redis.BlockingConnectionPool.from_url(url, **defaults, **options)
+        return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, **defaults, **options))
     except (ValueError, TypeError):
-        raise ConfigurationError(f"redis-py cannot use this URL: {redact(url)}.") from None
-    return redis.Redis(connection_pool=pool)
+        pass  # its words may hold a part of the URL: ours must not have it as their context
+    raise ConfigurationError(f"redis-py cannot use this URL: {redact(url)}.")
 
 
 def checked_client(client: Any) -> Any:

@@ -21,6 +21,7 @@ from adk_extra_sessions.records import (
     SharedState,
     Window,
 )
+from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.stores.appends import stale_session
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.stores.driver_errors import DriverErrors
@@ -43,7 +44,7 @@ from adk_extra_sessions.stores.redis.scripts import Argument, Call
 from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, held
 from adk_extra_sessions.stores.redis.turns import RedisTurns
 from adk_extra_sessions.telemetry import Target
-from adk_extra_sessions.urls import exactly_one, flag, joined, redact, take_options
+from adk_extra_sessions.urls import exactly_one, flag, joined, take_options
 
 FIRST_PAGE = 64
 """Events read at once when looking back for a timestamp; each further page doubles."""

@@ -84,18 +84,6 @@ def test_what_a_crash_left_is_told_when_it_is_mended(
     assert SECRET not in told
 
 
-def test_a_changed_ttl_is_told_since_it_holds_for_all_sessions(said: Any) -> None:
-    url = f"mongomock://{uuid.uuid4()}/db"
-    for ttl in ("1h", "2h"):
-        with MongoSessionStore(url, ttl=ttl) as store:
-            store.ensure_indexes()
-    told = [line for line in said(logging.INFO) if "was changed" in line]
-    assert told == [
-        "stores.mongodb.indexes: The ttl of what db.sessions holds was changed to 7200 seconds.",
-        "stores.mongodb.indexes: The ttl of what db.event_chunks holds was changed to 14400 seconds.",
-    ]
-
-
 def test_a_server_that_forgot_the_scripts_is_a_detail(said: Any) -> None:
     with RedisSessionStore(f"fakeredis://{uuid.uuid4()}") as store:
         store.client.script_flush()

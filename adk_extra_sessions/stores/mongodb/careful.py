@@ -9,24 +9,43 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from attrs import frozen
-from pymongo.errors import DocumentTooLarge, OperationFailure
+from attrs import define, frozen
+from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 
 from adk_extra_sessions.codec import check_format, describe
 from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError
-from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord
+from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord, SessionKey
 from adk_extra_sessions.stores.appends import stale_session
 from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
-from adk_extra_sessions.stores.mongodb.history import History, oldest
+from adk_extra_sessions.stores.mongodb.history import History, oldest, same_expiry
 from adk_extra_sessions.stores.mongodb.quick import recorded_in
 from adk_extra_sessions.stores.mongodb.shared_state import SharedStates
 
 logger = logging.getLogger(__name__)
+
+
+@define
+class Try:
+    """One try to append, at the very revision that was read.
+
+    Attributes:
+        renewed: Whether the chunks need another expiry.
+        unsettled: Whether chunks may expire later than the session says.
+    """
+
+    head: Document
+    events: Sequence[EventRecord]
+    expires_at: datetime
+    chunks_expire_at: datetime
+    renewed: bool
+    blobs: Mapping[bytes, str]
+    unsettled: bool = False
 
 
 @frozen
@@ -42,6 +61,17 @@ class CarefulWay:
         """Stores a request, or finds out why not."""
         logger.debug("%s: something stands in the way of an append; looking closer.", describe(request.key))
         self._check_size(request)
+        tries: list[Try] = []
+        try:
+            outcome = self._store_or_refuse(request, tries)
+        except (PyMongoError, EventTooLargeError) as error:
+            if not getattr(error, "timeout", False):
+                self._settle(request.key, tries)
+            raise
+        self._settle(request.key, tries)
+        return outcome
+
+    def _store_or_refuse(self, request: AppendRequest, tries: list[Try]) -> AppendOutcome:
         events = list({event.digest: event for event in request.events}.values())
         blobs: dict[bytes, str] = {}
         head: Document | None = None
@@ -59,8 +89,11 @@ class CarefulWay:
                 return AppendOutcome(error=stale_session(request.key))
             if not left:
                 return self._found_stored(request, head, known)
-            blobs = blobs or self.history.store_blobs(head, left, self.expiry.now())
-            if self._store(request, head, left, blobs):
+            expires_at, chunks_expire_at = self.expiry.expires_at(), self.expiry.chunks_expire_at()
+            renewed = bool(blobs) or not self.expiry.chunks_fit(head)
+            blobs = blobs or self.history.store_blobs(head, left, chunks_expire_at)
+            tries.append(Try(head, left, expires_at, chunks_expire_at, renewed, blobs))
+            if self._store(request, tries[-1]):
                 known.update({event.digest: head["revision"] + at for at, event in enumerate(left, start=1)})
                 return AppendOutcome([known[event.digest] for event in request.events])
 
@@ -72,33 +105,45 @@ class CarefulWay:
                     raise EventTooLargeError(what, size, documents.DOCUMENT_BYTES)
             self.shared.check_room(request.key, event.state)
 
-    def _store(
-        self, request: AppendRequest, head: Document, left: Sequence[EventRecord], blobs: dict[bytes, str]
-    ) -> bool:
+    def _store(self, request: AppendRequest, one: Try) -> bool:
         """Appends at the very revision that was read; returns False when another was quicker."""
-        now = self.expiry.now()
-        update = documents.append_update(left, now, blobs)
-        if not documents.has_room(head, left):
-            (chunk,) = self.history.copy([oldest(head, now)])
+        update = documents.append_update(one.events, one.expires_at, one.blobs)
+        if not documents.has_room(one.head, one.events):
+            ours = oldest(one.head, one.chunks_expire_at)
+            (chunk,) = self.history.copy([ours])
             if chunk is None:
                 return False  # gone with its session
-            update = documents.with_cut(update, head, chunk)
-        if self.expiry.chunks_due(head):
-            self.history.renew(head, now)
+            update = documents.with_cut(update, one.head, chunk)
+            one.renewed = one.renewed or not same_expiry(chunk, ours)
+            one.unsettled = True
+        if one.renewed:
+            one.unsettled = True
+            self.history.keep(one.head, one.chunks_expire_at)
             update.pop("$min", None)
-            update["$set"]["chunks_active_at"] = now
-        elif blobs:
-            update["$min"] = {"chunks_active_at": now}  # that of the oldest stays
+            update["$set"]["chunks_expire_at"] = one.chunks_expire_at
+        elif one.blobs:
+            update["$min"] = {"chunks_expire_at": one.chunks_expire_at}
         try:
-            if not bulk.send(self.sessions, [bulk.Update(documents.at_revision(head), update)]).matched:
+            if not bulk.send(self.sessions, [bulk.Update(documents.at_revision(one.head), update)]).matched:
                 return False
         except (OperationFailure, DocumentTooLarge) as error:
             refused = documents.as_too_large(error, request)
             if refused is not error:  # anything else may have been stored all the same
-                self.history.drop_blobs(request.key, list(blobs.values()))
+                self.history.drop_blobs(request.key, list(one.blobs.values()))
             raise refused from None
+        one.unsettled = one.renewed
         self.shared.apply(recorded_in(request, update))
         return True
+
+    def _settle(self, key: SessionKey, tries: Sequence[Try]) -> None:
+        unsettled = [one.head for one in tries if one.unsettled]
+        try:
+            for head in unsettled[-1:]:
+                self.history.settle(head)
+        except PyMongoError as error:  # the next renewal does it too
+            logger.warning(
+                "%s: its events may stay on the server for too long (%s).", describe(key), type(error).__name__
+            )
 
     def _known(self, head: Document, events: Sequence[EventRecord]) -> dict[bytes, int]:
         """Finds events that are stored already: the revision after each, by digest."""

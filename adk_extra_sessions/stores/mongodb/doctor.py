@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from adk_extra_sessions.stores.findings import Finding, Level
 from adk_extra_sessions.stores.mongodb.indexes import TABLE, Index
 from adk_extra_sessions.stores.mongodb.shared_state import RESCUE_AFTER
 
-ENSURE = "Call ensure_indexes() of a store with the ttl you want, as a user who may make indexes."
+ENSURE = "Call ensure_indexes() of a store, as a user who may make indexes."
+
+UNTOLD = "Nothing needs to be done: the user may not ask, or the client's ServerApi is strict."
 
 
-def findings(database: Any, prefix: str, ttl_ms: int) -> Iterator[Finding]:
+def findings(database: Any, prefix: str) -> Iterator[Finding]:
     """Examines version, durability, indexes, expiry, size, and state that was not applied."""
-    yield Finding(Level.OK, "version", f"MongoDB {database.client.server_info()['version']}")
+    yield _version(database)
     if isinstance(database.client, MongoClient):  # no fake
         yield _write_concern(database)
         for name in ("sessions", "event_chunks", "state"):
             yield _size(database, prefix + name)
     for index in TABLE:
-        yield from _index(database[prefix + index.collection], index, ttl_ms)
+        yield from _index(database[prefix + index.collection], index)
     yield _pending(database[f"{prefix}sessions"])
+
+
+def _version(database: Any) -> Finding:
+    try:
+        return Finding(Level.OK, "version", f"MongoDB {database.client.server_info()['version']}")
+    except OperationFailure as error:  # not in the Stable API, which a client may be bound to
+        return Finding(Level.NOTE, "version", f"not told ({type(error).__name__})", UNTOLD)
 
 
 def _write_concern(database: Any) -> Finding:
@@ -41,36 +49,27 @@ def _size(database: Any, name: str) -> Finding:
     try:
         stats = database.command("collStats", name)
     except PyMongoError as error:
-        return Finding(Level.NOTE, "size", f"{name}: not told ({type(error).__name__})")
+        return Finding(Level.NOTE, "size", f"{name}: not told ({type(error).__name__})", UNTOLD)
     sizes = (
         f"{stats.get('size', 0) / 2**20:,.1f} MiB of data, {stats.get('totalIndexSize', 0) / 2**20:,.1f} MiB of indexes"
     )
     return Finding(Level.OK, "size", f"{name}: {stats.get('count', 0):,} documents, {sizes}")
 
 
-def _index(collection: Any, index: Index, ttl_ms: int) -> Iterator[Finding]:
-    found = collection.index_information().get(index.name)
-    if not index.ttl_factor:
-        if found:
-            yield Finding(Level.OK, "indexes", f"{index.name} is there")
-        else:
-            text = f"{index.name} is missing: reading by time, and long histories, are slow"
-            yield Finding(Level.PROBLEM, "indexes", text, ENSURE)
-        return
-    wanted = math.ceil(ttl_ms / 1000) * index.ttl_factor
-    seconds = (found or {}).get("expireAfterSeconds")
-    if seconds == (wanted or None):
-        text = f"{index.name}: after {seconds:,} s" if seconds else f"{index.name}: none, nothing expires"
-        yield Finding(Level.OK, "expiry", text)
-    elif not wanted:
-        text = f"{index.name} makes documents expire after {seconds:,} s, and this URL has no ttl"
-        yield Finding(
-            Level.NOTE, "expiry", text, f"Give the URL the same ttl as your application's, or drop {index.name}."
-        )
+def _index(collection: Any, index: Index) -> Iterator[Finding]:
+    known = collection.index_information()
+    found = known.get(index.name)
+    subject = "expiry" if index.expires else "indexes"
+    if not known:
+        yield Finding(Level.OK, subject, f"{index.name}: nothing is stored yet; the first write makes it")
+    elif found is None:
+        without = "what has expired stays on the server" if index.expires else "reading by time is slow"
+        yield Finding(Level.PROBLEM, subject, f"{index.name} is missing: {without}", ENSURE)
+    elif [tuple(key) for key in found["key"]] == index.keys and found.get("expireAfterSeconds") == index.seconds:
+        yield Finding(Level.OK, subject, f"{index.name} is there")
     else:
-        now = "missing" if seconds is None else f"set to {seconds:,} s"
-        text = f"{index.name} is {now}, and ttl asks for {wanted:,} s"
-        yield Finding(Level.PROBLEM, "expiry", text, ENSURE)
+        text = f"{index.name} is not the index that is needed"
+        yield Finding(Level.PROBLEM, subject, text, f"Drop it. {ENSURE}")
 
 
 def _pending(sessions: Any) -> Finding:

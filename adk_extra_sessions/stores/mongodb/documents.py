@@ -49,8 +49,6 @@ CHECKED_BYTES = 4 << 10
 TOO_LARGE = (10334, 17419, 17420)
 """Codes of the server's errors for a document over its limit."""
 
-NEVER = datetime(9999, 1, 1)
-
 WITHOUT_STATE: Document = {"state": 0}
 """What an append needs of a session: all but what may be its largest part."""
 
@@ -108,7 +106,7 @@ def pending_delta(state: StateTexts, name: str, now: float) -> Document | None:
     return {"id": name, "time": now, "app": stored_state(state.app), "user": stored_state(state.user)}
 
 
-def new_session(new: NewSession, now: datetime) -> Document:
+def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetime) -> Document:
     """The document of a session without events."""
     key = new.key
     pending = pending_delta(new.state, new.nonce, new.created)
@@ -121,7 +119,7 @@ def new_session(new: NewSession, now: datetime) -> Document:
         "revision": new.revision,
         "created": new.created,
         "last_update_time": new.created,
-        "active_at": now,
+        "expires_at": expires_at,
         "state": stored_state(new.state.session),
         "state_ids": [app_id(key.app_name), user_id(key.app_name, key.user_id)],
         "tail": [],
@@ -129,7 +127,8 @@ def new_session(new: NewSession, now: datetime) -> Document:
         "tail_count": 0,
         "tail_bytes": 0,
         "chunked_until": float("-inf"),
-        "chunks_active_at": NEVER,
+        "chunks_expire_at": chunks_expire_at,
+        "chunks_turn": 0,
         "pending": [pending] if pending else [],
     }
 
@@ -173,23 +172,25 @@ def has_room(session: Document, events: Sequence[EventRecord]) -> bool:
 
 
 def at_revision(session: Document) -> Document:
-    """Selects a session that has not changed since it was read."""
-    return {name: session[name] for name in ("_id", "app_name", "user_id", "revision", "base")}
+    """Selects a session that has not changed since it was read, nor the expiry of its chunks."""
+    return {name: session[name] for name in ("_id", "app_name", "user_id", "revision", "base", "chunks_turn")}
 
 
-def append_update(events: Sequence[EventRecord], now: datetime, blobs: Mapping[bytes, str] | None = None) -> Document:
+def append_update(
+    events: Sequence[EventRecord], expires_at: datetime, blobs: Mapping[bytes, str] | None = None
+) -> Document:
     """The one update that is an append: events, state, revision and times.
 
     Args:
         events: What to append, oldest first.
-        now: The time of the write, for expiry.
+        expires_at: When the session expires then.
         blobs: Ids of bodies stored apart, by digest.
     """
     seconds = time.time()
     documents = [event_document(event, (blobs or {}).get(event.digest)) for event in events]
     deltas = [pending_delta(event.state, event.digest.hex(), seconds) for event in events]
     pending = [delta for delta in deltas if delta]
-    changed: Document = {"last_update_time": events[-1].timestamp, "active_at": now}
+    changed: Document = {"last_update_time": events[-1].timestamp, "expires_at": expires_at}
     for event in events:
         changed.update({f"state.{name}": value for name, value in stored_state(event.state.session).items()})
     push: Document = {"tail": {"$each": documents}}
@@ -212,7 +213,7 @@ def chunk_prefix(session: Document) -> str:
     return f"{session['_id']}#{session['base']}"
 
 
-def chunk(session: Document, count: int, now: datetime) -> Document:
+def chunk(session: Document, count: int, expires_at: datetime) -> Document:
     """The chunk of the oldest `count` events in a session's tail."""
     events = session["tail"][:count]
     return {
@@ -224,7 +225,8 @@ def chunk(session: Document, count: int, now: datetime) -> Document:
         "first": session["tail_first"],
         "count": count,
         "newest": max(event["timestamp"] for event in events),
-        "active_at": now,
+        "expires_at": expires_at,
+        "turn": session["chunks_turn"],
         "events": events,
     }
 
@@ -247,7 +249,7 @@ def with_cut(update: Document, session: Document, copied: Document) -> Document:
             "tail_bytes": counts["tail_bytes"] - size,
         },
         "$max": {"chunked_until": copied["newest"]},
-        "$min": {"chunks_active_at": copied["active_at"]},  # that of the oldest stays
+        "$min": {"chunks_expire_at": copied["expires_at"]},
     }
 
 

@@ -1,18 +1,26 @@
-"""When a session has expired. The server's TTL index removes it some time later."""
+"""When a session expires, and how long its chunks must stay. The server's TTL indexes remove both some time later.
+
+Each document carries its own date, `expires_at`, set by the last writer. Readers go by that date alone.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 from attrs import frozen
 
 from adk_extra_sessions.stores.mongodb.documents import Document
 
+NEVER = datetime(9999, 12, 31)
+"""The date of what does not expire: compared and indexed like any other."""
+
 
 @frozen
 class Expiry:
-    """A store's expiry.
+    """What a store's writes do to expiry.
+
+    Chunks are renewed seldom, not with each append: they stay half a ttl longer than their session at least, and
+    two more at most.
 
     Attributes:
         ttl_ms: Milliseconds after its last write at which a session expires; 0 for never.
@@ -21,37 +29,44 @@ class Expiry:
     ttl_ms: int
 
     def now(self) -> datetime:
-        """The time as MongoDB keeps it: UTC, without a zone."""
-        return datetime.now(timezone.utc).replace(tzinfo=None)
+        """The time as MongoDB keeps it: UTC, without a zone, in milliseconds."""
+        now = datetime.now(timezone.utc).replace(tzinfo=None)
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+    def expires_at(self) -> datetime:
+        """When a session that is written now expires."""
+        return self._after(1)
+
+    def chunks_expire_at(self) -> datetime:
+        """When a chunk that is written or renewed now expires."""
+        return self._after(2)
 
     def expired(self, session: Document) -> bool:
         """Whether a session, though still stored, is no more."""
-        return bool(self.ttl_ms) and _utc(session.get("active_at")) <= self._limit()
+        date = session.get("expires_at")
+        return isinstance(date, datetime) and _utc(date) <= self.now()
 
     def alive_filter(self) -> Document:
         """Selects sessions that have not expired."""
-        return {"active_at": {"$gt": self._limit()}} if self.ttl_ms else {}
+        return {"expires_at": {"$not": {"$lte": self.now()}}}
 
     def dead_filter(self) -> Document:
         """Selects sessions that have expired."""
-        return {"active_at": {"$lte": self._limit()}}
+        return {"expires_at": {"$lte": self.now()}}
 
-    def chunks_alive_filter(self) -> Document:
-        """Selects sessions whose chunks need no renewal yet.
+    def chunks_filter(self) -> Document:
+        """Selects sessions whose chunks expire neither too soon nor too late for a write of this store."""
+        return {"chunks_expire_at": {"$gte": self._after(1.5), "$lte": self._after(3)}}
 
-        Chunks are renewed once in half a ttl and kept for two, so they always outlive their session.
-        """
-        return {"chunks_active_at": {"$gt": self._limit(0.5)}} if self.ttl_ms else {}
+    def chunks_fit(self, session: Document) -> bool:
+        """Whether `chunks_filter` selects a session."""
+        return self._after(1.5) <= _utc(session["chunks_expire_at"]) <= self._after(3)
 
-    def chunks_due(self, session: Document) -> bool:
-        """Whether a session's chunks must be renewed."""
-        return bool(self.ttl_ms) and _utc(session["chunks_active_at"]) <= self._limit(0.5)
-
-    def _limit(self, share: float = 1) -> datetime:
-        return self.now() - timedelta(milliseconds=self.ttl_ms * share)
+    def _after(self, ttls: float) -> datetime:
+        now = self.now()
+        later = timedelta(milliseconds=self.ttl_ms * ttls)
+        return now + later if self.ttl_ms and later < NEVER - now else NEVER
 
 
-def _utc(value: Any) -> datetime:
-    if not isinstance(value, datetime):
-        return datetime.max
-    return value if value.tzinfo is None else value.astimezone(timezone.utc).replace(tzinfo=None)
+def _utc(date: datetime) -> datetime:
+    return date if date.tzinfo is None else date.astimezone(timezone.utc).replace(tzinfo=None)

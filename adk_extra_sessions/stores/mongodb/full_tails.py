@@ -18,7 +18,7 @@ from adk_extra_sessions.stores.damaged import DAMAGE
 from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
-from adk_extra_sessions.stores.mongodb.history import History, oldest
+from adk_extra_sessions.stores.mongodb.history import History, oldest, same_expiry
 from adk_extra_sessions.stores.mongodb.paging import of_sessions, portions
 
 AT_ONCE = 32
@@ -50,14 +50,14 @@ class FullTails:
         return [done for portion in portions(waiting, AT_ONCE, 1, lambda one: 0) for done in self._append(portion)]
 
     def _append(self, waiting: Sequence[Waiting]) -> list[bool]:
-        now = self.expiry.now()
+        until = self.expiry.chunks_expire_at()
         found = of_sessions(self.sessions, [one.request.key for one in waiting], documents.WITHOUT_STATE)
         heads, chunks = {}, []
         for index, one in enumerate(waiting):
             head = found.get(documents.session_id(one.request.key))
             with suppress(*DAMAGE):  # the careful way names it
                 if head is not None and self._is_only_full(one.request, head):
-                    chunks.append(oldest(head, now))
+                    chunks.append(oldest(head, until))
                     heads[index] = head
         done = bool(heads) and self._cut([waiting[index].update for index in heads], [*heads.values()], chunks)
         return [done and index in heads for index in range(len(waiting))]
@@ -66,15 +66,13 @@ class FullTails:
         """Sends updates that move events to chunks as well; returns whether all are stored."""
         cuts = [
             attrs.evolve(one, filter=documents.at_revision(head), update=documents.with_cut(one.update, head, chunk))
-            for one, head, chunk in zip(updates, heads, self.history.copy(chunks), strict=True)
-            if chunk is not None
+            for one, head, ours, chunk in zip(updates, heads, chunks, self.history.copy(chunks), strict=True)
+            if chunk is not None and same_expiry(chunk, ours)
         ]
         if len(cuts) == len(updates) == bulk.send(self.sessions, cuts).matched:
             return True
-        for head in heads:  # what was written for a session that was deleted meanwhile goes with it
-            there = {name: head[name] for name in ("_id", "app_name", "user_id", "base")}
-            if self.sessions.find_one(there, {"_id": 1}) is None:
-                self.history.delete(head)
+        for head in heads:
+            self.history.settle(head)
         return False
 
     def _is_only_full(self, request: AppendRequest, head: Document) -> bool:
@@ -84,7 +82,7 @@ class FullTails:
         return bool(
             head["revision"] == request.expected
             and not self.expiry.expired(head)
-            and not self.expiry.chunks_due(head)
+            and self.expiry.chunks_fit(head)
             and not documents.has_room(head, request.events)
             and all(event.timestamp > head["chunked_until"] for event in request.events)
             and not any(event.digest in in_tail for event in request.events)

@@ -14,12 +14,14 @@ from datetime import datetime
 from typing import Any
 
 from attrs import field, frozen
+from pymongo import ReturnDocument
 
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import EventRecord, SessionKey, Window
 from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
+from adk_extra_sessions.stores.mongodb.trying_again import tried_again
 
 logger = logging.getLogger(__name__)
 
@@ -89,14 +91,15 @@ class History:
                 positions[wanted] = found["first"] + digests.index(wanted)
         return positions
 
-    def store_blobs(self, session: Document, events: Sequence[EventRecord], now: datetime) -> dict[bytes, str]:
+    def store_blobs(self, session: Document, events: Sequence[EventRecord], expires_at: datetime) -> dict[bytes, str]:
         """Stores bodies too large for a tail; returns their ids, new ones each time, by digest."""
         blobs = {}
         for event in events:
             if len(event.body) > documents.INLINE_BYTES:
                 blob = blobs[event.digest] = f"{documents.chunk_prefix(session)}+body/{uuid.uuid4().hex}"
                 body = event.body.decode()
-                self.chunks.insert_one({"_id": blob, **_owned(session), "active_at": now, "body": body})
+                expiry = {"expires_at": expires_at, "turn": session["chunks_turn"]}
+                self.chunks.insert_one({"_id": blob, **_owned(session), **expiry, "body": body})
         return blobs
 
     def drop_blobs(self, key: SessionKey, ids: Sequence[str]) -> None:
@@ -123,9 +126,34 @@ class History:
             bodies.append(body)
         return bodies
 
-    def renew(self, session: Document, now: datetime) -> None:
-        """Puts the expiry of a session's chunks off."""
-        self.chunks.update_many(_owned(session), {"$set": {"active_at": now}})
+    def keep(self, session: Document, until: datetime) -> None:
+        """Lets no chunk expire before a date; to be done before the session may live that long.
+
+        It holds for an update of the session that is sent `at_revision`, and then until the next `settle`.
+        """
+        turn = session["chunks_turn"]
+        selected = {**_owned(session), "turn": {"$lte": turn}}
+        self.chunks.update_many(selected, {"$max": {"expires_at": until}, "$set": {"turn": turn}})
+
+    @tried_again
+    def settle(self, session: Document) -> None:
+        """Lets no chunk expire later than its session says; to be done after `keep`, and after a cut that failed.
+
+        It begins a turn: what was kept in an earlier one, and not yet noted in
+        the session, is kept in vain. Chunks of this turn and of later ones are
+        left alone. If the session is gone, so are its chunks.
+        """
+        there = {name: session[name] for name in ("_id", "app_name", "user_id", "base")}
+        fields = {"chunks_turn": 1, "chunks_expire_at": 1}
+        found = self.sessions.find_one_and_update(
+            there, {"$inc": {"chunks_turn": 1}}, fields, return_document=ReturnDocument.AFTER
+        )
+        if found is None:
+            self.delete(session)
+            return
+        until = found["chunks_expire_at"]
+        late = {**_owned(session), "turn": {"$lt": found["chunks_turn"]}, "expires_at": {"$gt": until}}
+        self.chunks.update_many(late, {"$set": {"expires_at": until}})
 
     def delete(self, session: Document) -> None:
         """Deletes the chunks of a session that is gone, but none of one created later under its id."""
@@ -134,7 +162,9 @@ class History:
     def delete_orphans(self, key: SessionKey) -> None:
         """Deletes chunks that an interrupted deletion left behind."""
         owner = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
-        for base in self.chunks.distinct("base", owner):
+        for base in [
+            found["_id"] for found in self.chunks.aggregate([{"$match": owner}, {"$group": {"_id": "$base"}}])
+        ]:
             # Asked after the chunk was seen: a session that owns it is there, or was deleted.
             if self.sessions.find_one({**documents.session_filter(key), "base": base}, {"_id": 1}) is None:
                 self.chunks.delete_many({**owner, "base": base})
@@ -183,7 +213,12 @@ def _owned(session: Document) -> Document:
     return {name: session[name] for name in ("app_name", "user_id", "session_id", "base")}
 
 
-def oldest(session: Document, now: datetime) -> Document:
+def same_expiry(one: Document, other: Document) -> bool:
+    """Whether two chunks expire at the same time, and this was set in the same turn."""
+    return (one["expires_at"], one["turn"]) == (other["expires_at"], other["turn"])
+
+
+def oldest(session: Document, expires_at: datetime) -> Document:
     """Returns the chunk of the older part of a session's tail."""
     kept = 0
     size = 0
@@ -192,4 +227,4 @@ def oldest(session: Document, now: datetime) -> Document:
         if kept == documents.KEEP or size > documents.TAIL_BYTES // 2:
             break
         kept += 1
-    return documents.chunk(session, max(1, len(session["tail"]) - kept), now)
+    return documents.chunk(session, max(1, len(session["tail"]) - kept), expires_at)

@@ -42,7 +42,7 @@ class PortableOnMongo(Portable):
     _shared: SharedStates
 
     def _findings(self) -> Iterator[Finding]:
-        return doctor.findings(self._database, self.collection_prefix, self.options.ttl_ms)
+        return doctor.findings(self._database, self.collection_prefix)
 
     def _app_names(self) -> Iterator[str]:
         met: set[str] = set()

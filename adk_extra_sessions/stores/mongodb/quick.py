@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 from attrs import frozen
@@ -55,8 +54,7 @@ class QuickWay:
         Returns:
             For each its outcome, or None if that is for the careful way to find out.
         """
-        now = self.expiry.now()
-        waiting = [Waiting(request, self._update(request, now)) for request in requests]
+        waiting = [Waiting(request, self._update(request)) for request in requests]
         term = None
         try:
             sent = bulk.send(self.sessions, [one.update for one in waiting], awaited=not shares)
@@ -77,7 +75,7 @@ class QuickWay:
 
     def alone(self, request: AppendRequest) -> AppendOutcome | None:
         """Stores a request of any revision; returns None if something stands in its way."""
-        update = documents.append_update(request.events, self.expiry.now())
+        update = documents.append_update(request.events, self.expiry.expires_at())
         try:
             found = self.sessions.find_one_and_update(
                 self._condition(request), update, {"revision": 1}, return_document=ReturnDocument.AFTER
@@ -89,8 +87,8 @@ class QuickWay:
         self.shared.apply(recorded_in(request, update))
         return AppendOutcome(revisions(request, found["revision"] - len(request.events)))
 
-    def _update(self, request: AppendRequest, now: datetime) -> bulk.Update:
-        update = documents.append_update(request.events, now)
+    def _update(self, request: AppendRequest) -> bulk.Update:
+        update = documents.append_update(request.events, self.expiry.expires_at())
         size = sum(len(event.body) for event in request.events) + 2 * len(documents.session_id(request.key))
         return bulk.Update(self._condition(request), update, size=size)
 
@@ -99,7 +97,7 @@ class QuickWay:
             **documents.session_filter(request.key),
             **documents.room_filter(request.events),
             **self.expiry.alive_filter(),
-            **self.expiry.chunks_alive_filter(),
+            **self.expiry.chunks_filter(),
         }
         if request.expected is not None:
             condition["revision"] = request.expected

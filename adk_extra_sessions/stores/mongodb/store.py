@@ -127,13 +127,14 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
 
     @traced
     def ensure_indexes(self) -> None:
-        """Makes the indexes, and changes the TTL indexes in place when `ttl` has changed.
+        """Makes the indexes that are not there.
 
-        Call it at start-up; else the first operation does it. Without the
-        right to make indexes a warning is logged and everything still works.
+        Call it at start-up; else the first write does it. Reading makes none.
+        Without the right to make indexes a warning is logged and everything
+        still works.
         """
         with self._operation("ensure_indexes"):
-            indexes.ensure(self._database, self.collection_prefix, self.options.ttl_ms)
+            indexes.ensure(self._database, self.collection_prefix)
         self._indexed = True
 
     def server_address(self) -> tuple[str, int | None] | None:
@@ -150,7 +151,7 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
     def _insert(self, new: NewSession) -> SharedState | None:
         self._ensure_indexes_once()
         self._shared.check_room(new.key, new.state)
-        document = documents.new_session(new, self._expiry.now())
+        document = documents.new_session(new, self._expiry.expires_at(), self._expiry.chunks_expire_at())
         if not self._is_first(new, document):
             return None
         if document["pending"]:
@@ -170,7 +171,7 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
                 size = sum(map(documents.state_bytes, scopes))
                 raise EventTooLargeError("The session's state", size, documents.DOCUMENT_BYTES) from None
             except DuplicateKeyError:
-                found = self._sessions.find_one(selected, {"nonce": 1, "active_at": 1})
+                found = self._sessions.find_one(selected, {"nonce": 1, "expires_at": 1})
                 if found and found.get("nonce") == new.nonce:  # ours: it was sent twice
                     return True
                 if found and not self._expiry.expired(found):
@@ -179,7 +180,6 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
         raise CorruptRecordError(f"{describe(new.key)} cannot be created: a foreign document is in its place.")
 
     def _read(self, key: SessionKey, window: Window) -> SessionRecord | None:
-        self._ensure_indexes_once()
         for _ in range(3):  # a session deleted while it is read is read again, to find it gone
             session = self._session_with_shared_state(key, window)
             if session is None or self._expiry.expired(session):
@@ -224,7 +224,6 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
         )
 
     def _pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
-        self._ensure_indexes_once()
         prefix = documents.app_id(app_name) if user_id is None else documents.user_id(app_name, user_id)
         selected: Document = {"_id": documents.below(prefix), "app_name": app_name}
         if user_id is not None:

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from histories import NAMES
+from proxy import ReplyLosingProxy
 from pymongo.errors import AutoReconnect
+from servers import MongoServer
 
 from adk_extra_sessions import MongoSessionStore
+from adk_extra_sessions.contract.samples import an_event, texts
 
 
-def test_indexes_are_made_once_and_ttl_changes_in_place(make_store: Callable[..., MongoSessionStore]) -> None:
-    store = make_store(ttl=100)
-    store.create_session(**NAMES)
-    assert store._sessions.index_information()["adk_sessions_ttl"]["expireAfterSeconds"] == 100
-    assert store._chunks.index_information()["adk_chunks_ttl"]["expireAfterSeconds"] == 200
-    other = make_store(ttl=7)
-    other.ensure_indexes()
-    assert store._sessions.index_information()["adk_sessions_ttl"]["expireAfterSeconds"] == 7
-    assert store._chunks.index_information()["adk_chunks_ttl"]["expireAfterSeconds"] == 14
-
-
-def test_a_forgotten_ttl_index_is_told(
-    make_store: Callable[..., MongoSessionStore], caplog: pytest.LogCaptureFixture
-) -> None:
-    make_store(ttl=100).ensure_indexes()
-    with caplog.at_level(logging.WARNING):
-        make_store().ensure_indexes()
-    assert "adk_sessions_ttl" in caplog.text
+@pytest.mark.parametrize("ttl", [None, "3s", "30d"])
+def test_indexes_are_the_same_whatever_the_ttl(make_store: Callable[..., MongoSessionStore], ttl: str | None) -> None:
+    make_store(ttl="7d").create_session(**NAMES)
+    store = make_store(ttl=ttl)
+    store.ensure_indexes()
+    for collection, name in ((store._sessions, "adk_sessions_ttl"), (store._chunks, "adk_chunks_ttl")):
+        index = collection.index_information()[name]
+        assert index["expireAfterSeconds"] == 0 and list(index["key"]) == [("expires_at", 1)]
 
 
 def test_indexes_are_tried_again_after_a_bad_start(store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +35,20 @@ def test_indexes_are_tried_again_after_a_bad_start(store: MongoSessionStore, mon
             store.create_session(**NAMES)
     store.create_session(**NAMES)
     assert "adk_chunks_by_time" in store._chunks.index_information()
+
+
+@pytest.mark.parametrize("backend", ["mongod", "replicaset"], indirect=True)
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_a_first_write_outlives_a_lost_reply_of_create_indexes(
+    server: MongoServer, storage: dict[str, Any], lost: int
+) -> None:
+    with ReplyLosingProxy(server.port, marker="createIndexes") as proxy:
+        url = f"mongodb://127.0.0.1:{proxy.ports[server.port]}/?directConnection=true"
+        with MongoSessionStore(server.url, db_name=storage["db_name"]) as writer:
+            session = writer.create_session(**NAMES)
+        with MongoSessionStore(url, db_name=storage["db_name"]) as store:
+            proxy.lose(lost)
+            store.append_event(session, an_event("first"))
+            assert proxy.lost == 1
+            found = store.get_session(**NAMES)
+            assert found is not None and texts(found) == ["first"]

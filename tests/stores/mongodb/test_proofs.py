@@ -207,11 +207,11 @@ def test_chunks_that_are_due_are_renewed_before_room_is_made(make_store: Callabl
     a, b, _ = three(store)
     store.append_many((a, an_event(str(number))) for number in range(100))
     full(store, a)
-    late = store._expiry.now() - timedelta(seconds=600)
-    store._sessions.update_one({"session_id": a.id}, {"$set": {"chunks_active_at": late}})
-    store._chunks.update_many({}, {"$set": {"active_at": late}})
+    soon = store._expiry.now() + timedelta(seconds=1400)
+    store._sessions.update_one({"session_id": a.id}, {"$set": {"chunks_expire_at": soon}})
+    store._chunks.update_many({}, {"$set": {"expires_at": soon}})
     assert not any(isinstance(one, Exception) for one in store.append_many([(a, an_event()), (b, an_event())]))
-    assert all(one["active_at"] > late for one in store._chunks.find())
+    assert all(one["expires_at"] > soon for one in store._chunks.find())
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["batch", "alone"])
@@ -310,8 +310,9 @@ def test_no_room_is_made_for_the_superseded_the_expired_and_the_gone(
     store.append_many((superseded, an_event()) for _ in range(documents.TAIL_EVENTS - documents.KEEP))
     for one in (superseded, expired, gone, alive):
         full(store, one)
-    late = store._expiry.now() - timedelta(seconds=2000)
-    store._sessions.update_one({"session_id": expired.id}, {"$set": {"active_at": late}})
+    store._sessions.drop_index("adk_sessions_ttl")  # mongomock removes what has expired at once
+    past = store._expiry.now() - timedelta(seconds=1000)
+    store._sessions.update_one({"session_id": expired.id}, {"$set": {"expires_at": past}})
     copy = History.copy
 
     def then_gone(self: History, chunks: Any) -> Any:

@@ -128,7 +128,7 @@ def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetim
         "tail_bytes": 0,
         "chunked_until": float("-inf"),
         "chunks_expire_at": chunks_expire_at,
-        "chunks_turn": 0,
+        "chunks_fence": 0,
         "pending": [pending] if pending else [],
     }
 
@@ -173,7 +173,7 @@ def has_room(session: Document, events: Sequence[EventRecord]) -> bool:
 
 def at_revision(session: Document) -> Document:
     """Selects a session that has not changed since it was read, nor the expiry of its chunks."""
-    return {name: session[name] for name in ("_id", "app_name", "user_id", "revision", "base", "chunks_turn")}
+    return {name: session[name] for name in ("_id", "app_name", "user_id", "revision", "base", "chunks_fence")}
 
 
 def append_update(
@@ -226,7 +226,7 @@ def chunk(session: Document, count: int, expires_at: datetime) -> Document:
         "count": count,
         "newest": max(event["timestamp"] for event in events),
         "expires_at": expires_at,
-        "turn": session["chunks_turn"],
+        "fence": session["chunks_fence"],
         "events": events,
     }
 

@@ -98,7 +98,7 @@ class History:
             if len(event.body) > documents.INLINE_BYTES:
                 blob = blobs[event.digest] = f"{documents.chunk_prefix(session)}+body/{uuid.uuid4().hex}"
                 body = event.body.decode()
-                expiry = {"expires_at": expires_at, "turn": session["chunks_turn"]}
+                expiry = {"expires_at": expires_at, "fence": session["chunks_fence"]}
                 self.chunks.insert_one({"_id": blob, **_owned(session), **expiry, "body": body})
         return blobs
 
@@ -129,30 +129,31 @@ class History:
     def keep(self, session: Document, until: datetime) -> None:
         """Lets no chunk expire before a date; to be done before the session may live that long.
 
-        It holds for an update of the session that is sent `at_revision`, and then until the next `settle`.
+        It holds for an update of the session that is sent `at_revision`.
         """
-        turn = session["chunks_turn"]
-        selected = {**_owned(session), "turn": {"$lte": turn}}
-        self.chunks.update_many(selected, {"$max": {"expires_at": until}, "$set": {"turn": turn}})
+        fence = session["chunks_fence"]
+        selected = {**_owned(session), "fence": {"$lte": fence}}
+        self.chunks.update_many(selected, {"$max": {"expires_at": until}, "$set": {"fence": fence}})
 
     @tried_again
     def settle(self, session: Document) -> None:
         """Lets no chunk expire later than its session says; to be done after `keep`, and after a cut that failed.
 
-        It begins a turn: what was kept in an earlier one, and not yet noted in
-        the session, is kept in vain. Chunks of this turn and of later ones are
-        left alone. If the session is gone, so are its chunks.
+        It raises the session's fencing token, so that an update after an
+        earlier `keep` no longer matches. Chunks that were kept with the new
+        token or a later one are left alone. If the session is gone, so are its
+        chunks.
         """
         there = {name: session[name] for name in ("_id", "app_name", "user_id", "base")}
-        fields = {"chunks_turn": 1, "chunks_expire_at": 1}
+        fields = {"chunks_fence": 1, "chunks_expire_at": 1}
         found = self.sessions.find_one_and_update(
-            there, {"$inc": {"chunks_turn": 1}}, fields, return_document=ReturnDocument.AFTER
+            there, {"$inc": {"chunks_fence": 1}}, fields, return_document=ReturnDocument.AFTER
         )
         if found is None:
             self.delete(session)
             return
         until = found["chunks_expire_at"]
-        late = {**_owned(session), "turn": {"$lt": found["chunks_turn"]}, "expires_at": {"$gt": until}}
+        late = {**_owned(session), "fence": {"$lt": found["chunks_fence"]}, "expires_at": {"$gt": until}}
         self.chunks.update_many(late, {"$set": {"expires_at": until}})
 
     def delete(self, session: Document) -> None:
@@ -214,8 +215,8 @@ def _owned(session: Document) -> Document:
 
 
 def same_expiry(one: Document, other: Document) -> bool:
-    """Whether two chunks expire at the same time, and this was set in the same turn."""
-    return (one["expires_at"], one["turn"]) == (other["expires_at"], other["turn"])
+    """Whether two chunks expire at the same time, and were given that date with the same fencing token."""
+    return (one["expires_at"], one["fence"]) == (other["expires_at"], other["fence"])
 
 
 def oldest(session: Document, expires_at: datetime) -> Document:

@@ -11,12 +11,11 @@ from urllib.parse import unquote
 
 from redis import RedisCluster
 
-from adk_extra_sessions.codec import describe
-from adk_extra_sessions.errors import SessionNotFoundError
 from adk_extra_sessions.records import SessionKey, SessionRecord, StateTexts
 from adk_extra_sessions.stores.findings import Finding
 from adk_extra_sessions.stores.portable import Portable
 from adk_extra_sessions.stores.redis import doctor, scripts
+from adk_extra_sessions.stores.redis.history import History
 from adk_extra_sessions.stores.redis.keys import AppKeys, SessionKeys, UserKeys, encoded
 from adk_extra_sessions.stores.redis.replies import foreign_type_named, state_of, text
 
@@ -87,16 +86,9 @@ class PortableOnRedis(Portable):
 
     def _earlier(self, record: SessionRecord) -> Iterator[Sequence[bytes | str]]:
         keys = SessionKeys.of(self.prefix, record.key)
-        base = record.revision - record.first - len(record.bodies)
+        history = History(self.client, keys, record.revision - record.first - len(record.bodies))
         for first in range(0, record.first, AT_ONCE):
-            stop = min(first + AT_ONCE, record.first)
-            pipeline = self.client.pipeline(transaction=False)
-            pipeline.lrange(keys.events, first, stop - 1)
-            pipeline.hget(keys.session, "b")  # asked after: the page is of this session, and of no later one
-            found, now = pipeline.execute()
-            if len(found) != stop - first or now is None or int(now) != base:
-                raise SessionNotFoundError(f"{describe(record.key)} was deleted while it was read.")
-            yield found
+            yield history.page(first, min(first + AT_ONCE, record.first) - 1)
 
     def _set_time(self, key: SessionKey, revision: int, time: float) -> None:
         keys = SessionKeys.of(self.prefix, key)

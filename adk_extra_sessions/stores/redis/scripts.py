@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 Argument: TypeAlias = str | bytes | int
 
+LARGE = 1 << 20
+"""Bytes of an argument, as many as the smallest `proto-max-bulk-len` allows: a server may refuse it."""
+
 NO_WAIT = Replication()
 
 
@@ -59,6 +62,7 @@ APPLY = Script.load("apply")
 CREATE = Script.load("create")
 DELETE = Script.load("delete")
 LIST = Script.load("list")
+PAGE = Script.load("page")
 READ = Script.load("read")
 READ_TURN = Script.load("read_turn")
 SET_TIME = Script.load("set_time")
@@ -79,7 +83,7 @@ def run(client: Any, call: Call) -> Any:
 
 
 def run_many(client: Any, calls: Sequence[Call], wait: Replication = NO_WAIT) -> list[Any]:
-    """Runs scripts in one round trip (on a cluster, one for each node).
+    """Runs scripts in one round trip (on a cluster, one for each node), and large ones in one of their own.
 
     Args:
         client: A redis-py client.
@@ -89,6 +93,30 @@ def run_many(client: Any, calls: Sequence[Call], wait: Replication = NO_WAIT) ->
     Returns:
         For each call its reply, or its exception.
     """
+    small = [call for call in calls if not _is_large(call)]
+    if len(small) == len(calls):
+        return _run_together(client, calls, wait)
+    rest = iter(_run_together(client, small, wait) if small else ())
+    return [_run_alone(client, call, wait) if _is_large(call) else next(rest) for call in calls]
+
+
+def _is_large(call: Call) -> bool:
+    """Whether a server may refuse a call; it then closes the connection, and what was sent along fails too."""
+    return any(
+        len(argument) * (1 if isinstance(argument, bytes) else 4) >= LARGE
+        for argument in call.arguments
+        if not isinstance(argument, int)
+    )
+
+
+def _run_alone(client: Any, call: Call, wait: Replication) -> Any:
+    try:
+        return _run_together(client, [call], wait)[0]
+    except RedisError as error:
+        return error
+
+
+def _run_together(client: Any, calls: Sequence[Call], wait: Replication) -> list[Any]:
     if len(calls) == 1 and not wait.replicas:
         return [_reply_or_error(client, calls[0])]
     replies = _pipelined(client, calls, wait, by_source=False)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Literal
 
 import redis
-from pydantic_core import from_json
 
 from adk_extra_sessions.codec import FORMAT, describe
 from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
@@ -35,6 +35,7 @@ from adk_extra_sessions.stores.redis.client import (
     make_client,
     server_of,
 )
+from adk_extra_sessions.stores.redis.history import FIRST_PAGE, older
 from adk_extra_sessions.stores.redis.keys import SessionKeys, UserKeys
 from adk_extra_sessions.stores.redis.listing import Listing
 from adk_extra_sessions.stores.redis.portable import PortableOnRedis
@@ -46,8 +47,8 @@ from adk_extra_sessions.stores.redis.turns import RedisTurns
 from adk_extra_sessions.telemetry import Target
 from adk_extra_sessions.urls import exactly_one, flag, joined, take_options
 
-FIRST_PAGE = 64
-"""Events read at once when looking back for a timestamp; each further page doubles."""
+READS = 5
+"""How often to read a session that is deleted and created again before all of it has been read."""
 
 OPTIONS = ("prefix", "ttl", "refresh_on_read", "wait_replicas", "wait_timeout", "on_stale", "unserializable")
 
@@ -179,6 +180,12 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         return Call(scripts.CREATE, names, [*arguments, *state_pairs(new.state.user), *app])
 
     def _read(self, key: SessionKey, window: Window) -> SessionRecord | None:
+        for _ in range(READS - 1):
+            with suppress(SessionNotFoundError):  # deleted while it was read: there is none now, or another one
+                return self._read_once(key, window)
+        return self._read_once(key, window)
+
+    def _read_once(self, key: SessionKey, window: Window) -> SessionRecord | None:
         keys = SessionKeys.of(self.prefix, key)
         first, last = _range(window)
         ttl_ms = self.options.ttl_ms if self.refresh_on_read else 0
@@ -195,34 +202,10 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         bodies = list(reply[1])
         if window.after is not None and bodies:
             wanted = min(stored.count, window.recent if window.recent is not None else stored.count)
-            older = self._older(keys.events, stored, bodies, wanted, window.after)
-            if older is None:  # deleted meanwhile
-                return self._read(key, window)
-            bodies = older + bodies
+            bodies = older(self.client, keys, stored, bodies, wanted, window.after) + bodies
         return SessionRecord(
             key, stored.revision, stored.last_update_time, stored.state, shared, bodies, stored.count - len(bodies)
         )
-
-    def _older(
-        self, events: str, stored: StoredSession, bodies: list[Any], wanted: int, after: float
-    ) -> list[Any] | None:
-        """Reads back from `bodies` as long as an event at or after `after` may still come.
-
-        No event is further behind an earlier one than `backstep`, so the first
-        one older than `after` minus that ends the search.
-        """
-        enough = after - stored.backstep - 0.001
-        older: list[Any] = []
-        page = FIRST_PAGE
-        while len(older) + len(bodies) < wanted and from_json((older or bodies)[0])["timestamp"] >= enough:
-            page *= 2
-            last = stored.count - len(older) - len(bodies) - 1
-            first = max(last - page + 1, stored.count - wanted)
-            found = self.client.lrange(events, first, last)
-            if len(found) != last - first + 1:
-                return None
-            older = found + older
-        return older
 
     def _pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
         listing = Listing(self.client, self.prefix, app_name, page_size)

@@ -9,6 +9,7 @@ import pytest
 import redis
 from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
+from servers import RedisServer
 
 from adk_extra_sessions import RedisSessionStore
 from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
@@ -220,3 +221,16 @@ def test_what_fails_before_the_server_answers_is_no_damage() -> None:
         ):
             with pytest.raises(AttributeError):
                 operation()
+
+
+def test_an_event_over_what_the_server_takes_fails_alone(backend: str) -> None:
+    if backend != "redis":
+        pytest.skip("needs a server of its own")
+    with RedisServer("--proto-max-bulk-len", "1mb") as server, RedisSessionStore(server.url) as store:
+        sessions = [store.create_session(app_name=APP, user_id=USER) for _ in range(5)]
+        appends = [(session, an_event("x" * (2 << 20) if at == 2 else "small")) for at, session in enumerate(sessions)]
+        results = store.append_many(appends)
+        assert [isinstance(result, redis.RedisError) for result in results] == [False, False, True, False, False]
+        for at, session in enumerate(sessions):
+            found = store.get_session(app_name=APP, user_id=USER, session_id=session.id)
+            assert found == session and texts(found) == ([] if at == 2 else ["small"])

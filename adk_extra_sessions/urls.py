@@ -49,7 +49,7 @@ def take_options(url: str, names: Collection[str]) -> tuple[str, dict[str, str]]
     nameable = set(reading.option_names)
     taken: dict[str, str] = {}
     left = []
-    for name, text in parse_qsl(reading.query, keep_blank_values=True):
+    for name, text in query_options(url):
         if name not in names:
             left.append((name, text))
         elif name in taken:
@@ -64,7 +64,12 @@ def take_options(url: str, names: Collection[str]) -> tuple[str, dict[str, str]]
 
 def query_names(url: str) -> list[str]:
     """Returns the names of the options in a URL's query string."""
-    return [name for name, _ in parse_qsl(_usable(url).query, keep_blank_values=True)]
+    return [name for name, _ in query_options(url)]
+
+
+def query_options(url: str) -> list[tuple[str, str]]:
+    """Returns the names and texts of the options in a URL's query string."""
+    return parse_qsl(_usable(url).query, keep_blank_values=True)
 
 
 def _usable(url: str) -> Reading:

@@ -7,6 +7,7 @@ import logging
 import pickle
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from google.adk.sessions import Session
@@ -206,6 +207,80 @@ def test_other_clients_are_refused() -> None:
             MongoSessionStore(client=client, db_name="x")
     with pytest.raises(ConfigurationError, match="prefix"):
         RedisSessionStore("redis://h", prefix="{a}")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("ssl", True),
+        ("ssl_cert_reqs", "none"),
+        ("retry", 3),
+        ("retry_on_error", 3),
+        ("credential_provider", 3),
+        ("connection_class", 3),
+        ("parser_class", 3),
+        ("redis_connect_func", 3),
+        ("socket_timeout", "x"),
+        ("socket_connect_timeout", [1]),
+        ("socket_keepalive_options", 3),
+        ("health_check_interval", "x"),
+        ("max_connections", "x"),
+        ("max_connections", -1),
+        ("timeout", "x"),
+        ("protocol", 7),
+        ("encoding", 3),
+        ("encoding_errors", "nix"),
+        ("unix_socket_path", "/x"),
+        ("nix", 1),
+    ],
+)
+@pytest.mark.parametrize("in_url", [True, False], ids=["url", "argument"])
+def test_an_option_that_redis_py_cannot_use_is_named_before_it_connects(option: str, value: Any, in_url: bool) -> None:
+    url = "redis://user:secret@h/0"
+    url, options = (f"{url}?{option}={value}", {}) if in_url else (url, {option: value})
+    with pytest.raises(ConfigurationError, match=f"'{option}'"):
+        RedisSessionStore(url, **options)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("maxPoolSize", "many"),
+        ("maxPoolSize", -1),
+        ("serverSelectionTimeoutMS", "x"),
+        ("readPreference", "nearby"),
+        ("wTimeoutMS", "x"),
+        ("tls", "perhaps"),
+        ("retryWrites", "x"),
+        ("nix", 1),
+    ],
+)
+@pytest.mark.parametrize("in_url", [True, False], ids=["url", "argument"])
+@pytest.mark.parametrize("scheme", ["mongodb", "mongomock"])
+def test_an_option_that_pymongo_cannot_use_is_named(scheme: str, option: str, value: Any, in_url: bool) -> None:
+    url = f"{scheme}://user:secret@h/db"
+    url, options = (f"{url}?{option}={value}", {}) if in_url else (url, {option: value})
+    with pytest.raises(ConfigurationError, match=f"'{option}'") as refused:
+        MongoSessionStore(url, **options)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ssl_cert_reqs": "none", "ssl_ca_certs": "ca.pem", "ssl_password": "x"},
+        {"username": "me", "password": "x", "client_name": "me", "protocol": 3},
+        {"retry_on_timeout": True, "health_check_interval": 5, "socket_keepalive": True},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_options_that_redis_py_takes_are_taken(options: dict[str, Any]) -> None:
+    for store in (
+        RedisSessionStore("rediss://h/0", **options),
+        RedisSessionStore(f"rediss://h/0?{urlencode(options)}"),
+    ):
+        kept = store.client.connection_pool.connection_kwargs
+        assert {name: str(kept[name]) for name in options} == {name: str(value) for name, value in options.items()}
 
 
 def test_an_asyncio_client_is_refused_in_words_that_say_so() -> None:

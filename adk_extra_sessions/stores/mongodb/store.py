@@ -156,8 +156,9 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
             return None
         if document["pending"]:
             self._shared.apply([Recorded(new.key, delta) for delta in document["pending"]])
+        shared = self._shared.read(new.key)
         with damage_named(new.key):
-            return self._shared.view(self._shared.read(new.key), (), new.key)
+            return self._shared.view(shared, (), new.key)
 
     def _is_first(self, new: NewSession, document: Document) -> bool:
         """Inserts a session's document; returns False when there is such a session."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import redis
@@ -12,9 +11,9 @@ from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from adk_extra_sessions.errors import ConfigurationError
-from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.stores.options import refused_client
-from adk_extra_sessions.urls import REDIS_SCHEMES, checked_scheme, query_names, refuse_unknown
+from adk_extra_sessions.stores.redis.client_options import check_names, check_values, made_pool, refused
+from adk_extra_sessions.urls import REDIS_SCHEMES, checked_scheme, query_names
 
 POOL_SIZE = 50
 """Connections at most, unless `max_connections` says otherwise."""
@@ -31,13 +30,11 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
         ConfigurationError: The URL or an option is not one that redis-py takes.
     """
     scheme = checked_scheme(url, REDIS_SCHEMES)
-    refuse_unknown(url, options, _known_options(), "redis-py")
+    check_names(url, options)
     if scheme == "fakeredis":
         from adk_extra_sessions.fakes import fake_redis
 
         return fake_redis(url, options)
-    if options.get("encoding", "utf-8").lower().replace("-", "") != "utf8":
-        raise ConfigurationError("encoding must be utf-8.")
     if "connection_pool" in options:
         raise ConfigurationError("Pass a client made with that connection_pool as client= instead.")
     # Every wait is bounded; a lost connection is tried again, which is safe
@@ -52,11 +49,11 @@ def make_client(url: str, options: dict[str, Any]) -> Any:
     }
     given = {*options, *query_names(url)}
     defaults = {name: value for name, value in bounded.items() if name not in given}
-    try:
-        return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, **defaults, **options))
-    except (ValueError, TypeError):
-        pass  # its words may hold a part of the URL: ours must not have it as their context
-    raise ConfigurationError(f"redis-py cannot use this URL: {redact(url)}.")
+    pool = made_pool(url, {**defaults, **options})
+    if pool is None:
+        raise refused(url, options)
+    check_values(url, options, pool)
+    return redis.Redis(connection_pool=pool)
 
 
 def checked_client(client: Any) -> Any:
@@ -111,12 +108,3 @@ def checked_prefix(prefix: object) -> str:
     if not isinstance(prefix, str) or set("{}") & set(prefix):
         raise ConfigurationError(f"prefix must be a text without braces; got {prefix!r}.")
     return prefix
-
-
-def _known_options() -> set[str]:
-    classes: list[type] = [redis.Redis, redis.ConnectionPool, redis.BlockingConnectionPool]
-    classes += [redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection]
-    known = {"retry", "retry_on_error", "connection_class"}
-    for cls in {base for one in classes for base in one.__mro__}:
-        known.update(inspect.signature(vars(cls).get("__init__", object)).parameters)
-    return known - {"self", "args", "kwargs", "connection_kwargs", "kwds"}

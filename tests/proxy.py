@@ -33,6 +33,7 @@ class ReplyLosingProxy:
         self._seen = 0
         self._losing = range(0)
         self._listeners: list[asyncio.Server] = []
+        self._connections: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
 
@@ -48,6 +49,10 @@ class ReplyLosingProxy:
     def heal(self) -> None:
         """Loses no more replies."""
         self._losing = range(0)
+
+    def break_connections(self) -> None:
+        """Breaks all connections at once, whatever they wait for; new ones may be made."""
+        self._in_loop(self._break())
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -66,11 +71,21 @@ class ReplyLosingProxy:
 
     async def _listen(self, port: int) -> int:
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._forward(port, reader, writer)
+            self._connections.add(writer)
+            try:
+                with suppress(ConnectionError):  # the server is gone
+                    await self._forward(port, reader, writer)
+            finally:
+                self._connections.discard(writer)
+                writer.close()
 
         listener = await asyncio.start_server(connected, "127.0.0.1", 0)
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
+
+    async def _break(self) -> None:
+        for connection in self._connections:
+            connection.close()
 
     async def _end(self) -> None:
         for listener in self._listeners:

@@ -71,7 +71,18 @@ MONGO_SESSION: dict[str, Callable[[Any], None]] = {
     "a-text-for-the-revision": session({"$set": {"revision": "foreign"}}),
 }
 
-FIELDS = ("state", "tail", "base", "tail_first", "tail_bytes", "chunked_until", "pending", "session_id", "state_ids")
+FIELDS = (
+    "state",
+    "tail",
+    "base",
+    "tail_first",
+    "tail_bytes",
+    "chunked_until",
+    "ahead",
+    "pending",
+    "session_id",
+    "state_ids",
+)
 """Fields of a session's document, any of which may be missing."""
 
 REDIS_USER: dict[str, Callable[[Any], None]] = {

@@ -7,7 +7,7 @@ the server keeps of a retryable write costs it as much as a sixth of an append.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -92,6 +92,25 @@ def send(collection: Any, updates: Sequence[Update], *, ordered: bool = False, a
         matched += reply["n"]
         terms.add(reply.get("electionId"))
     return Sent(matched, terms.pop() if len(terms) == 1 else None)
+
+
+def confirm(collection: Any, selected: dict[str, Any]) -> bool:
+    """Waits until the majority has all that the primary has; returns whether a document matches there.
+
+    What a read finds, or does not find, may still be taken back by a change of
+    primary. A write that changes nothing waits for all that came before it, so
+    what its filter finds, or does not find, is so for good.
+
+    Raises:
+        pymongo.errors.PyMongoError: The majority was not reached.
+    """
+    return are_confirmed(collection, [selected])
+
+
+def are_confirmed(collection: Any, selected: Iterable[dict[str, Any]]) -> bool:
+    """Whether each filter matches a document; see `confirm`."""
+    updates = [Update(one, {"$unset": {"never_set": ""}}) for one in selected]
+    return send(collection, updates).matched == len(updates)
 
 
 def send_and_forget(collection: Any, updates: Sequence[Update]) -> None:

@@ -2,7 +2,7 @@
 
 It may be gone, superseded or damaged; the event may be stored already, or too
 large; the tail may be full, or chunks about to expire. What is then written is
-written at the very revision that was read, or read anew.
+written to the very events that were read, or they are read anew.
 """
 
 from __future__ import annotations
@@ -77,9 +77,13 @@ class CarefulWay:
         head: Document | None = None
         while True:
             before, head = head, self.sessions.find_one(documents.session_filter(request.key), documents.WITHOUT_STATE)
+            if before is not None and (head is None or head["base"] != before["base"]):
+                # What this append wrote belongs to a session that is gone.
+                blobs = {}
+                if not self.history.delete_if_gone(before):
+                    continue
             if head is None or self.expiry.expired(head):
-                if head is None and before is not None:
-                    self.history.delete(before)  # what this append wrote for it meanwhile
+                self.history.drop_blobs(request.key, list(blobs.values()))
                 return AppendOutcome(error=SessionNotFoundError(f"Session {request.key.session_id!r} not found."))
             check_format(head.get("format"), request.key)
             known = self._known(head, events)
@@ -88,6 +92,9 @@ class CarefulWay:
                 self.history.drop_blobs(request.key, list(blobs.values()))
                 return AppendOutcome(error=stale_session(request.key))
             if not left:
+                if not bulk.confirm(self.sessions, documents.as_read(head)):
+                    continue
+                self.history.drop_blobs(request.key, list(blobs.values()))
                 return self._found_stored(request, head, known)
             expires_at, chunks_expire_at = self.expiry.expires_at(), self.expiry.chunks_expire_at()
             renewed = bool(blobs) or not self.expiry.chunks_fit(head)
@@ -106,13 +113,13 @@ class CarefulWay:
             self.shared.check_room(request.key, event.state)
 
     def _store(self, request: AppendRequest, one: Try) -> bool:
-        """Appends at the very revision that was read; returns False when another was quicker."""
+        """Appends to the session as it was read; returns False when it is no longer so."""
         update = documents.append_update(one.events, one.expires_at, one.blobs)
         if not documents.has_room(one.head, one.events):
             ours = oldest(one.head, one.chunks_expire_at)
-            (chunk,) = self.history.copy([ours])
+            (chunk,) = self.history.copy([one.head], [ours])
             if chunk is None:
-                return False  # gone with its session
+                return False
             update = documents.with_cut(update, one.head, chunk)
             one.renewed = one.renewed or not same_expiry(chunk, ours)
             one.unsettled = True
@@ -124,7 +131,7 @@ class CarefulWay:
         elif one.blobs:
             update["$min"] = {"chunks_expire_at": one.chunks_expire_at}
         try:
-            if not bulk.send(self.sessions, [bulk.Update(documents.at_revision(one.head), update)]).matched:
+            if not bulk.send(self.sessions, [bulk.Update(documents.as_read(one.head), update)]).matched:
                 return False
         except (OperationFailure, DocumentTooLarge) as error:
             refused = documents.as_too_large(error, request)
@@ -150,7 +157,7 @@ class CarefulWay:
         first = head["revision"] - head["tail_count"] + 1
         in_tail = {bytes(one["digest"]): first + at for at, one in enumerate(head["tail"])}
         known = {one: in_tail[one] for one in (event.digest for event in events) if one in in_tail}
-        old = [one for one in events if one.timestamp <= head["chunked_until"] and one.digest not in known]
+        old = [one for one in events if one.digest not in known and documents.may_be_in_chunk(head, one)]
         for one, position in self.history.locate(head, old).items():
             known[one] = head["base"] + position + 1
         return known
@@ -158,9 +165,6 @@ class CarefulWay:
     def _found_stored(self, request: AppendRequest, head: Document, known: dict[bytes, int]) -> AppendOutcome:
         ours = {event.digest.hex() for event in request.events}
         self.shared.rescue(request.key, [delta for delta in head["pending"] if delta["id"] in ours], after=-math.inf)
-        # Read here is not yet stored for good: a write that changes nothing waits
-        # for the majority to have all that came before it.
-        self.sessions.update_one(documents.session_filter(request.key), {"$set": {"format": head["format"]}})
         return AppendOutcome([known[event.digest] for event in request.events])
 
 

@@ -31,6 +31,9 @@ Document = dict[str, Any]
 KEEP = 24
 """Newest events that always stay in a session's tail, if their size allows."""
 
+AHEAD = 8
+"""Newest events in chunks that a session's document remembers, so that they may be far in the future."""
+
 TAIL_EVENTS = 60
 """Events in a tail at most."""
 
@@ -127,6 +130,7 @@ def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetim
         "tail_count": 0,
         "tail_bytes": 0,
         "chunked_until": float("-inf"),
+        "ahead": [],
         "chunks_expire_at": chunks_expire_at,
         "chunks_fence": 0,
         "pending": [pending] if pending else [],
@@ -154,11 +158,14 @@ def room_filter(events: Sequence[EventRecord]) -> Document:
     """Selects a session of a known format that has room for events and certainly has none of them.
 
     Chunks are not searched: an event newer than all that were moved to chunks
-    cannot be in one.
+    cannot be in one. The newest few of those are compared one by one instead,
+    so that one clock far ahead does not make every later event look old.
     """
+    digests = [event.digest for event in events]
     return {
         "format": {"$lte": FORMAT},
-        "tail.digest": {"$nin": [event.digest for event in events]},
+        "tail.digest": {"$nin": digests},
+        "ahead.digest": {"$nin": digests},
         "tail_count": {"$lte": TAIL_EVENTS - len(events)},
         "tail_bytes": {"$lte": TAIL_BYTES - inline_bytes(events)},
         "chunked_until": {"$lt": min(event.timestamp for event in events)},
@@ -171,9 +178,35 @@ def has_room(session: Document, events: Sequence[EventRecord]) -> bool:
     return bool(enough) and bool(session["tail_bytes"] + inline_bytes(events) <= TAIL_BYTES)
 
 
-def at_revision(session: Document) -> Document:
-    """Selects a session that has not changed since it was read, nor the expiry of its chunks."""
-    return {name: session[name] for name in ("_id", "app_name", "user_id", "revision", "base", "chunks_fence")}
+def may_be_in_chunk(session: Document, event: EventRecord) -> bool:
+    """Whether an event may have been moved to a chunk already, as `room_filter` has the server find out."""
+    ahead = {bytes(one["digest"]) for one in session["ahead"]}
+    return bool(event.timestamp <= session["chunked_until"]) or event.digest in ahead
+
+
+def newest_in_chunks(session: Document) -> float:
+    """The newest timestamp of a session's events in chunks."""
+    return max([float(session["chunked_until"]), *(float(one["timestamp"]) for one in session["ahead"])])
+
+
+def as_read(session: Document) -> Document:
+    """Selects a session that is as it was read: the very events in its tail, and the expiry of its chunks.
+
+    Its revision alone does not prove that: after a change of primary the same
+    revision may come again with other events.
+    """
+    names = ("_id", "app_name", "user_id", "revision", "base", "tail_first", "chunks_fence")
+    return {**{name: session[name] for name in names}, **_same_events("tail", session["tail"])}
+
+
+def chunk_as_read(found: Document) -> Document:
+    """Selects a chunk that has the very events that were read."""
+    names = ("_id", "app_name", "user_id", "base", "count")
+    return {**{name: found[name] for name in names}, **_same_events("events", found["events"])}
+
+
+def _same_events(array: str, events: Sequence[Document]) -> Document:
+    return {f"{array}.{at}.digest": event["digest"] for at, event in enumerate(events)}
 
 
 def append_update(
@@ -238,6 +271,9 @@ def with_cut(update: Document, session: Document, copied: Document) -> Document:
     """
     tail, counts = update["$push"]["tail"], update["$inc"]
     left = session["tail_count"] - copied["count"]
+    moved = sorted([*session["ahead"], *copied["events"]], key=lambda event: float(event["timestamp"]), reverse=True)
+    ahead = [{name: event[name] for name in ("timestamp", "digest")} for event in moved[:AHEAD]]
+    until = max([session["chunked_until"], *(event["timestamp"] for event in moved[AHEAD:])])
     size = sum(len(event.get("body", "").encode()) for event in copied["events"])
     return {
         **update,
@@ -248,7 +284,7 @@ def with_cut(update: Document, session: Document, copied: Document) -> Document:
             "tail_count": counts["tail_count"] - copied["count"],
             "tail_bytes": counts["tail_bytes"] - size,
         },
-        "$max": {"chunked_until": copied["newest"]},
+        "$set": {**update["$set"], "ahead": ahead, "chunked_until": until},
         "$min": {"chunks_expire_at": copied["expires_at"]},
     }
 

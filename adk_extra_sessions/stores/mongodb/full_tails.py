@@ -65,8 +65,8 @@ class FullTails:
     def _cut(self, updates: Sequence[bulk.Update], heads: Sequence[Document], chunks: Sequence[Document]) -> bool:
         """Sends updates that move events to chunks as well; returns whether all are stored."""
         cuts = [
-            attrs.evolve(one, filter=documents.at_revision(head), update=documents.with_cut(one.update, head, chunk))
-            for one, head, ours, chunk in zip(updates, heads, chunks, self.history.copy(chunks), strict=True)
+            attrs.evolve(one, filter=documents.as_read(head), update=documents.with_cut(one.update, head, chunk))
+            for one, head, ours, chunk in zip(updates, heads, chunks, self.history.copy(heads, chunks), strict=True)
             if chunk is not None and same_expiry(chunk, ours)
         ]
         if len(cuts) == len(updates) == bulk.send(self.sessions, cuts).matched:
@@ -84,6 +84,6 @@ class FullTails:
             and not self.expiry.expired(head)
             and self.expiry.chunks_fit(head)
             and not documents.has_room(head, request.events)
-            and all(event.timestamp > head["chunked_until"] for event in request.events)
+            and not any(documents.may_be_in_chunk(head, event) for event in request.events)
             and not any(event.digest in in_tail for event in request.events)
         )

@@ -1,8 +1,8 @@
 """Events older than a session's tail: moving them to chunks, and reading them back.
 
 Reading first takes the session's document, then the chunks before its tail. A
-chunk is written before the tail is cut and never changed, so between the two
-no event is missing and none is met twice.
+chunk is written before the tail is cut and never changed after that, so between
+the two no event is missing and none is met twice.
 """
 
 from __future__ import annotations
@@ -47,22 +47,40 @@ class History:
     sessions: Any
     chunks: Any
 
-    def copy(self, chunks: Sequence[Document]) -> Sequence[Document | None]:
-        """Writes what `oldest` makes; the appends that follow then cut them from the tails.
+    def copy(self, heads: Sequence[Document], chunks: Sequence[Document]) -> Sequence[Document | None]:
+        """Writes the chunks that `oldest` makes of tails; the appends that follow then cut them from these.
 
         Can be done again after a crash, and by several at once: the first one's chunk is everybody's.
 
+        Args:
+            heads: Sessions as they were read.
+            chunks: What is to be written for each.
+
         Returns:
-            The chunks as they are stored; None for one that is gone with its session.
+            The chunks as they are stored; None where a session is gone or has
+            changed, so that it must be read again.
 
         Raises:
             pymongo.errors.PyMongoError: They could not be written, or did not reach the majority.
         """
         if not bulk.insert(self.chunks, chunks):
-            return [self.chunks.find_one(_selected(chunk)) for chunk in chunks]
+            return [self._stored(head, chunk) for head, chunk in zip(heads, chunks, strict=True)]
         for chunk in chunks:
             logger.debug("%s: %d events were copied to a chunk.", chunk["session_id"], chunk["count"])
         return chunks
+
+    def _stored(self, head: Document, chunk: Document) -> Document | None:
+        """Returns what is stored under a chunk's id if it has the events of this tail; else replaces it."""
+        found = self.chunks.find_one(_selected(chunk))
+        if found is None:
+            return None
+        if _digests(found["events"]) == _digests(head["tail"][: found["count"]]):
+            return found if bulk.confirm(self.chunks, documents.chunk_as_read(found)) else None
+        # Copied from a tail that a change of primary took back: no session has these events.
+        if not bulk.confirm(self.sessions, documents.as_read(head)):
+            return None
+        self.chunks.delete_one(documents.chunk_as_read(found))
+        return chunk if bulk.insert(self.chunks, [chunk]) else None
 
     def read(self, session: Document, key: SessionKey, window: Window) -> Found:
         """Reads the events of a window that are not in the session's (maybe shortened) tail too."""
@@ -74,21 +92,23 @@ class History:
         if total - wanted >= session["tail_first"]:
             return Found(tail[-wanted:], total - wanted, len(tail) >= wanted)
         if window.after is not None:
-            return self._since(session, key, window.after, total - wanted)
-        older = self._older(session, key, total - wanted)
+            return self._since(session, window.after, total - wanted)
+        older = self._older(session, total - wanted)
         events = older + tail
         return Found(events[-wanted:], total - wanted, len(events) >= wanted)
 
     def locate(self, session: Document, events: Sequence[EventRecord]) -> dict[bytes, int]:
-        """Finds events that were moved to chunks: their positions by digest."""
+        """Finds events that were moved to chunks, and there for good: their positions by digest."""
         positions: dict[bytes, int] = {}
         for event in events:
             wanted = event.digest
-            selected = {**chunks_of(session), "newest": {"$gte": event.timestamp}, "events.digest": wanted}
+            moved = {"newest": {"$gte": event.timestamp}, "first": {"$lt": session["tail_first"]}}
+            selected = {**chunks_of(session), **moved, "events.digest": wanted}
             found = self.chunks.find_one(selected, {"first": 1, "events.digest": 1})
             if found:
-                digests = [bytes(one["digest"]) for one in found["events"]]
-                positions[wanted] = found["first"] + digests.index(wanted)
+                index = _digests(found["events"]).index(wanted)
+                if bulk.confirm(self.chunks, {**selected, f"events.{index}.digest": wanted, "_id": found["_id"]}):
+                    positions[wanted] = found["first"] + index
         return positions
 
     def store_blobs(self, session: Document, events: Sequence[EventRecord], expires_at: datetime) -> dict[bytes, str]:
@@ -129,7 +149,7 @@ class History:
     def keep(self, session: Document, until: datetime) -> None:
         """Lets no chunk expire before a date; to be done before the session may live that long.
 
-        It holds for an update of the session that is sent `at_revision`.
+        It holds for an update of the session that is sent `as_read`.
         """
         fence = session["chunks_fence"]
         selected = {**_owned(session), "fence": {"$lte": fence}}
@@ -160,6 +180,13 @@ class History:
         """Deletes the chunks of a session that is gone, but none of one created later under its id."""
         self.chunks.delete_many(_owned(session))
 
+    def delete_if_gone(self, session: Document) -> bool:
+        """Deletes what an append has written for a session that was deleted meanwhile; returns whether it was."""
+        gone = not bulk.confirm(self.sessions, {name: session[name] for name in ("_id", "app_name", "user_id", "base")})
+        if gone:
+            self.delete(session)
+        return gone
+
     def delete_orphans(self, key: SessionKey) -> None:
         """Deletes chunks that an interrupted deletion left behind."""
         owner = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
@@ -167,37 +194,47 @@ class History:
             found["_id"] for found in self.chunks.aggregate([{"$match": owner}, {"$group": {"_id": "$base"}}])
         ]:
             # Asked after the chunk was seen: a session that owns it is there, or was deleted.
-            if self.sessions.find_one({**documents.session_filter(key), "base": base}, {"_id": 1}) is None:
+            if not bulk.confirm(self.sessions, {**documents.session_filter(key), "base": base}):
                 self.chunks.delete_many({**owner, "base": base})
                 logger.info("%s: deleted events that an interrupted deletion had left.", describe(key))
 
-    def _older(self, session: Document, key: SessionKey, start: int) -> list[Document]:
+    def _older(self, session: Document, start: int) -> list[Document]:
         cursor = self.chunks.find(chunks_of(session)).sort("_id", -1)
         parts: list[list[Document]] = []
         expected = session["tail_first"]
         for found in cursor:
-            if found["first"] >= expected:
-                continue  # written, and not yet cut out of the tail
             if found["first"] + found["count"] != expected:
-                return []
+                continue  # written, and not or never cut out of the tail
             parts.append(found["events"])
             expected = found["first"]
             if expected <= start:
                 break
         return [event for part in reversed(parts) for event in part]
 
-    def _since(self, session: Document, key: SessionKey, after: float, start: int) -> Found:
-        selected = {**_owned(session), "newest": {"$gte": after}, "first": {"$lt": session["tail_first"]}}
+    def _since(self, session: Document, after: float, start: int) -> Found:
+        older: list[Document] = []
         complete = True
-        events: list[Document] = []
-        if session["chunked_until"] >= after:
-            for found in sorted(self.chunks.find(selected), key=lambda one: int(one["first"])):
-                events += found["events"][max(0, start - found["first"]) :]
-            # Chunks go after their session: while it is there, so are they.
-            there = {**documents.session_filter(key), "base": session["base"]}
-            complete = self.sessions.find_one(there, {"_id": 1}) is not None
-        events = [event for event in [*events, *session["tail"]] if event["timestamp"] >= after]
+        if documents.newest_in_chunks(session) >= after:
+            moved = {**_owned(session), "first": {"$lt": session["tail_first"]}}
+            recent = self.chunks.find({**moved, "newest": {"$gte": after}})
+            for found in sorted(recent, key=lambda one: int(one["first"])):
+                older += found["events"][max(0, start - found["first"]) :]
+            if self._events_in(moved) != session["tail_first"]:
+                # One is missing, or too many: only the whole row of them tells.
+                older = self._older(session, start)
+                complete = len(older) >= session["tail_first"] - start
+        events = [event for event in [*older, *session["tail"]] if event["timestamp"] >= after]
         return Found(events, start, complete)
+
+    def _events_in(self, chunks: Document) -> int:
+        """Counts the events in chunks, by their index alone."""
+        total = {"_id": None, "events": {"$sum": "$count"}}
+        counted = list(self.chunks.aggregate([{"$match": chunks}, {"$group": total}]))
+        return int(counted[0]["events"]) if counted else 0
+
+
+def _digests(events: Sequence[Document]) -> list[bytes]:
+    return [bytes(event["digest"]) for event in events]
 
 
 def _selected(document: Document) -> Document:

@@ -40,7 +40,7 @@ TABLE = (
     Index(
         "event_chunks",
         "adk_chunks_by_time",
-        [("app_name", 1), ("user_id", 1), ("session_id", 1), ("base", 1), ("newest", 1)],
+        [("app_name", 1), ("user_id", 1), ("session_id", 1), ("base", 1), ("newest", 1), ("first", 1), ("count", 1)],
     ),
     Index("sessions", "adk_sessions_ttl", [("expires_at", 1)], expires=True),
     Index("event_chunks", "adk_chunks_ttl", [("expires_at", 1)], expires=True),

@@ -58,12 +58,16 @@ class QuickWay:
         term = None
         try:
             sent = bulk.send(self.sessions, [one.update for one in waiting], awaited=not shares)
-            stored = [True] * len(waiting) if sent.matched == len(waiting) else self._which_are_stored(waiting)
+            stored = (
+                [True] * len(waiting)
+                if sent.matched == len(waiting)
+                else self._which_are_stored(waiting, sent.matched, shares=shares)
+            )
             term = sent.term
         except REFUSED as error:
             if getattr(error, "timeout", False):
                 raise
-            stored = self._which_are_stored(waiting)
+            stored = self._which_are_stored(waiting, None, shares=shares)
         if not all(stored):
             term = None
             stored = self._with_full_tails(waiting, stored)
@@ -105,16 +109,23 @@ class QuickWay:
             condition["last_update_time"] = {"$lte": request.not_after}
         return condition
 
-    def _which_are_stored(self, waiting: Sequence[Waiting]) -> list[bool]:
+    def _which_are_stored(self, waiting: Sequence[Waiting], matched: int | None, *, shares: bool) -> list[bool]:
         """Finds out which of many updates matched: their events are the newest of their session.
 
-        What they wrote has reached the majority, since their command waited for it.
+        What they wrote has reached the majority, since their command waited for
+        it, or is proven by shared state. What another wrote at the same moment,
+        the same events, is waited for.
         """
         if len(waiting) == 1:  # then it is not this one
             return [False]
-        fields = {"revision": 1, "tail.digest": 1, "pending.id": 1, "pending.time": 1}
-        found = of_sessions(self.sessions, [one.request.key for one in waiting], fields)
-        return [_is_newest(one, found.get(documents.session_id(one.request.key))) for one in waiting]
+        fields = ("app_name", "user_id", "base", "revision", "tail_first", "tail.digest", "pending.id", "pending.time")
+        found = of_sessions(self.sessions, [one.request.key for one in waiting], dict.fromkeys(fields, 1))
+        proofs = [_proof(one, found.get(documents.session_id(one.request.key))) for one in waiting]
+        stored = [proof is not None for proof in proofs]
+        proven = shares or sum(stored) in (0, matched)
+        if proven or bulk.are_confirmed(self.sessions, [proof for proof in proofs if proof is not None]):
+            return stored
+        return [False] * len(stored)
 
     def _with_full_tails(self, waiting: Sequence[Waiting], stored: Sequence[bool]) -> list[bool]:
         """Stores what nothing but a full tail was in the way of; returns what is stored now."""
@@ -167,18 +178,19 @@ def revisions(request: AppendRequest, before: int | None = None) -> list[int]:
     return [start + at for at in range(1, len(request.events) + 1)]
 
 
-def _is_newest(waiting: Waiting, session: Document | None) -> bool:
-    """Whether a session's newest events are a request's, at its revisions, and from this very attempt.
+def _proof(waiting: Waiting, session: Document | None) -> Document | None:
+    """Returns a filter for a session whose newest events are a request's, at its revisions, from this very attempt.
 
     An earlier one's deltas to shared state may have been applied, and superseded, long ago.
     """
     request = waiting.request
     if session is None or session.get("revision") != revisions(request)[-1]:
-        return False
+        return None
     try:
         newest = [bytes(event["digest"]) for event in session["tail"][-len(request.events) :]]
         pending = {(delta["id"], delta["time"]) for delta in session.get("pending", ())}
+        ours = {(one.delta["id"], one.delta["time"]) for one in recorded_in(request, waiting.update.update)}
+        is_ours = newest == [event.digest for event in request.events] and ours <= pending
+        return documents.as_read(session) if is_ours else None
     except DAMAGE:
-        return False
-    ours = {(one.delta["id"], one.delta["time"]) for one in recorded_in(request, waiting.update.update)}
-    return newest == [event.digest for event in request.events] and ours <= pending
+        return None

@@ -27,7 +27,7 @@ from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.stores.damaged import DAMAGE, damage_named, leave_out
 from adk_extra_sessions.stores.driver_errors import DriverErrors
-from adk_extra_sessions.stores.mongodb import documents, indexes
+from adk_extra_sessions.stores.mongodb import bulk, documents, indexes
 from adk_extra_sessions.stores.mongodb.appending import Appending
 from adk_extra_sessions.stores.mongodb.careful import CarefulWay
 from adk_extra_sessions.stores.mongodb.client import address_of, checked_client, database_name, make_client
@@ -174,7 +174,9 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
             except DuplicateKeyError:
                 found = self._sessions.find_one(selected, {"nonce": 1, "expires_at": 1})
                 if found and found.get("nonce") == new.nonce:  # ours: it was sent twice
-                    return True
+                    if bulk.confirm(self._sessions, {**selected, "nonce": new.nonce}):
+                        return True
+                    continue
                 if found and not self._expiry.expired(found):
                     return False
                 self._sessions.delete_one({**selected, **self._expiry.dead_filter()})
@@ -254,7 +256,14 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
     @tried_again
     def _delete(self, key: SessionKey) -> None:
         selected = documents.session_filter(key)
-        while session := self._sessions.find_one(selected, {"tail": 0, "state": 0}):
+        while True:
+            session = self._sessions.find_one(selected, {"tail": 0, "state": 0})
+            if session is None:
+                # Another may have deleted it without waiting for the majority long enough.
+                if bulk.confirm(self._sessions, selected):
+                    continue
+                self._history.delete_orphans(key)
+                return
             with damage_named(key):
                 base, pending = session["base"], session["pending"]
                 # What the session still holds for others must not go with it.
@@ -262,7 +271,6 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
                 if self._sessions.delete_one({**selected, "base": base, "pending": []}).deleted_count:
                     self._history.delete(session)
                     return
-        self._history.delete_orphans(key)
 
     def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
         document = self._states.find_one(documents.user_filter(app_name, user_id)) or {}

@@ -127,8 +127,8 @@ def test_a_session_deleted_as_its_events_move_leaves_nothing_behind(
         store.append_many((session, an_event(str(number))) for number in range(documents.TAIL_EVENTS))
     copy = type(store._history).copy
 
-    def then_deleted(self: Any, chunks: Any) -> Any:
-        copied = copy(self, chunks)
+    def then_deleted(self: Any, *arguments: Any) -> Any:
+        copied = copy(self, *arguments)
         monkeypatch.undo()
         store.delete_session(app_name=APP, user_id=USER, session_id="gone")
         store._chunks.insert_one(next(one for one in copied if one["session_id"] == "gone"))

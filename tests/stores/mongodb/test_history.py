@@ -125,8 +125,8 @@ def test_an_append_that_meets_a_deletion_leaves_nothing_behind(
     session = filled(store, 100)
     copy = History.copy
 
-    def then_deleted(self: History, chunks: Any) -> Any:
-        copied = copy(self, chunks)
+    def then_deleted(self: History, *arguments: Any) -> Any:
+        copied = copy(self, *arguments)
         store.delete_session(**NAMES)
         store._chunks.insert_many(copied)  # as if they had been written just after the deletion
         return copied

@@ -315,8 +315,8 @@ def test_no_room_is_made_for_the_superseded_the_expired_and_the_gone(
     store._sessions.update_one({"session_id": expired.id}, {"$set": {"expires_at": past}})
     copy = History.copy
 
-    def then_gone(self: History, chunks: Any) -> Any:
-        copied = copy(self, chunks)
+    def then_gone(self: History, *arguments: Any) -> Any:
+        copied = copy(self, *arguments)
         monkeypatch.undo()
         store.delete_session(app_name=APP, user_id=USER, session_id=gone.id)
         return [None if one["session_id"] == gone.id else one for one in copied]
@@ -338,8 +338,8 @@ def test_a_tail_that_has_changed_is_not_cut(store: MongoSessionStore, monkeypatc
     other = again(store, a)
     copy = History.copy
 
-    def then_changed(self: History, chunks: Any) -> Any:
-        copied = copy(self, chunks)
+    def then_changed(self: History, *arguments: Any) -> Any:
+        copied = copy(self, *arguments)
         monkeypatch.undo()
         store.append_event(other, an_event("quicker"))
         return copied

@@ -1,0 +1,177 @@
+"""A primary of MongoDB dies before the others have its newest writes: what was acknowledged is there all the same."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from attrs import define, field
+from google.adk.sessions import Session
+from proxy import ReplyLosingProxy
+from pymongo import monitoring
+from pymongo.errors import PyMongoError
+from servers import MongoServer, initiate, wait_until
+
+from adk_extra_sessions import MongoSessionStore
+from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
+from adk_extra_sessions.errors import StaleSessionError
+from adk_extra_sessions.stores.mongodb import documents
+
+NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
+
+OPTIONS = ("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "enableTestCommands=1")
+
+QUICK = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
+
+
+@define
+class Members:
+    """A replica set of three whose replication can be held up."""
+
+    servers: Sequence[MongoServer]
+    proxy: ReplyLosingProxy
+    primary: MongoServer = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        wait_until(lambda: any(self._is_primary(server) for server in self.servers), "no primary")
+        self.primary = next(server for server in self.servers if self._is_primary(server))
+
+    def store(self, *options: str, **more: Any) -> MongoSessionStore:
+        """Makes a store; its connections go through the proxy."""
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self.proxy.ports.values())
+        return MongoSessionStore(f"mongodb://{hosts}/shop?{'&'.join(('replicaSet=rollback', *options))}", **more)
+
+    def hold_replication(self) -> None:
+        """Lets the secondaries fetch nothing from here on."""
+        self._on_secondaries("alwaysOn")
+
+    def kill_primary(self) -> None:
+        """Ends the primary as a crash would; what the others have not fetched is lost."""
+        self.primary.kill()
+        self._on_secondaries("off")
+
+    def wait_for_another(self) -> None:
+        """Waits until another member is primary."""
+        left = [server for server in self.servers if server is not self.primary]
+        wait_until(lambda: any(self._is_primary(server) for server in left), "no other primary")
+
+    def _on_secondaries(self, mode: str) -> None:
+        for server in self.servers:
+            if server is not self.primary:
+                server.command({"configureFailPoint": "stopReplProducer", "mode": mode})
+
+    @staticmethod
+    def _is_primary(server: MongoServer) -> bool:
+        return bool(server.command("hello")["isWritablePrimary"])
+
+
+@pytest.fixture
+def members() -> Iterator[Members]:
+    from conftest import need
+
+    need("mongod")
+    with ExitStack() as stack:
+        servers = [stack.enter_context(MongoServer(*OPTIONS, replica_set="rollback")) for _ in range(3)]
+        proxy = stack.enter_context(ReplyLosingProxy(*(server.port for server in servers), marker="\0"))
+        hosts = [{"host": f"127.0.0.1:{port}"} for port in proxy.ports.values()]
+        initiate(*servers, options=hosts, **QUICK)
+        yield Members(servers, proxy)
+
+
+class Before(monitoring.CommandListener):
+    """Does something just before a command is sent, each thing once and in their order."""
+
+    def __init__(self, command: str, collection: str, *actions: Callable[[], object]) -> None:
+        self.left = list(actions)
+        self._command, self._collection = command, collection
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.command_name == self._command and event.command[self._command] == self._collection and self.left:
+            self.left.pop(0)()
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+    def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+
+
+def soon(*actions: Callable[[], object]) -> None:
+    """Does something while a command that has not been sent yet is being waited for."""
+
+    def act() -> None:
+        for action in actions:
+            action()
+
+    threading.Timer(1.0, act).start()
+
+
+def again(store: MongoSessionStore) -> Session:
+    found = store.get_session(**NAMES)
+    assert found is not None
+    return found
+
+
+def test_a_repeated_event_that_only_the_old_primary_has_is_stored_again(members: Members) -> None:
+    def lose_the_reply() -> None:
+        members.hold_replication()
+        soon(members.proxy.break_connections)
+
+    before = Before("update", "sessions", lose_the_reply, lambda: soon(members.kill_primary))
+    with members.store() as first:
+        session = first.create_session(**NAMES)
+    with members.store(event_listeners=[before]) as store:
+        store.append_event(session, an_event("x" * 300_000))
+        assert not before.left
+        assert texts(again(store)) == texts(session) == ["x" * 300_000]
+
+
+@pytest.mark.parametrize("meanwhile", [0, documents.TAIL_EVENTS - 1], ids=["fewer-events", "as-many-events"])
+def test_no_chunk_of_events_that_were_rolled_back_is_taken_for_others(members: Members, meanwhile: int) -> None:
+    with members.store() as careful:
+        session = careful.create_session(**NAMES)
+        careful.append_event(session, an_event("first"))
+        kept = again(careful)
+
+        def another_primary() -> None:
+            members.kill_primary()
+            members.wait_for_another()
+            careful.append_many((kept, an_event(f"kept {number}")) for number in range(meanwhile))
+
+        before = Before("insert", "event_chunks", another_primary)
+        with members.store("w=1", event_listeners=[before]) as hasty:
+            members.hold_replication()
+            for number in range(documents.TAIL_EVENTS - 1):
+                hasty.append_event(session, an_event(f"rolled back {number}"))
+            try:
+                hasty.append_event(session, an_event("last"))
+                assert meanwhile
+            except StaleSessionError:
+                assert not meanwhile
+        assert not before.left
+        assert careful._chunks.count_documents({}) == 1
+        kept = again(careful)
+        for number in range(meanwhile, 200):
+            careful.append_event(kept, an_event(f"kept {number}"))
+        wanted = ["first", *(f"kept {number}" for number in range(200))]
+        assert [text for text in texts(again(careful)) if text != "last"] == wanted
+        assert len(kept.events) == len(again(careful).events)
+        careful.delete_session(**NAMES)
+        assert careful._chunks.count_documents({}) == 0
+
+
+def test_a_repeated_delete_waits_for_the_majority_too(members: Members) -> None:
+    with members.store() as store:
+        session = store.create_session(**NAMES)
+        store.append_event(session, an_event())
+        with members.store("timeoutMS=2000") as hasty:
+            members.hold_replication()
+            for _ in range(2):
+                with pytest.raises(PyMongoError) as caught:
+                    hasty.delete_session(**NAMES)
+                assert getattr(caught.value, "timeout", False), caught.value
+        members.kill_primary()
+        members.wait_for_another()
+        assert texts(again(store)) == ["hello"]  # the first did not come through either
+        store.delete_session(**NAMES)
+        assert store.get_session(**NAMES) is None

@@ -156,7 +156,8 @@ class SessionStore(Portable):
         Returns:
             All of them, ascending by (last_update_time, user_id, id).
         """
-        sessions = list(self.iter_sessions(app_name=app_name, user_id=user_id, page_size=10_000))
+        met = self.iter_sessions(app_name=app_name, user_id=user_id, page_size=10_000)
+        sessions = list({(session.user_id, session.id): session for session in met}.values())  # each once
         sessions.sort(key=attrgetter("last_update_time", "user_id", "id"))
         return ListSessionsResponse(sessions=sessions)
 

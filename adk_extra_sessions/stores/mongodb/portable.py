@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
 from adk_extra_sessions.codec import describe
-from adk_extra_sessions.errors import SessionNotFoundError
+from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
 from adk_extra_sessions.records import SessionKey, SessionRecord, StateTexts
+from adk_extra_sessions.stores.damaged import damage_named, left_out_if_damaged
 from adk_extra_sessions.stores.findings import Finding
 from adk_extra_sessions.stores.mongodb import doctor, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
@@ -19,6 +21,8 @@ from adk_extra_sessions.stores.mongodb.shared_state import SharedStates
 from adk_extra_sessions.stores.mongodb.values import state_of
 from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.stores.portable import Portable
+
+logger = logging.getLogger(__name__)
 
 CHUNKS = 4
 """Chunks that one round trip reads; each may fill a document."""
@@ -63,12 +67,23 @@ class PortableOnMongo(Portable):
             yield from (SessionKey(*map(unquote, found["_id"].split("/", 2))) for found in page)
 
     def _app_state(self, app_name: str) -> Mapping[str, Any]:
-        return state_of((self._states.find_one(documents.app_filter(app_name)) or {}).get("state", {}))
+        document = self._states.find_one(documents.app_filter(app_name)) or {}
+        with damage_named(SessionKey(app_name, "", "")):
+            return state_of(document.get("state", {}))
 
     def _user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        selected: Document = {"_id": documents.below(documents.app_id(app_name)), "app_name": app_name}
-        for page in pages(self._states, selected, STATES):
-            yield from ((found["user_id"], state_of(found.get("state", {}))) for found in page)
+        users = documents.below(documents.app_id(app_name))
+        users["$gte"] = users.pop("$gt")  # "" is a user too
+        for page in pages(self._states, {"_id": users, "app_name": app_name}, STATES):
+            for found in page:
+                user = found.get("user_id")
+                if not isinstance(user, str):
+                    logger.warning(
+                        "Left out: document %r in state has no user_id, or one that is no text.", found["_id"]
+                    )
+                    continue
+                with left_out_if_damaged(SessionKey(app_name, user, "")):
+                    yield user, state_of(found.get("state", {}))
 
     def _write_shared(self, app_name: str, user_id: str, texts: StateTexts) -> None:
         self._shared.write(SessionKey(app_name, user_id, ""), texts)
@@ -83,13 +98,21 @@ class PortableOnMongo(Portable):
         }
         position = 0
         for found in chain.from_iterable(pages(self._history.chunks, chunks_of(head), CHUNKS)):
+            if found["first"] < position:
+                continue  # never cut out of a tail
             events = found["events"][: record.first - position]
             if found["first"] != position or not events:
                 break
-            yield self._history.bodies(events, key, position)
+            try:
+                bodies = self._history.bodies(events, key, position)
+            except CorruptRecordError:
+                break
+            yield bodies
             position += len(events)
         if position != record.first:
-            raise SessionNotFoundError(f"{describe(key)} was deleted while it was read.")
+            if self._sessions.find_one(head, {"_id": 1}) is None:
+                raise SessionNotFoundError(f"{describe(key)} was deleted while it was read.")
+            raise CorruptRecordError(f"{describe(key)}: the event at position {position}, or its body, is missing.")
 
     def _set_time(self, key: SessionKey, revision: int, time: float) -> None:
         selected = {**documents.session_filter(key), "revision": revision}

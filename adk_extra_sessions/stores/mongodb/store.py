@@ -183,6 +183,7 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
         raise CorruptRecordError(f"{describe(new.key)} cannot be created: a foreign document is in its place.")
 
     def _read(self, key: SessionKey, window: Window) -> SessionRecord | None:
+        missing = CorruptRecordError(f"{describe(key)}: events before its newest ones are missing.")
         for _ in range(3):  # a session deleted while it is read is read again, to find it gone
             session = self._session_with_shared_state(key, window)
             if session is None or self._expiry.expired(session):
@@ -190,11 +191,15 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
             check_format(session.get("format"), key)
             with damage_named(key):
                 found = self._history.read(session, key, window)
-                bodies = self._history.bodies(found.events, key, found.first)
+                try:
+                    bodies = self._history.bodies(found.events, key, found.first)
+                except CorruptRecordError as error:
+                    missing = error
+                    continue
                 if found.complete:
                     shared = self._shared.view(session["shared"], session["pending"], key)
                     return self._record(session, key, shared, bodies, found.first)
-        raise CorruptRecordError(f"{describe(key)}: events before its newest ones are missing.")
+        raise missing
 
     def _session_with_shared_state(self, key: SessionKey, window: Window) -> Document | None:
         recent = window.recent
@@ -236,12 +241,13 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
             yield self._listed(app_name, page)
 
     def _listed(self, app_name: str, page: Sequence[Document]) -> list[SessionRecord]:
-        users = {str(session["user_id"]) for session in page}
+        named = [session for session in page if _names_its_user(session)]
+        users = {session["user_id"] for session in named}
         ids = [documents.app_id(app_name), *(documents.user_id(app_name, user) for user in users)]
         found = list(self._states.find({"_id": {"$in": ids}, "app_name": app_name}))
         shared = self._shared.views(app_name, users, found)
         records = []
-        for session in page:
+        for session in named:
             key = SessionKey(app_name, session["user_id"], str(session.get("session_id", session["_id"])))
             try:
                 check_format(session.get("format"), key)
@@ -284,6 +290,14 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
     def _ensure_indexes_once(self) -> None:
         if not self._indexed:
             self.ensure_indexes()
+
+
+def _names_its_user(session: Document) -> bool:
+    """Whether a document of a list names its user; warns of one that does not."""
+    if isinstance(session.get("user_id"), str):
+        return True
+    logger.warning("Left out of a list: document %r has no user_id, or one that is no text.", session["_id"])
+    return False
 
 
 def _database(client: Any, name: str) -> Any:

@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from google.adk.sessions import Session
+from google.adk.sessions import InMemorySessionService, Session
+from google.adk.sessions.base_session_service import GetSessionConfig
 
-from adk_extra_sessions.contract.samples import APP, USER, a_session, an_event, ids, stored
+from adk_extra_sessions.contract.samples import APP, USER, a_session, an_event, ids, stored, texts
 from adk_extra_sessions.errors import ClosedError, SessionNotFoundError, StaleSessionError, StateValueError
 from adk_extra_sessions.service import SessionService
 from adk_extra_sessions.stores.base import SessionStore
@@ -136,6 +137,17 @@ async def test_closing_a_service_leaves_a_given_client_open(store: SessionStore,
     async with type(service)(client=store.client, **options) as second:  # type: ignore[call-arg,attr-defined]
         await second.list_sessions(app_name=APP)
     store.ping()
+
+
+async def test_events_since_a_time_are_all_there_when_clocks_were_out_of_order(service: SessionService) -> None:
+    """README.md, "What differs from ADK's own services"."""
+    config = GetSessionConfig(after_timestamp=200.0)
+    expected = {type(service): ["early", "late"], InMemorySessionService: ["late"]}
+    for one in (service, InMemorySessionService()):
+        session = await a_session(one)
+        for text, at in (("early", 300.0), ("behind", 100.0), ("late", 400.0)):
+            await one.append_event(session, an_event(text, at=at))
+        assert texts(await stored(one, session, config=config)) == expected[type(one)]
 
 
 async def test_a_closed_service_says_so(service: SessionService) -> None:

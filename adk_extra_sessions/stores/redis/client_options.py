@@ -19,7 +19,7 @@ from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.urls import query_names, query_options, refuse_unknown
 
 _TEXTS = re.compile(
-    r"host|path|username|password|client_name|lib_name|lib_version|decode_responses|encoding\w*|ssl_\w+"
+    r"host|path|username|password|client_name|lib_name|lib_version|decode_responses|protocol|encoding\w*|ssl_\w+"
 )
 """Options that may be texts. Others in a URL become numbers and booleans, or redis-py cannot use them there."""
 
@@ -49,7 +49,7 @@ _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "encoding": ("utf-8", _utf8),
     "encoding_errors": ("the name of an error handler", _error_handler),
     "parser_class": ("a class", inspect.isclass),
-    "protocol": ("2 or 3", lambda value: value in (2, 3)),
+    "protocol": ("2 or 3", lambda value: str(value) in ("2", "3")),
     "redis_connect_func": ("a function", callable),
     "retry": ("a redis.retry.Retry", lambda value: isinstance(value, Retry)),
     "retry_on_error": ("a list of exceptions", lambda value: all(map(inspect.isclass, value))),

@@ -13,7 +13,7 @@ from adk_extra_sessions.stores.findings import Finding, Level
 from adk_extra_sessions.transfer.streams import stream_session
 from adk_extra_sessions.transfer.workers import each
 
-__all__ = ["Finding", "Level", "examine"]
+__all__ = ["Finding", "Level", "examine", "server_finding"]
 
 JOBS = 4
 """Sessions that are read at once."""
@@ -35,21 +35,28 @@ def examine(
     Yields:
         What was found, the server first. Nothing more after a server that does not answer.
     """
-    start = time.perf_counter()
-    try:
-        store.ping()
-    except Exception as error:
-        yield Finding(
-            Level.PROBLEM,
-            "server",
-            f"it does not answer: {error}",
-            "Check host, port, password and TLS in the URL, and that the server runs.",
-        )
+    server = server_finding(store)
+    yield server
+    if server.level is Level.PROBLEM:
         return
-    yield Finding(Level.OK, "server", f"it answers in {(time.perf_counter() - start) * 1000:.1f} ms")
     yield from store._findings()
     if records:
         yield from _records(store, met)
+
+
+def server_finding(store: SessionStore) -> Finding:
+    """Examines whether the server answers.
+
+    Args:
+        store: One of our stores.
+    """
+    start = time.perf_counter()
+    try:
+        store.ping()
+    except store._driver_errors.kind as error:
+        remedy = "Check host, port, password and TLS in the URL, and that the server runs."
+        return Finding(Level.PROBLEM, "server", f"it does not answer: {error}", remedy)
+    return Finding(Level.OK, "server", f"it answers in {(time.perf_counter() - start) * 1000:.1f} ms")
 
 
 def _records(store: SessionStore, met: Callable[[], object]) -> Iterator[Finding]:

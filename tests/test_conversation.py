@@ -3,9 +3,39 @@
 from __future__ import annotations
 
 from google.adk.events import Event, EventActions
+from google.adk.events.event_actions import EventCompaction
 from google.genai import types
 
 from adk_extra_sessions.conversation import Kind, Line, event_lines
+
+
+def test_what_a_live_or_grounded_event_holds_has_lines() -> None:
+    summary = types.Content(role="model", parts=[types.Part(text="They spoke of bicycles.")])
+    web = types.GroundingChunkWeb(title="Bicycles", uri="https://example.org/b")
+    event = Event(
+        author="shop",
+        input_transcription=types.Transcription(text="a bicycle please", finished=True),
+        output_transcription=types.Transcription(text="gladly"),
+        grounding_metadata=types.GroundingMetadata(
+            web_search_queries=["bicycle"], grounding_chunks=[types.GroundingChunk(web=web)]
+        ),
+        citation_metadata=types.CitationMetadata(citations=[types.Citation(uri="https://example.org/c")]),
+        interrupted=True,
+        actions=EventActions(
+            compaction=EventCompaction(start_timestamp=1.0, end_timestamp=2.0, compacted_content=summary),
+            rewind_before_invocation_id="i1",
+        ),
+    )
+    assert list(event_lines(event)) == [
+        Line(Kind.SPEECH, "user: a bicycle please"),
+        Line(Kind.SPEECH, "agent: gladly"),
+        Line(Kind.SOURCE, "searched for bicycle"),
+        Line(Kind.SOURCE, "Bicycles <https://example.org/b>"),
+        Line(Kind.SOURCE, "<https://example.org/c>"),
+        Line(Kind.CONTROL, "was interrupted"),
+        Line(Kind.CONTROL, "rewinds to before invocation i1"),
+        Line(Kind.SUMMARY, "They spoke of bicycles."),
+    ]
 
 
 def test_each_thing_in_an_event_has_a_line() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from adk_extra_sessions.cli.opening import opened
 from adk_extra_sessions.cli.options import selection
 from adk_extra_sessions.cli.tally import Tally, counted
-from adk_extra_sessions.transfer import copy_items, open_place, plan_items, verify_items
+from adk_extra_sessions.transfer import copy_items, plan_items, verify_items
 
 
 @click.command("copy")
@@ -31,8 +32,8 @@ def command(
     meanwhile: nothing is doubled. A session that DST has continued is left alone and reported.
     """
     with (
-        open_place(source_url, must_exist=True) as source,
-        open_place(destination_url, must_exist=dry_run) as destination,
+        opened(source_url, must_exist=True) as source,
+        opened(destination_url, must_exist=dry_run) as destination,
     ):
         app_names = list(apps or source.app_names())
         total = counted(source, app_names, users)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 import click
 from rich.text import Text
 
 from adk_extra_sessions.cli.errors import hidden
+from adk_extra_sessions.cli.opening import first_contact
 from adk_extra_sessions.cli.options import as_json
 from adk_extra_sessions.cli.output import clean, console, write_json
 from adk_extra_sessions.cli.progress import Work
-from adk_extra_sessions.doctor import Finding, Level, examine
+from adk_extra_sessions.doctor import Finding, Level, examine, server_finding
 from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.transfer import StorePlace, open_place
 
@@ -25,19 +28,29 @@ STYLES = {Level.OK: "green", Level.NOTE: "yellow", Level.PROBLEM: "bold red"}
 def command(ctx: click.Context, url: str, quick: bool, json: bool) -> None:
     """Examine one of our stores: server, indexes, expiry, memory, records. Writes nothing."""
     found: list[Finding] = []
-    with open_place(url) as place:
-        if not isinstance(place, StorePlace):
-            raise ConfigurationError("The doctor knows our own stores only: redis:// and mongodb:// URLs.")
-        with Work("reading") as work:
-            for finding in examine(place.store, records=not quick, met=work.step):
-                finding = attrs.evolve(finding, text=hidden(" ".join(clean(finding.text).split()), [url]))
-                found.append(finding)
-                if not json:
-                    console().print(_text(finding))
+    with Work("reading") as work:
+        for finding in _findings(url, quick, work):
+            finding = attrs.evolve(finding, text=hidden(" ".join(clean(finding.text).split()), [url]))
+            found.append(finding)
+            if not json:
+                console().print(_text(finding))
     if json:
         write_json([{**attrs.asdict(finding), "level": finding.level.value} for finding in found])
     if any(finding.level is Level.PROBLEM for finding in found):
         ctx.exit(1)
+
+
+def _findings(url: str, quick: bool, work: Work) -> Iterator[Finding]:
+    with first_contact(url) as place:
+        if not isinstance(place, StorePlace):
+            raise ConfigurationError("The doctor knows our own stores only: redis:// and mongodb:// URLs.")
+        server = server_finding(place.store)
+    if server.level is Level.PROBLEM:
+        yield server
+        return
+    with open_place(url) as place:
+        if isinstance(place, StorePlace):
+            yield from examine(place.store, records=not quick, met=work.step)
 
 
 def _text(finding: Finding) -> Text:

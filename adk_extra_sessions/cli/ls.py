@@ -7,24 +7,40 @@ from typing import Any
 
 import attrs
 import click
-from rich.table import Table
+from rich.cells import cell_len
+from rich.text import Text
 
+from adk_extra_sessions.cli.opening import opened
 from adk_extra_sessions.cli.options import as_json
 from adk_extra_sessions.cli.output import clean, console, local_time, write_json
 from adk_extra_sessions.cli.progress import Work
-from adk_extra_sessions.transfer import open_place, overview
+from adk_extra_sessions.transfer import overview
 
 
 @click.command("ls")
 @click.argument("url", metavar="PLACE")
 @click.argument("app_name", metavar="[APP]", required=False)
 @click.argument("user_id", metavar="[USER]", required=False)
+@click.option("--app", "named_app", metavar="APP", help="The same as the argument APP.")
+@click.option("--user", "named_user", metavar="USER", help="The same as the argument USER.")
 @click.option("--users", is_flag=True, help="List the app's users instead of sessions.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(0), help="At most so many; 0 for all.")
 @as_json
-def command(url: str, app_name: str | None, user_id: str | None, users: bool, limit: int, json: bool) -> None:
+def command(
+    url: str,
+    app_name: str | None,
+    user_id: str | None,
+    named_app: str | None,
+    named_user: str | None,
+    users: bool,
+    limit: int,
+    json: bool,
+) -> None:
     """List the apps of PLACE, the sessions of APP, or those of its USER. Newest first."""
-    with open_place(url, must_exist=True) as place, Work("reading") as work:
+    app_name, user_id = _either("app", app_name, named_app), _either("user", user_id, named_user)
+    if app_name is None and (users or user_id is not None):
+        raise click.UsageError("Give the app too: as the argument APP, or with --app.")
+    with opened(url, must_exist=True) as place, Work("reading") as work:
         found: Sequence[Any]
         if app_name is None:
             found = overview.apps(place, met=work.step)
@@ -41,17 +57,25 @@ def command(url: str, app_name: str | None, user_id: str | None, users: bool, li
         console(stderr=True).print(f"The newest {len(found):,} of {met:,} sessions; --limit 0 lists all.")
 
 
+def _either(what: str, argument: str | None, option: str | None) -> str | None:
+    if argument is not None and option is not None and argument != option:
+        raise click.UsageError(f"Two names of the {what} are given, {argument!r} and {option!r}.")
+    return option if argument is None else argument
+
+
 def _print(found: Sequence[Any]) -> None:
-    """Prints a table: one column a field, a line each."""
+    """Prints a table, one column a field. A terminal wraps its long lines, so that every id can be copied from it."""
     if not found:
         console(stderr=True).print("Nothing there.")
         return
-    table = Table(box=None, pad_edge=False)
-    for field in attrs.fields(type(found[0])):
-        table.add_column(field.name.replace("_", " ").replace("last update time", "last update"), no_wrap=True)
-    for one in found:
-        table.add_row(*map(_cell, attrs.astuple(one)))
-    console().print(table)
+    names = [field.name for field in attrs.fields(type(found[0]))]
+    head = [name.replace("_", " ").replace("last update time", "last update") for name in names]
+    rows = [head, *([_cell(value) for value in attrs.astuple(one)] for one in found)]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    out = console()
+    for number, row in enumerate(rows):
+        cells = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        out.print(Text("  ".join(cells).rstrip(), "" if number else "bold"))
 
 
 def _cell(value: object) -> str:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pydantic_core import to_jsonable_python
 from rich.console import Console
 
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -23,6 +24,11 @@ def console(*, stderr: bool = False) -> Console:
 def clean(text: str) -> str:
     """Returns a stored text as it may be shown: without control characters but line ends and tabs."""
     return _CONTROL.sub("\ufffd", text)
+
+
+def ascii_json(text: str) -> str:
+    """Returns JSON with escapes for all that is not ASCII, so that any terminal or pipe takes it unchanged."""
+    return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def local_time(seconds: float) -> str:

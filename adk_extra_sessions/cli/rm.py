@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from adk_extra_sessions.cli.opening import opened
 from adk_extra_sessions.cli.options import session_names
 from adk_extra_sessions.cli.output import clean, console, local_time
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.transfer import Place, open_place
+from adk_extra_sessions.transfer import Place
 
 
 @click.command("rm")
@@ -19,7 +20,7 @@ from adk_extra_sessions.transfer import Place, open_place
 def command(ctx: click.Context, url: str, app_name: str, user_id: str, session_id: str, yes: bool) -> None:
     """Delete a session and its events. The state of its user and app stays."""
     key = SessionKey.of(app_name, user_id, session_id)
-    with open_place(url, must_exist=True) as place:
+    with opened(url, must_exist=True) as place:
         said = _described(place, key)
         if said is None:
             console(stderr=True).print(clean(f"{describe(key)} is not there."))

@@ -11,18 +11,22 @@ from pydantic_core import to_json
 from rich.console import Console
 from rich.text import Text
 
+from adk_extra_sessions.cli.opening import opened
 from adk_extra_sessions.cli.options import as_json, session_names
-from adk_extra_sessions.cli.output import clean, console, local_time
+from adk_extra_sessions.cli.output import ascii_json, clean, console, local_time
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.conversation import Kind, Line, event_lines
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.transfer import StreamedSession, open_place
+from adk_extra_sessions.transfer import StreamedSession
 
 STYLES = {
     Kind.THOUGHT: ("(thinks) ", "dim italic"),
     Kind.CALL: ("→ ", "cyan"),
     Kind.RESPONSE: ("← ", "cyan"),
     Kind.CODE: ("$ ", "cyan"),
+    Kind.SPEECH: ("(speech) ", ""),
+    Kind.SOURCE: ("source: ", "magenta"),
+    Kind.SUMMARY: ("summary of earlier events: ", "dim italic"),
     Kind.FILE: ("file: ", "magenta"),
     Kind.STATE: ("state: ", "green"),
     Kind.CONTROL: ("", "yellow"),
@@ -42,7 +46,7 @@ def command(
 ) -> None:
     """Show a session: who said what, calls of tools, and changes of state."""
     key = SessionKey.of(app_name, user_id, session_id)
-    with open_place(url, must_exist=True) as place:
+    with opened(url, must_exist=True) as place:
         found = place.stream(key)
         if found is None:
             console(stderr=True).print(clean(f"{describe(key)} is not there."))
@@ -58,9 +62,9 @@ def command(
 def _write_json(found: StreamedSession) -> None:
     """Writes ADK's own JSON of the session, event by event."""
     head = found.session.model_dump_json(exclude={"events"}, by_alias=False).removesuffix("}")
-    sys.stdout.write(f'{head},"events":[')
+    sys.stdout.write(f'{ascii_json(head)},"events":[')
     for number, event in enumerate(found.events):
-        sys.stdout.write(("," if number else "") + "\n" + event.model_dump_json(exclude_none=True))
+        sys.stdout.write(("," if number else "") + "\n" + ascii_json(event.model_dump_json(exclude_none=True)))
     sys.stdout.write("\n]}\n")
 
 

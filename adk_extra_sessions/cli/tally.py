@@ -10,20 +10,39 @@ from typing_extensions import Self
 from adk_extra_sessions.cli.output import clean
 from adk_extra_sessions.cli.progress import Work
 from adk_extra_sessions.codec import describe
+from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.transfer import Outcome, Place, Result, SharedStateItem
 
 TOLD = 20
 """Problems that are told one by one; the others are counted."""
 
 
-def counted(place: Place, app_names: Iterable[str], user_ids: Sequence[str]) -> int:
-    """Counts the sessions that are to be gone through."""
+def counted(place: Place, app_names: Sequence[str], user_ids: Sequence[str]) -> int:
+    """Counts the sessions that are to be gone through.
+
+    Raises:
+        ConfigurationError: There is nothing at all, or nothing of an app or user that was named.
+    """
+    found_users = set()
     with Work("counting") as work:
         for app_name in app_names:
+            found_app = False
             for user_id in user_ids or (None,):
+                before = work.done
                 for _ in place.keys(app_name, user_id):
                     work.step()
-        return work.done
+                if work.done > before or (user_id is not None and place.shared_state(app_name, user_id)):
+                    found_app = True
+                    found_users.add(user_id)
+            if not found_app and not place.has_app(app_name):
+                raise ConfigurationError(f"There is no app {app_name!r}: it has neither sessions nor state.")
+        total = work.done
+    for user_id in user_ids:
+        if user_id not in found_users:
+            raise ConfigurationError(f"There is no user {user_id!r}: no app named has sessions or state of this user.")
+    if not app_names:
+        raise ConfigurationError("There are no sessions: no app has anything there.")
+    return total
 
 
 class Tally:
@@ -39,6 +58,11 @@ class Tally:
         self._outcomes: Counter[Outcome] = Counter()
         self._events = 0
         self._problems = 0
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there were, whatever has become of them."""
+        return sum(self._outcomes.values())
 
     @property
     def well(self) -> bool:
@@ -76,8 +100,8 @@ class Tally:
         if self._problems > TOLD:
             work.say(f"… and {self._problems - TOLD:,} more.")
         parts = ", ".join(f"{count:,} {outcome.value}" for outcome, count in sorted(self._outcomes.items(), key=str))
-        sessions = sum(self._outcomes.values())
-        work.say(f"{self._what} {sessions:,} sessions ({parts or 'none'}) and {self._events:,} events, {work.pace()}")
+        sessions = f"{self.sessions:,} sessions ({parts or 'none'})"
+        work.say(f"{self._what} {sessions} and {self._events:,} events, {work.pace()}")
 
 
 def _name(result: Result) -> str:

@@ -19,12 +19,14 @@ class Outcome(Enum):
     """What became of an item, or in a dry run would.
 
     STATE: shared state was written. GONE: deleted from the source since it was listed.
+    WRITTEN: to a file.
     """
 
     CREATED = "created"
     CONTINUED = "continued"
     SAME = "the same"
     STATE = "state"
+    WRITTEN = "written"
     GONE = "gone"
     DIFFERENT = "different"
     FAILED = "failed"
@@ -59,12 +61,12 @@ def copy_items(items: Iterable[Item], destination: Place) -> Iterator[Result]:
         items: Of `Place.items` or `read_items`.
         destination: Where to.
     """
-    return each(partial(_guarded, _copy, destination), items, destination.jobs)
+    return each(partial(guarded, partial(_copy, destination)), items, destination.jobs)
 
 
 def plan_items(items: Iterable[Item], destination: Place) -> Iterator[Result]:
     """Tells what `copy_items` would do, and writes nothing."""
-    return each(partial(_guarded, _plan, destination), items, destination.jobs)
+    return each(partial(guarded, partial(_plan, destination)), items, destination.jobs)
 
 
 def verify_items(items: Iterable[Item], destination: Place) -> Iterator[Result]:
@@ -75,12 +77,18 @@ def verify_items(items: Iterable[Item], destination: Place) -> Iterator[Result]:
     Yields:
         SAME or DIFFERENT for each item.
     """
-    return each(partial(_guarded, _verify, destination), items, destination.jobs)
+    return each(partial(guarded, partial(_verify, destination)), items, destination.jobs)
 
 
-def _guarded(work: Callable[[Place, Item], Result], destination: Place, item: Item) -> Result:
+def guarded(work: Callable[[Item], Result], item: Item) -> Result:
+    """Returns the result of working on an item: FAILED where it cannot be read or stored.
+
+    Args:
+        work: What to do.
+        item: What with.
+    """
     try:
-        return work(destination, item)
+        return work(item)
     except (ConfigurationError, SessionFileError):  # concerns all that would follow
         raise
     except (ValueError, CorruptRecordError, AlreadyExistsError) as error:

@@ -1,58 +1,101 @@
-"""Opening files of exported sessions: compressed by suffix, complete or not there at all."""
+"""Opening files of exported sessions: compressed or not, and complete or not there at all."""
 
 from __future__ import annotations
 
 import gzip
 import os
+import stat
 import sys
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 from adk_extra_sessions.errors import SessionFileError
 
 STANDARD = "-"
-"""The name that stands for standard input or output."""
+"""The name of standard input or output."""
+
+_GZIP = b"\x1f\x8b"
 
 
 @contextmanager
 def writing(name: str) -> Iterator[IO[bytes]]:
     """Opens a file that appears under its name only when it is complete.
 
+    A file that is there keeps its permissions. Through a symbolic link the
+    file it points to is replaced. A device or FIFO is written to directly.
+
     Args:
         name: Its path; gzip if it ends in `.gz`; `-` for standard output.
+
+    Raises:
+        OSError: It is a directory, or must not be written.
     """
     if name == STANDARD:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    part = Path(f"{name}.part")
+    target = Path(os.path.realpath(name))
+    mode = None
+    with suppress(FileNotFoundError):
+        mode = target.stat().st_mode
+    if mode is not None and not stat.S_ISREG(mode):
+        with target.open("wb") as device, _compressed(device, name) as written:
+            yield written
+        return
+    if mode is not None:
+        target.open("ab").close()  # raises if it must not be written
+    with _replacing(target, mode) as file, _compressed(file, name) as written:
+        yield written
+
+
+@contextmanager
+def reading(name: str) -> Iterator[IO[bytes]]:
+    """Opens a file of exported sessions; recognises gzip by its content.
+
+    Args:
+        name: Its path; `-` for standard input.
+
+    Raises:
+        SessionFileError: Its name ends in `.gz`, and it is no gzip file.
+    """
+    with ExitStack() as opened:
+        file: Any = sys.stdin.buffer if name == STANDARD else opened.enter_context(open(name, "rb"))
+        if file.peek(2)[:2] == _GZIP:
+            file = opened.enter_context(gzip.GzipFile(fileobj=file))
+        elif name.endswith(".gz"):
+            raise SessionFileError(f"{name} is damaged: it is no gzip file.")
+        yield file
+
+
+def can_be_read_again(name: str) -> bool:
+    """Whether `reading` can open it a second time: not standard input, and no FIFO."""
+    return name != STANDARD and not (Path(name).exists() and not Path(name).is_file())
+
+
+@contextmanager
+def _replacing(target: Path, mode: int | None) -> Iterator[IO[bytes]]:
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    # Never readable by more people than the file itself will be.
+    permissions = 0o666 if mode is None else stat.S_IMODE(mode)
     try:
-        with gzip.open(part, "wb", compresslevel=6) if name.endswith(".gz") else part.open("wb") as file:
-            yield file  # type: ignore[misc]
-        os.replace(part, name)
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, permissions), "wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), permissions)  # what the umask took away
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
     finally:
         with suppress(FileNotFoundError):
             part.unlink()
 
 
 @contextmanager
-def reading(name: str) -> Iterator[IO[bytes]]:
-    """Opens a file of exported sessions.
-
-    Args:
-        name: Its path; gzip if it ends in `.gz`; `-` for standard input.
-
-    Raises:
-        SessionFileError: While it is read: it is no gzip file, or ends too early.
-    """
-    if name == STANDARD:
-        yield sys.stdin.buffer
+def _compressed(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    if not name.endswith(".gz"):
+        yield file
         return
-    try:
-        with gzip.open(name, "rb") if name.endswith(".gz") else Path(name).open("rb") as file:
-            yield file  # type: ignore[misc]
-    except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise SessionFileError(f"{name} is damaged: it is no complete gzip file.") from None
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file) as compressed:
+        yield cast("IO[bytes]", compressed)

@@ -9,15 +9,20 @@
     {"end": {"sessions": 1, "events": 2}}
 
 An event is ADK's own JSON of it. Numbers may be NaN and Infinity, as Python
-writes them. A file without its last line is not complete.
+writes them. The last line tells how many sessions and events there are; a file
+without it is not complete.
 """
 
 from __future__ import annotations
 
+import gzip
+import shutil
 import threading
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import IO, Any, Literal
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, Literal, cast
 
 from google.adk.events import Event
 from google.adk.sessions import Session
@@ -29,40 +34,39 @@ from adk_extra_sessions.codec import encode_event
 from adk_extra_sessions.errors import SessionFileError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.state import split
+from adk_extra_sessions.transfer.copying import Outcome, Result, guarded
 from adk_extra_sessions.transfer.items import Item, SessionItem, SharedStateItem
 from adk_extra_sessions.transfer.streams import AT_ONCE, StreamedSession
 
 VERSION = 1
 """Version of the format; a file with a greater one is refused."""
 
+HELD_BYTES = 4 << 20
+"""Bytes of a session held in memory until all of it has been read; what is more is in a temporary file."""
+
 _EVENT = b'{"event"'
 _event = TypeAdapter(dict[Literal["event"], Event])
 
 
-def write_items(items: Iterable[Item], file: IO[bytes]) -> Iterator[Item]:
+def write_items(items: Iterable[Item], file: IO[bytes]) -> Iterator[Result]:
     """Writes items to a file of exported sessions, in constant memory.
+
+    A session that cannot be read to its end, or is deleted meanwhile, is left out.
 
     Args:
         items: Of `Place.items`.
         file: Open for writing.
 
     Yields:
-        Each item that has been written; the last line is there when all are.
-
-    Raises:
-        CorruptRecordError: A session cannot be read.
+        WRITTEN, STATE, GONE or FAILED for each item; the last line is there when all have come.
     """
     sessions = events = 0
     _write(file, {"adk_sessions": VERSION, "written_by": f"adk-extra-sessions {__version__}"})
     for item in items:
-        if isinstance(item, SharedStateItem):
-            _write_shared_state(item, file)
-        else:
-            written = _write_session(item, file)
-            if written is None:
-                continue  # gone meanwhile
-            sessions, events = sessions + 1, events + written
-        yield item
+        result = guarded(lambda item: _written(item, file), item)
+        if result.outcome is Outcome.WRITTEN:
+            sessions, events = sessions + 1, events + result.events
+        yield result
     _write(file, {"end": {"sessions": sessions, "events": events}})
 
 
@@ -75,20 +79,25 @@ def read_items(file: IO[bytes], app_names: Iterable[str] = (), user_ids: Iterabl
     Args:
         file: Open for reading.
         app_names: Only these apps.
-        user_ids: Only these users, and what no user has for himself.
+        user_ids: Only these users; the app's state, which is everybody's, is then left out.
 
     Raises:
-        SessionFileError: It is damaged, incomplete, or from a newer version.
+        SessionFileError: It is damaged, incomplete, or from a newer version, or has
+            nothing of an app or user. All whole sessions before the damage have come then.
     """
     apps, users = set(app_names), set(user_ids)
+    missing = {f"app {name!r}" for name in apps} | {f"user {name!r}" for name in users}
     for item in _Reader(file).items():
         app_name = item.app_name if isinstance(item, SharedStateItem) else item.key.app_name
         user_id = item.user_id if isinstance(item, SharedStateItem) else item.key.user_id
-        if (not apps or app_name in apps) and (not users or user_id is None or user_id in users):
+        missing -= {f"app {app_name!r}"} | ({f"user {user_id!r}"} if not apps or app_name in apps else set())
+        if (not apps or app_name in apps) and (not users or user_id in users):
             yield item
         elif isinstance(item, SessionItem):
             with item.reading():
                 pass
+    if missing:
+        raise SessionFileError(f"The file has nothing of {min(missing)}.")
 
 
 def _write(file: IO[bytes], line: dict[str, Any]) -> None:
@@ -100,6 +109,19 @@ def _write_shared_state(item: SharedStateItem, file: IO[bytes]) -> None:
         _write(file, {"app_state": {"app_name": item.app_name, "state": item.state}})
     else:
         _write(file, {"user_state": {"app_name": item.app_name, "user_id": item.user_id, "state": item.state}})
+
+
+def _written(item: Item, file: IO[bytes]) -> Result:
+    if isinstance(item, SharedStateItem):
+        _write_shared_state(item, file)
+        return Result(item, Outcome.STATE)
+    with SpooledTemporaryFile(HELD_BYTES) as whole:
+        count = _write_session(item, cast("IO[bytes]", whole))
+        if count is None:
+            return Result(item, Outcome.GONE)
+        whole.seek(0)
+        shutil.copyfileobj(whole, file)
+        return Result(item, Outcome.WRITTEN, count)
 
 
 def _write_session(item: SessionItem, file: IO[bytes]) -> int | None:
@@ -125,8 +147,10 @@ class _Reader:
     """The lines of a file, with their numbers for errors, and one looked at ahead."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._lines = (line for line in file if line.strip())
+        self._lines = (line for line in self._readable(file) if line.strip())
+        self._broken = ""
         self._number = 0
+        self._sessions = self._events = 0
         self._ahead = next(self._lines, b"")
 
     def items(self) -> Iterator[Item]:
@@ -136,7 +160,6 @@ class _Reader:
             SessionFileError: They cannot be read, or the last one is missing.
         """
         self._check_header()
-        kind = ""
         while self._ahead:
             kind, value = self._parsed(self._taken())
             if kind == "session":
@@ -148,10 +171,27 @@ class _Reader:
                     events.unread -= 1
             elif kind in ("app_state", "user_state"):
                 yield self._shared_state(value)
-            elif kind != "end":
+            elif kind != "end" or self._ahead:
                 raise self._damaged()
-        if kind != "end":
-            raise SessionFileError("The file is not complete: its last line is missing.")
+            elif not self._broken:
+                self._check_counts(value)
+                return
+        raise SessionFileError(self._broken or "The file is not complete: its last line is missing.")
+
+    def _readable(self, file: IO[bytes]) -> Iterator[bytes]:
+        """Yields the lines of a file, and those of a damaged gzip file up to the damage."""
+        try:
+            yield from file
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            self._broken = "The file is damaged: it is no complete gzip file."
+
+    def _check_counts(self, end: Any) -> None:
+        found = {"sessions": self._sessions, "events": self._events}
+        if end != found:
+            raise SessionFileError(
+                f"The file is not as it was written: it has {self._sessions:,} sessions with {self._events:,} events, "
+                "and its last line says otherwise."
+            )
 
     def _check_header(self) -> None:
         kind, version = self._parsed(self._taken(), many=True)
@@ -174,6 +214,7 @@ class _Reader:
         except (KeyError, TypeError, ValueError):
             raise self._damaged() from None
         events = _Events(self, count)
+        self._sessions, self._events = self._sessions + 1, self._events + count
         return SessionItem(key, lambda _: StreamedSession(session, count, events)), events
 
     def _shared_state(self, value: Any) -> SharedStateItem:
@@ -185,6 +226,8 @@ class _Reader:
     def event(self) -> Event:
         """Reads the next line, which must be an event."""
         line = self._taken()
+        if not line:
+            raise SessionFileError(self._broken or "The file is not complete: it ends within a session.")
         try:
             return _event.validate_json(line)["event"]
         except ValueError:

@@ -22,10 +22,12 @@ from adk_extra_sessions.transfer.places import Place, StorePlace
 from adk_extra_sessions.transfer.services import ServicePlace
 from adk_extra_sessions.urls import MONGO_SCHEMES, REDIS_SCHEMES
 
-_FACTORY = re.compile(r"[\w.]+:[\w.]+")
+_FACTORY = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+
+EXAMPLES = "redis://localhost:6379, mongodb://localhost/DATABASE or sqlite:///sessions.db"
 
 
-def open_place(url: str, *, must_exist: bool = False) -> Place:
+def open_place(url: str, *, must_exist: bool = False, **client_options: Any) -> Place:
     """Opens the place that a URL names; use it in a `with` statement.
 
     Args:
@@ -41,15 +43,15 @@ def open_place(url: str, *, must_exist: bool = False) -> Place:
             * `env:NAME`: an environment variable that holds one of these, so that no
               password stands in a list of processes.
         must_exist: Whether a SQLite file that is not there is an error, rather than made.
+        **client_options: Passed to the driver of one of our stores.
 
     Raises:
         ConfigurationError: It names nothing that can be opened.
     """
-    if url.startswith("env:"):
-        url = _from_environment(url.removeprefix("env:"))
+    url = resolved(url)
     scheme = url.partition("://")[0] if "://" in url else ""
-    if scheme in (*REDIS_SCHEMES, *MONGO_SCHEMES):
-        return StorePlace(_store(scheme, url), owns_store=True)
+    if is_store_url(url):
+        return StorePlace(_store(scheme, url, client_options), owns_store=True)
     if scheme in adk_services.SCHEMES:
         return _service_place(partial(adk_services.of_prefixed, url))
     if scheme:
@@ -58,21 +60,34 @@ def open_place(url: str, *, must_exist: bool = False) -> Place:
         return _service_place(partial(adk_services.of_registry, url))
     if _FACTORY.fullmatch(url):
         return _service_place(_imported(url))
-    raise ConfigurationError(f"Neither a URL nor module:factory: {redact(url)}.")
+    raise ConfigurationError(f"Neither a URL nor module:factory: {redact(url)}. A place is, for example, {EXAMPLES}.")
 
 
-def _from_environment(name: str) -> str:
+def resolved(url: str) -> str:
+    """Returns a place's URL itself, also where `env:NAME` names it.
+
+    Raises:
+        ConfigurationError: There is no such environment variable.
+    """
+    name = url.removeprefix("env:")
+    if name == url:
+        return url
     if not os.environ.get(name):
         raise ConfigurationError(f"The environment variable {name} is not set.")
     return os.environ[name]
 
 
-def _store(scheme: str, url: str) -> SessionStore:
+def is_store_url(url: str) -> bool:
+    """Whether it is a URL of one of our stores."""
+    return url.partition("://")[0] in (*REDIS_SCHEMES, *MONGO_SCHEMES) and "://" in url
+
+
+def _store(scheme: str, url: str, client_options: dict[str, Any]) -> SessionStore:
     import adk_extra_sessions  # imports a driver when its store is named
 
     if scheme in REDIS_SCHEMES:
-        return adk_extra_sessions.RedisSessionStore(url)
-    return adk_extra_sessions.MongoSessionStore(url)
+        return adk_extra_sessions.RedisSessionStore(url, **client_options)
+    return adk_extra_sessions.MongoSessionStore(url, **client_options)
 
 
 def _service_place(made: Any) -> Place:
@@ -108,5 +123,6 @@ def _imported(name: str) -> Any:
         for part in path.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"Cannot import {name}: {error}.") from None
+        text = f"Cannot import {name}: {error}. A place is, for example, {EXAMPLES}."
+        raise ConfigurationError(text) from None
     return found

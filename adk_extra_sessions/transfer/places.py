@@ -52,11 +52,17 @@ class Place(ABC):
 
     @abstractmethod
     def shared_states(self, app_name: str, user_id: str | None = None) -> Iterator[SharedStateItem]:
-        """Reads the app's state, and those of one user or all."""
+        """Reads the state of one user, or without `user_id` the app's and those of all users."""
 
     @abstractmethod
     def shared_state(self, app_name: str, user_id: str | None) -> Mapping[str, Any]:
         """Reads a user's state, or with None the app's; raw keys."""
+
+    def has_app(self, app_name: str) -> bool:
+        """Whether an app has sessions or state."""
+        if next(self.keys(app_name), None) is not None:
+            return True
+        return any(item.state for item in self.shared_states(app_name))
 
     @abstractmethod
     def restore(self, session: Session, events: Iterable[Event]) -> Restored:
@@ -79,7 +85,7 @@ class Place(ABC):
 
         Args:
             app_names: Only these apps.
-            user_ids: Only these users.
+            user_ids: Only these users; the app's state, which is everybody's, is then left out.
         """
         for app_name in app_names or self.app_names():
             for user_id in user_ids or (None,):
@@ -129,10 +135,10 @@ class StorePlace(Place):
 
     @override
     def shared_states(self, app_name: str, user_id: str | None = None) -> Iterator[SharedStateItem]:
-        yield SharedStateItem(app_name, None, self.shared_state(app_name, None))
         if user_id is not None:
             yield SharedStateItem(app_name, user_id, self.shared_state(app_name, user_id))
             return
+        yield SharedStateItem(app_name, None, self.shared_state(app_name, None))
         for user, state in self.store._user_states(app_name):
             yield SharedStateItem(app_name, user, state)
 

@@ -87,7 +87,7 @@ class ServicePlace(Place):
             if session is None:
                 continue
             scoped = split(session.state)
-            if met is None:
+            if met is None and user_id is None:
                 yield SharedStateItem(app_name, None, scoped.app)
             met = listed.user_id
             yield SharedStateItem(app_name, met, scoped.user)

@@ -20,17 +20,26 @@ def each(work: Callable[[T], R], things: Iterable[T], jobs: int) -> Iterator[R]:
 
     Args:
         work: What to do.
-        things: What with; taken one by one, not long before each is worked on.
+        things: What with; taken one by one, not long before each is worked on. An
+            error that ends them is raised after the results of those before it.
         jobs: How many threads.
     """
     waiting: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="adk-transfer")
+    coming, ended = iter(things), None
     try:
-        for thing in things:
-            waiting.append(pool.submit(work, thing))
+        while ended is None:
+            try:
+                waiting.append(pool.submit(work, next(coming)))
+            except StopIteration:
+                break
+            except Exception as error:
+                ended = error
             if len(waiting) > 2 * jobs:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+        if ended is not None:
+            raise ended
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -37,7 +37,7 @@ def in_a_process(*arguments: str, before: str = "") -> list[str]:
         (["ls", f"mongodb://u:{SECRET}@127.0.0.1:{{port}}"], 2, "No database"),
         (["ls", f"redis://u:{SECRET}@host?nix=1"], 2, "Unknown option 'nix'"),
         (["ls", f"nix://u:{SECRET}@host/db", "app"], 2, "ADK cannot open"),
-        (["copy", "fakeredis://a", "sqlite:////no/such/folder/a.db"], 0, "0 sessions"),
+        (["copy", "fakeredis://a", "sqlite:////no/such/folder/a.db"], 2, "There are no sessions"),
         (["copy", "sqlite:////no/such/file.db", "fakeredis://a"], 2, "There is no file"),
         (["copy", "memory://", "fakeredis://a"], 2, "--app"),
         (["import", "/no/such/file", "fakeredis://a"], 2, "/no/such/file: No such file"),

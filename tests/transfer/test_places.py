@@ -60,9 +60,11 @@ def test_only_what_was_chosen_is_copied(store: SessionStore, other_store: Sessio
     fill_store(store, lengths={"short": 3})
     store.create_session(app_name="other", user_id="u:0", session_id="s")
     copied = outcomes(copy_items(StorePlace(store).items([APP], ["u:1"]), StorePlace(other_store)))
-    assert copied == {"created": 1, "state": 2}
+    assert copied == {"created": 1, "state": 1}
     assert [key.user_id for key in StorePlace(other_store).keys(APP)] == ["u:1"]
     assert list(StorePlace(other_store).keys("other")) == []
+    # One user's copy does not change what all users of the destination share.
+    assert StorePlace(other_store).shared_state(APP, None) == {}
 
 
 def test_one_bad_session_does_not_stop_the_others(store: SessionStore, other_store: SessionStore) -> None:

@@ -1,0 +1,110 @@
+"""The commands in real processes: narrow terminals, those without emoji, pipes, and servers that do not answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+from servers import free_port
+
+Run = Callable[..., "object"]
+
+FILL = """
+import sys
+from adk_extra_sessions import RedisSessionStore
+from adk_extra_sessions.contract.samples import an_event
+store = RedisSessionStore("fakeredis://x")
+for number in range(2):
+    live = store.create_session(app_name="an app", user_id="user-" + "u" * 40, session_id=f"s{number}-" + "s" * 40)
+    for _ in range(500 * number):
+        store.append_event(live, an_event("caf\\u00e9 \\U0001f6b2"))
+"""
+USER = "user-" + "u" * 40
+LONG = "s1-" + "s" * 40
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", f"{FILL}\nfrom adk_extra_sessions.cli.main import run\nrun()", *arguments]
+
+
+def test_ids_can_be_copied_from_a_narrow_terminal() -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm"}
+    with subprocess.Popen(command("ls", "fakeredis://x", "an app"), stdout=theirs, env=environment) as process:
+        os.close(theirs)
+        said = b""
+        while process.poll() is None or not said:
+            try:
+                said += os.read(ours, 10_000)
+            except OSError:  # all has been read
+                break
+    os.close(ours)
+    assert LONG.encode() in said and USER.encode() in said
+    assert "…".encode() not in said
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_without_emoji(encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    names = ["fakeredis://x", "an app", USER, LONG, "--last", "1"]
+    shown = subprocess.run(command("show", *names), capture_output=True, env=environment, timeout=60)
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert ("café ?" if encoding == "cp1252" else "caf? ?") in shown.stdout.decode(encoding)
+    shown = subprocess.run(command("show", *names, "--json"), capture_output=True, env=environment, timeout=60)
+    assert json.loads(shown.stdout)["events"][0]["content"]["parts"][0]["text"] == "café \U0001f6b2"
+
+
+@pytest.mark.parametrize("last", ["1", "500"])  # less than a pipe holds, and more
+def test_a_reader_that_goes_away_is_no_error(last: str) -> None:
+    arguments = command("show", "fakeredis://x", "an app", USER, LONG, "--last", last)
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        if last == "500":
+            process.stdout.readline()
+        process.stdout.close()
+        process.wait(timeout=60)
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("scheme", ["redis", "mongodb"])
+@pytest.mark.parametrize("name", ["ls", "doctor", "export"])
+def test_a_server_that_says_nothing_is_reported_in_seconds(run: Run, scheme: str, name: str, tmp_path: object) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://user:hunter2@127.0.0.1:{silent.getsockname()[1]}/0"
+        start = time.monotonic()
+        ran = run(name, url, *([f"{tmp_path}/file"] if name == "export" else []))
+        assert time.monotonic() - start < 7
+    assert ran.code == (1 if name == "doctor" else 3)
+    assert f"Waiting for an answer from {scheme}://***@127.0.0.1" in ran.err
+    assert "hunter2" not in ran.err + ran.out
+
+
+def test_a_url_may_say_how_long_to_wait(run: Run) -> None:
+    start = time.monotonic()
+    ran = run("ls", f"mongodb://127.0.0.1:{free_port()}/db?serverSelectionTimeoutMS=300")
+    assert ran.code == 3
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize("place", ["localhost:6379", "localhost", "127.0.0.1:6379", "localhost:x"])
+def test_what_is_no_place_is_answered_with_what_one_looks_like(run: Run, place: str) -> None:
+    ran = run("ls", place)
+    assert ran.code == 2
+    assert "redis://localhost:6379, mongodb://localhost/DATABASE or sqlite:///sessions.db" in ran.err
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])
+def test_ls_takes_names_as_options_too(run: Run, url: str, store: object) -> None:
+    store.create_session(app_name="shop", user_id="ada", session_id="one")  # type: ignore[attr-defined]
+    store.create_session(app_name="shop", user_id="bob", session_id="two")  # type: ignore[attr-defined]
+    for names in (["shop", "ada"], ["--app", "shop", "--user", "ada"], ["shop", "--user", "ada"]):
+        assert [one["session_id"] for one in json.loads(run("ls", url, *names, "--json").out)] == ["one"]
+    assert run("ls", url, "shop", "--app", "other").code == 2
+    assert run("ls", url, "--user", "ada").code == 2

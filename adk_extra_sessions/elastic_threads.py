@@ -10,7 +10,6 @@ either none has been finished for a moment or the process has little to do.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections import deque
@@ -20,6 +19,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
+from adk_extra_sessions.forks import make_anew
 from adk_extra_sessions.threads import WorkerThreads
 
 T = TypeVar("T")
@@ -52,12 +52,11 @@ class ElasticThreads:
         self._size = size
         self._threads = WorkerThreads(size, name)
         self._watcher = WorkerThreads(1, f"{name}-watch")
-        self._reset()
+        self.after_fork()
+        make_anew(self)
 
     def run(self, call: Callable[..., T], *arguments: Any, **named: Any) -> asyncio.Future[T]:
         """Queues a blocking call in the caller's context; await its result through `settle`."""
-        if self._pid != os.getpid():
-            self._reset()
         future: Future[T] = Future()
         work = partial(copy_context().run, call, *arguments, **named)
         with self._lock:
@@ -79,8 +78,8 @@ class ElasticThreads:
         self._watcher.close()
         self._threads.close()
 
-    def _reset(self) -> None:
-        self._pid = os.getpid()
+    def after_fork(self) -> None:
+        """Starts again with no threads and no calls."""
         self._lock = threading.Lock()
         self._queue: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._working = self._finished = 0
@@ -102,7 +101,7 @@ class ElasticThreads:
     def _start_watching(self) -> None:
         try:
             self._watcher.start(self._watch)
-        except BaseException:  # no thread to be had: those there are go on
+        except RuntimeError:  # no thread to be had: those there are go on
             self._watched = False
 
     def _work(self) -> None:

@@ -200,8 +200,13 @@ class SessionService(BaseSessionService):
         From then on the service of a closed store raises `ClosedError`. May be called more than once.
         """
         closing = WorkerThreads(1, "adk-close")
-        await settle(closing.run(self._close))
-        closing.close()
+        try:
+            closed = closing.run(self._close)
+        except RuntimeError:  # no thread can be started any more
+            self._close()
+        else:
+            await settle(closed)
+            closing.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import atexit
 import threading
+import weakref
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextvars import copy_context
 from functools import partial
-from typing import Any, TypeVar
+from queue import SimpleQueue
+from typing import Any, Protocol, TypeVar
 
 import anyio
+
+from adk_extra_sessions.forks import make_anew
 
 T = TypeVar("T")
 
@@ -55,11 +59,37 @@ def _wake(waiting: asyncio.Future[None], _: object) -> None:
         waiting.set_result(None)
 
 
+class Finishing(Protocol):
+    """Something that has work under way when the interpreter exits."""
+
+    def finish(self) -> None:
+        """Waits for what was begun so far."""
+
+
+_finishing: weakref.WeakSet[Finishing] = weakref.WeakSet()
+
+
+def finish_at_exit(working: Finishing) -> None:
+    """Has `working.finish` called when the interpreter exits, for as long as `working` lives."""
+    _finishing.add(working)
+    # Handlers run last in, first out: before that of a driver imported meanwhile, which ends its connections.
+    atexit.unregister(_finish)
+    atexit.register(_finish)
+
+
+def _finish() -> None:
+    for working in list(_finishing):
+        working.finish()
+
+
 class WorkerThreads:
-    """A pool of threads of its own, shared by all event loops, started when first used.
+    """A pool of threads of its own, shared by all event loops; a thread starts when there is a call for it.
 
     Not anyio's pool: that one belongs to a single event loop, while `Runner.run()`
     makes a new loop for every call, and it is shared with the rest of the application.
+    Not a `ThreadPoolExecutor`: that one queues a call before it starts a thread for it,
+    so that a call which was refused for lack of a thread is run later all the same, and
+    it takes no calls any more once the interpreter exits, when `atexit` handlers still do.
     """
 
     def __init__(self, size: int, name: str) -> None:
@@ -71,30 +101,102 @@ class WorkerThreads:
         """
         self._size = size
         self._name = name
-        self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
-        self._pid = os.getpid()
+        self._dismissal: weakref.finalize[Any, Any] | None = None
+        self.after_fork()
+        make_anew(self)
+        finish_at_exit(self)
 
     def run(self, call: Callable[..., T], *arguments: Any, **named: Any) -> asyncio.Future[T]:
-        """Starts a blocking call in the caller's context; await its result through `settle`."""
+        """Starts a blocking call in the caller's context; await its result through `settle`.
+
+        Raises:
+            RuntimeError: There is no thread, and none can be started. The call will not be made.
+        """
         return asyncio.wrap_future(self._submit(partial(copy_context().run, call, *arguments, **named)))
 
     def start(self, call: Callable[[], None]) -> None:
-        """Starts a blocking call whose end nobody waits for."""
+        """Starts a blocking call whose end nobody waits for; raises as `run` does."""
         self._submit(call)
 
     def close(self) -> None:
         """Waits for all calls; a later one starts the pool again."""
         with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None and self._pid == os.getpid():
-            pool.shutdown(wait=True)
+            crew = self._crew
+            self._gather_crew()
+        crew.dismiss()
+        for thread in crew.threads:
+            thread.join()
+
+    def finish(self) -> None:
+        """Waits for the calls made so far; the threads stay, since a process about to exit may get no others."""
+        wait(list(self._crew.unfinished))
+
+    def after_fork(self) -> None:
+        """Starts again with no threads and no calls."""
+        self._lock = threading.Lock()
+        self._gather_crew()
+
+    def _gather_crew(self) -> None:
+        if self._dismissal is not None:
+            self._dismissal.detach()
+        self._crew = _Crew()
+        # The threads of a pool that was never closed end with it.
+        self._dismissal = weakref.finalize(self, self._crew.dismiss)
+        self._dismissal.atexit = False
 
     def _submit(self, call: Callable[[], T]) -> Future[T]:
-        if self._pid != os.getpid():  # a fork takes no threads along, but maybe a held lock
-            self._lock = threading.Lock()
-            self._pid, self._pool = os.getpid(), None
         with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._size, thread_name_prefix=self._name)
-            return self._pool.submit(call)
+            crew = self._crew
+            if len(crew.threads) < min(len(crew.unfinished) + 1, self._size):
+                try:
+                    crew.hire(f"{self._name}_{len(crew.threads)}")
+                except RuntimeError:
+                    if not crew.threads:
+                        raise
+            return crew.submit(call)
+
+
+class _Crew:
+    """The threads of a pool and what they have to do; they hold on to it, and not to the pool."""
+
+    def __init__(self) -> None:
+        self.threads: list[threading.Thread] = []
+        self.unfinished: set[Future[Any]] = set()
+        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+
+    def hire(self, name: str) -> None:
+        # A daemon, so that it is still there for `atexit` handlers; `finish_at_exit` waits for what it does.
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        thread.start()
+        self.threads.append(thread)
+
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+        self.unfinished.add(future)
+        self._calls.put((future, call))
+        return future
+
+    def dismiss(self) -> None:
+        """Ends the threads, after the calls that are queued. Takes no lock: the garbage collector may call it."""
+        for _ in self.threads:
+            self._calls.put(None)
+
+    def _work(self) -> None:
+        while (taken := self._calls.get()) is not None:
+            self._make(*taken)
+            del taken  # not to be held while waiting for the next
+
+    def _make(self, future: Future[Any], call: Callable[[], Any]) -> None:
+        if not future.set_running_or_notify_cancel():
+            self.unfinished.discard(future)
+            return
+        try:
+            result = call()
+        except BaseException as error:
+            self.unfinished.discard(future)
+            future.set_exception(error)
+            del future, call  # the error's traceback holds this frame, and with it what it holds
+        else:
+            # First, so that whoever gets the result and calls again finds this thread free.
+            self.unfinished.discard(future)
+            future.set_result(result)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from no_threads import no_new_threads
 
 from adk_extra_sessions import elastic_threads
 from adk_extra_sessions.elastic_threads import ElasticThreads
-from adk_extra_sessions.threads import WorkerThreads, settle
+from adk_extra_sessions.threads import settle
 
 pytestmark = pytest.mark.anyio
 
@@ -117,15 +118,32 @@ async def test_threads_too_many_end(threads: ElasticThreads, monkeypatch: pytest
     assert threads._working == 0
 
 
-async def test_without_a_thread_nobody_waits_for_one(threads: ElasticThreads, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(*arguments: Any) -> None:
-        raise RuntimeError("can't start new thread")
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+async def test_without_a_thread_nobody_waits_for_one(threads: ElasticThreads) -> None:
+    made: list[int] = []
+    with no_new_threads():
+        for _ in range(SIZE + 2):
+            with pytest.raises(RuntimeError, match="new thread"):
+                await asyncio.wait_for(settle(threads.run(made.append, 1)), 10)
+    assert await asyncio.wait_for(settle(threads.run(int)), 10) == 0
+    # As quick as before, and with as many threads; what was refused is not made after all.
+    began = time.monotonic()
+    for _ in range(100):
+        await settle(threads.run(int))
+    assert time.monotonic() - began < 0.5
+    together = threading.Barrier(SIZE, timeout=30)
+    await asyncio.gather(*(settle(threads.run(together.wait)) for _ in range(SIZE)))
+    assert made == []
 
-    with monkeypatch.context() as patch:
-        patch.setattr(WorkerThreads, "start", none)
-        with pytest.raises(RuntimeError, match="new thread"):
-            await asyncio.wait_for(settle(threads.run(int)), 10)
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+async def test_threads_that_are_there_go_on_when_no_more_can_start(threads: ElasticThreads) -> None:
     assert await settle(threads.run(int)) == 0
+    with no_new_threads():
+        calls = (settle(threads.run(time.sleep, 0.005)) for _ in range(40))
+        await asyncio.wait_for(asyncio.gather(*calls), timeout=20)
+    together = threading.Barrier(SIZE, timeout=30)
+    await asyncio.gather(*(settle(threads.run(together.wait)) for _ in range(SIZE)))
 
 
 async def test_a_call_not_begun_can_be_cancelled(threads: ElasticThreads) -> None:

@@ -1,15 +1,12 @@
 """One append: from a live session and an event to a request, and from its outcome back.
 
-The live session changes here and only here, after the write has succeeded.
+The live session changes here and only here, in one step, after the write has
+succeeded; `live_sessions` keeps the order of those steps.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 from attrs import define, field
 from google.adk.events import Event
@@ -17,9 +14,10 @@ from google.adk.sessions import Session
 
 from adk_extra_sessions.adk_private import StaleSessionError, set_storage_marker, storage_marker
 from adk_extra_sessions.codec import describe, encode_event
-from adk_extra_sessions.errors import InputValidationError
+from adk_extra_sessions.errors import EventValueError, InputValidationError
 from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey
 from adk_extra_sessions.state import without_temp
+from adk_extra_sessions.stores.live_sessions import live_sessions
 
 PIECE_EVENTS = 50
 """Events of one session that are stored in one go, at most."""
@@ -33,26 +31,40 @@ class Append:
     """An event on its way into a live session.
 
     Attributes:
-        error: Set when the event was refused.
-        fresh: Whether the event is new to the live session.
+        error: Set when the event was refused; each append has an error object of its own.
+        key: The session's names; None if they, or other parts of it, are of wrong types.
+        fresh: Whether the event was stored and is new to the live session.
+        marker: Once it is stored, the marker that the live session gets with it.
+        marker_before: The marker that the live session has just before that.
+        committed: Whether nothing is left to be done to the live session.
     """
 
     session: Session = field(repr=False)
     event: Event = field(repr=False)
     record: EventRecord | None = None
     error: BaseException | None = None
+    key: SessionKey | None = None
     fresh: bool = False
+    marker: str | None = None
+    marker_before: str | None = None
+    committed: bool = True
 
     @classmethod
     def of(cls, session: object, event: object) -> Append:
-        """Checks the types of what a caller passed.
+        """Checks what a caller passed. A session that cannot be written to is this append's own `error`.
 
         Raises:
             InputValidationError: Not a `Session` and an `Event`.
         """
         if not isinstance(session, Session) or not isinstance(event, Event):
             raise InputValidationError("append_event takes an ADK Session and an ADK Event.")
-        return cls(session, event)
+        append = cls(session, event)
+        if append.wanted:
+            try:
+                append.key = _checked(session)
+            except InputValidationError as error:
+                append.error = error.with_traceback(None)
+        return append
 
     @property
     def wanted(self) -> bool:
@@ -70,23 +82,47 @@ class Append:
             try:
                 self.record = encode_event(self.event, coerce=coerce)
             except Exception as error:
-                self.error = error
+                self.error = own_error(error)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                # pydantic's own code panics over a dictionary that grows meanwhile: no Exception, and nothing to end a
+                # program for.
+                kind = type(error).__name__
+                self.error = EventValueError(
+                    f"Event {self.event.id!r} cannot be encoded ({kind}). Nothing was written."
+                )
         return self.size
 
     def commit(self) -> None:
-        """Brings the live session up to date, if the event was stored and is new to it.
+        """Brings the live session up to date, with all that was stored before it; does nothing if it was refused.
 
-        To be called in the thread of the caller that owns the live session.
+        To be called in a thread of a caller that owns the live session, if there is one left.
         """
-        if not self.fresh:
-            return
-        self.fresh = False
-        delta = self.event.actions.state_delta
+        if not self.committed:
+            live_sessions.commit(self)
+
+    def change_session(self) -> None:
+        """Changes the live session in one step; done again if it was interrupted."""
+        try:
+            if self.fresh:
+                self._add_event()
+            # Anything else: somebody changed the session otherwise, and its next append must find out.
+            if storage_marker(self.session) == self.marker_before and self.marker is not None:
+                set_storage_marker(self.session, self.marker)
+        except Exception as error:  # the session was made unusable while its event was stored: its caller's to know
+            self.error = own_error(error)
+        self.committed = True
+
+    def _add_event(self) -> None:
+        session, event = self.session, self.event
+        delta = event.actions.state_delta
         if delta:
-            self.session.state.update(delta)
-            self.event.actions.state_delta = without_temp(delta)
-        self.session.events.append(self.event)
-        self.session.last_update_time = self.event.timestamp
+            session.state.update(delta)
+            event.actions.state_delta = without_temp(delta)
+        if not session.events or session.events[-1] is not event:
+            session.events.append(event)
+        session.last_update_time = event.timestamp
 
     def result(self) -> Event:
         """Returns the event, or raises why it was refused."""
@@ -122,17 +158,16 @@ def request(run: Sequence[Append], *, any_revision: bool) -> AppendRequest:
 
     Raises:
         StaleSessionError: The session's marker is not one of ours.
-        InputValidationError: The session's names are not Unicode text.
     """
-    session = run[0].session
-    key = SessionKey.of(session.app_name, session.user_id, session.id)
+    session, key = run[0].session, run[0].key
+    assert key is not None
     events = [append.record for append in run if append.record is not None]
-    marker = storage_marker(session)
+    marker = live_sessions.marker(session)
     if any_revision:
         return AppendRequest(key, events)
     if marker is None:
         return AppendRequest(key, events, not_after=session.last_update_time)
-    if not marker.isdecimal():
+    if not _is_ours(marker):
         raise stale_session(key)
     return AppendRequest(key, events, expected=int(marker))
 
@@ -147,19 +182,36 @@ def stale_session(key: SessionKey) -> StaleSessionError:
 
 
 def record_error(run: Sequence[Append], error: BaseException) -> None:
-    """Notes on each append of a run why it was refused."""
+    """Notes on each append of a run, in an error of its own, why it was refused."""
     for append in run:
-        append.error = error
+        append.error = own_error(error)
+
+
+def own_error(error: BaseException) -> BaseException:
+    """Copies an error that several callers get, for one of them.
+
+    The copy has no traceback: its frames hold what all of those callers stored.
+    Nor have the errors that caused it.
+    """
+    kind = type(error)
+    copied = kind.__new__(kind, *error.args)  # not kind(*args): drivers' errors take other arguments than they keep
+    copied.args = error.args
+    copied.__dict__.update({name: _own_value(value) for name, value in vars(error).items()})
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        copied.__cause__ = own_error(cause)
+    return copied
 
 
 def record_revisions(run: Sequence[Append], request: AppendRequest, revisions: Sequence[int]) -> None:
-    """Notes on each append of a run whether it is new to the live session, and moves the session's marker on.
+    """Notes on each append of a run whether it is new to the live session, and the marker that comes with it.
 
-    Over a gap it does not move: a repeated event may have been stored after
+    Over a gap the marker does not move: a repeated event may have been stored after
     others that the live session knows nothing of, and its next append must find out.
     """
     session = run[0].session
-    held = request.expected if request.expected is not None else _held(session)
+    marker = live_sessions.marker(session)
+    held = int(marker) if marker is not None and _is_ours(marker) else None
     newest = held or 0
     any_revision = request.expected is None and request.not_after is None
     for append, revision in zip(run, revisions, strict=True):
@@ -168,35 +220,30 @@ def record_revisions(run: Sequence[Append], request: AppendRequest, revisions: S
         append.fresh = revision > newest and not known
         if any_revision or held is None or revision <= newest + 1:
             newest = max(newest, revision)
-    set_storage_marker(session, str(newest))
+        append.marker_before, append.marker, append.committed = marker, str(newest), False
+        marker = append.marker
+        live_sessions.add(append)
 
 
-def _held(session: Session) -> int | None:
-    marker = storage_marker(session)
-    return int(marker) if marker is not None and marker.isdecimal() else None
+def _is_ours(marker: str) -> bool:
+    return isinstance(marker, str) and marker.isdecimal()
 
 
-class LiveSessionLocks:
-    """Locks that keep two threads from appending to one live session at once."""
+def _own_value(value: object) -> object:
+    return value.copy() if isinstance(value, (dict, list, set)) else value
 
-    def __init__(self, stripes: int = 64) -> None:
-        self._stripes = stripes
-        self._reset()
 
-    def holding(self, sessions: Sequence[Session]) -> AbstractContextManager[Any]:
-        """Holds the locks of all `sessions`, always taken in the same order."""
-        if self._pid != os.getpid():  # a fork takes held locks along, but not who holds them
-            self._reset()
-        stripes = sorted({(id(session) >> 4) % self._stripes for session in sessions})
-        return self._locks[stripes[0]] if len(stripes) == 1 else self._all(stripes)
+def _checked(session: Session) -> SessionKey:
+    """Returns a session's names, if it is one that an event can come into.
 
-    @contextmanager
-    def _all(self, stripes: Sequence[int]) -> Iterator[None]:
-        with ExitStack() as stack:
-            for stripe in stripes:
-                stack.enter_context(self._locks[stripe])
-            yield
-
-    def _reset(self) -> None:
-        self._pid = os.getpid()
-        self._locks = [threading.Lock() for _ in range(self._stripes)]
+    Raises:
+        InputValidationError: It has no id, or something in it is of another type than ADK gives it.
+    """
+    key = SessionKey.of(session.app_name, session.user_id, session.id)
+    if not key.session_id:
+        raise InputValidationError("The session has no id.")
+    if not isinstance(session.events, list) or not isinstance(session.state, dict):
+        raise InputValidationError("The session's events must be a list, and its state a dictionary.")
+    if not isinstance(session.last_update_time, (int, float)):
+        raise InputValidationError("The session's last_update_time must be a number of seconds.")
+    return key

@@ -24,7 +24,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig, ListSessi
 from typing_extensions import Self
 
 from adk_extra_sessions import telemetry
-from adk_extra_sessions.adk_private import set_storage_marker
+from adk_extra_sessions.adk_private import StaleSessionError, set_storage_marker
 from adk_extra_sessions.codec import decode_events, decode_value, encode_state
 from adk_extra_sessions.errors import AlreadyExistsError, ClosedError, InputValidationError
 from adk_extra_sessions.records import (
@@ -40,7 +40,6 @@ from adk_extra_sessions.records import (
 from adk_extra_sessions.state import split
 from adk_extra_sessions.stores.appends import (
     Append,
-    LiveSessionLocks,
     pieces,
     record_error,
     record_revisions,
@@ -48,6 +47,7 @@ from adk_extra_sessions.stores.appends import (
     runs,
 )
 from adk_extra_sessions.stores.driver_errors import DriverErrors
+from adk_extra_sessions.stores.live_sessions import live_sessions
 from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.stores.portable import Portable
 from adk_extra_sessions.telemetry import Target, traced
@@ -71,7 +71,6 @@ class SessionStore(Portable):
     def __init__(self, options: StoreOptions, driver_errors: DriverErrors) -> None:
         self.options = options
         self._driver_errors = driver_errors
-        self._live = LiveSessionLocks()
         self._closed = False
 
     @traced
@@ -262,12 +261,12 @@ class SessionStore(Portable):
         Args:
             appends: What to store.
             commit: Whether this thread owns their live sessions and brings them
-                up to date as well; else the caller does, in the order of `appends`.
+                up to date as well; else the caller does.
         """
         for append in appends:
             self._encode(append)
         encoded = [append for append in appends if append.wanted]
-        with self._live.holding([append.session for append in encoded]):
+        with live_sessions.storing([append.session for append in encoded]):
             self._write_encoded(encoded)
             if commit:
                 for append in encoded:
@@ -279,8 +278,8 @@ class SessionStore(Portable):
             self._write_pieces([run[0] for run in waiting])
             for done, *rest in waiting:
                 # What follows a refused event of the same session is refused with it.
-                for append in (append for piece in rest for append in piece):
-                    append.error = done[0].error
+                if done[0].error is not None:
+                    record_error([append for piece in rest for append in piece], done[0].error)
             waiting = [rest for done, *rest in waiting if rest and done[0].error is None]
 
     def _write_pieces(self, waiting: Sequence[Sequence[Append]]) -> None:
@@ -290,7 +289,7 @@ class SessionStore(Portable):
             try:
                 requests.append(request(piece, any_revision=any_revision))
                 sent.append(piece)
-            except ValueError as error:
+            except StaleSessionError as error:
                 record_error(piece, error)
         try:
             self._check_open()
@@ -302,7 +301,10 @@ class SessionStore(Portable):
                 record_revisions(piece, asked, outcome.revisions)
             else:
                 self._driver_errors.tell(outcome.error, "append_event")
-                record_error(piece, outcome.error)
+                if len(requests) == len(piece) == 1:  # whose traceback holds what is its own
+                    piece[0].error = outcome.error
+                else:
+                    record_error(piece, outcome.error)
 
     def turn(
         self, *, app_name: str, user_id: str, session_id: str, wait: float | timedelta | str | None = WAIT

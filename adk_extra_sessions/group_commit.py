@@ -13,7 +13,6 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 
 from attrs import frozen
 from opentelemetry.trace import Span
@@ -151,12 +150,15 @@ class GroupCommit:
         by_loop: dict[asyncio.AbstractEventLoop, deque[_Waiting]] = {}
         for waiting in batch:
             by_loop.setdefault(waiting.loop, deque()).append(waiting)
-        for loop, callers in by_loop.items():
-            with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(_complete, callers)
         with self._lock:
-            self._handed += by_loop.values()
             self._commit_for_closed_loops()
+            self._handed += by_loop.values()
+        for loop, callers in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_complete, callers)
+            except RuntimeError:  # the loop is closed
+                with self._lock:
+                    self._commit_for_closed_loops()
 
     def _commit_for_closed_loops(self) -> None:
         """Commits what loops did not come to before they were closed: callers are gone, their sessions may be not."""

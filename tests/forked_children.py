@@ -23,7 +23,7 @@ from adk_extra_sessions import MongoSessionService, RedisSessionService
 from adk_extra_sessions.contract.samples import APP, USER, an_event
 from adk_extra_sessions.records import AppendOutcome, AppendRequest
 
-CHILDREN = 60
+CHILDREN = 100
 
 storage = json.loads(sys.argv[1])
 service = (RedisSessionService if "redis_url" in storage else MongoSessionService)(**storage)
@@ -42,7 +42,8 @@ def stored_by_nobody(requests: Sequence[AppendRequest]) -> list[AppendOutcome]:
     return [AppendOutcome([int(request.expected or 0) + 1]) for request in requests]
 
 
-async def first_calls(session: Session) -> None:
+async def first_calls(session: Session, together: threading.Barrier) -> None:
+    together.wait()
     await service.append_event(session, an_event())
     await service.ping()
 
@@ -52,8 +53,9 @@ def in_child() -> None:
     # The drivers' and fakes' own locks are not what this is about.
     service.store._append = stored_by_nobody  # type: ignore[method-assign]
     service.store.ping = lambda: None  # type: ignore[method-assign]
+    together = threading.Barrier(2)
     with ThreadPoolExecutor(2) as threads:
-        list(threads.map(lambda session: asyncio.run(first_calls(session)), sessions[1:]))
+        list(threads.map(lambda session: asyncio.run(first_calls(session, together)), sessions[1:]))
     service._commits.close()
     service._threads.close()
 

@@ -302,26 +302,30 @@ async def test_callers_of_a_failed_batch_have_errors_of_their_own(
     await service.close()
 
 
-async def test_flush_waits_for_nothing_that_comes_later(service: SessionService) -> None:
+async def test_flush_waits_for_nothing_that_comes_later(
+    service: SessionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "BATCH_APPENDS", 4)  # so that there is always something in the queue
     going = True
 
     async def load() -> None:
-        session = await a_session(service)
+        live = await a_session(service)
+        event = an_event()
         while going:
-            await service.append_event(session, an_event())
+            await service.append_event(live, event.model_copy(update={"id": str(len(live.events))}))
 
-    loaded = [asyncio.ensure_future(load()) for _ in range(8)]
-    await asyncio.sleep(0.1)
+    loaded = [asyncio.ensure_future(load()) for _ in range(100)]
+    while not service._commits._queue:
+        await asyncio.sleep(0.05)
     session = await a_session(service)
     before = [asyncio.ensure_future(service.append_event(session, an_event())) for _ in range(5)]
     await asyncio.sleep(0)
-    try:
-        for _ in range(5):
-            await asyncio.wait_for(service.flush(), timeout=10)
-            assert len(session.events) == 5
-    finally:
-        going = False
-    await asyncio.gather(*loaded, *before)
+    flushed = asyncio.ensure_future(service.flush())
+    await asyncio.wait({flushed}, timeout=5)
+    in_time, waited_for = flushed.done(), len(session.events)
+    going = False
+    await asyncio.gather(*loaded, *before, flushed)
+    assert in_time and waited_for == 5
 
 
 def test_ctrl_c_amid_the_outcomes_leaves_nobody_waiting(service: SessionService) -> None:

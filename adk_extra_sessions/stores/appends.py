@@ -162,7 +162,7 @@ def request(run: Sequence[Append], *, any_revision: bool) -> AppendRequest:
     session, key = run[0].session, run[0].key
     assert key is not None
     events = [append.record for append in run if append.record is not None]
-    marker = live_sessions.marker(session)
+    marker = run[0].marker_before = live_sessions.marker(session)
     if any_revision:
         return AppendRequest(key, events)
     if marker is None:
@@ -210,7 +210,7 @@ def record_revisions(run: Sequence[Append], request: AppendRequest, revisions: S
     others that the live session knows nothing of, and its next append must find out.
     """
     session = run[0].session
-    marker = live_sessions.marker(session)
+    marker = run[0].marker_before
     held = int(marker) if marker is not None and _is_ours(marker) else None
     newest = held or 0
     any_revision = request.expected is None and request.not_after is None

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 from google.adk.sessions import Session
@@ -49,24 +49,28 @@ class LiveSessions:
         self._lock = threading.Lock()
         self._under_way: dict[int, _UnderWay] = {}
 
-    @contextmanager
-    def storing(self, sessions: Sequence[Session]) -> Iterator[None]:
+    def storing(self, sessions: Sequence[Session]) -> AbstractContextManager[Any]:
         """Waits for those who store events of any of `sessions`, and keeps others waiting."""
+        return _Turns(self, sessions)
+
+    def enter(self, sessions: Sequence[Session]) -> dict[int, _UnderWay]:
+        """Notes that somebody wants to store events of `sessions`."""
+        # Everybody takes turns in the same order, so that no two wait for each other.
+        keys = sorted(map(id, sessions)) if len(sessions) > 1 else map(id, sessions)
+        found: dict[int, _UnderWay] = {}
         with self._lock:
-            # Everybody takes turns in the same order, so that nobody waits for each other.
-            found = {key: self._under_way.setdefault(key, _UnderWay()) for key in sorted(map(id, sessions))}
-            for one in found.values():
-                one.writers += 1
-        try:
-            with ExitStack() as stack:
-                for one in found.values():
-                    stack.enter_context(one.turn)
-                yield
-        finally:
-            with self._lock:
-                for key, one in found.items():
-                    one.writers -= 1
-                    self._forget_if_done(key, one)
+            for key in keys:
+                if key not in found:
+                    found[key] = one = self._under_way.get(key) or self._under_way.setdefault(key, _UnderWay())
+                    one.writers += 1
+        return found
+
+    def leave(self, found: dict[int, _UnderWay]) -> None:
+        """Notes that somebody has stored what they wanted to."""
+        with self._lock:
+            for key, one in found.items():
+                one.writers -= 1
+                self._forget_if_done(key, one)
 
     def marker(self, session: Session) -> str | None:
         """Returns the marker that a session will have when all that was stored has come into it."""
@@ -94,6 +98,32 @@ class LiveSessions:
     def _forget_if_done(self, key: int, found: _UnderWay) -> None:
         if not found.writers and not found.stored:
             self._under_way.pop(key, None)
+
+
+class _Turns:
+    """The turns of all sessions that somebody stores events of. A class, since it is quicker than a generator."""
+
+    __slots__ = ("_found", "_held", "_live", "_sessions")
+
+    def __init__(self, live: LiveSessions, sessions: Sequence[Session]) -> None:
+        self._live = live
+        self._sessions = sessions
+        self._held: list[threading.Lock] = []
+
+    def __enter__(self) -> None:
+        self._found = self._live.enter(self._sessions)
+        try:
+            for one in self._found.values():
+                one.turn.acquire()
+                self._held.append(one.turn)
+        except BaseException:  # Ctrl-C while waiting
+            self.__exit__()
+            raise
+
+    def __exit__(self, *exc_info: object) -> None:
+        for turn in self._held:
+            turn.release()
+        self._live.leave(self._found)
 
 
 live_sessions = LiveSessions()

@@ -9,6 +9,7 @@ crowd of threads that would fight for one interpreter.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from adk_extra_sessions.forks import make_anew
 from adk_extra_sessions.stores.appends import Append, own_error
 from adk_extra_sessions.stores.base import SessionStore
 from adk_extra_sessions.threads import WorkerThreads, finish_at_exit
+
+logger = logging.getLogger(__name__)
 
 BATCH_APPENDS = 256
 """Appends in one batch at most."""
@@ -114,6 +117,9 @@ class GroupCommit:
                     self._store._write([waiting.append for waiting in batch])
         except BaseException as error:
             _refuse(batch, error)
+            if not batch:  # nothing was taken, and the next try would not take anything either
+                logger.error("Appending broke off (%s); all that waited got the error.", type(error).__name__)
+                self._refuse_all(error)
         self._wake(batch)
         _reach(flushes)
         with self._lock:

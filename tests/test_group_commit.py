@@ -302,6 +302,24 @@ async def test_callers_of_a_failed_batch_have_errors_of_their_own(
     await service.close()
 
 
+async def test_a_queue_that_cannot_be_read_refuses_all_and_starts_anew(
+    service: SessionService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = await a_session(service)
+    with monkeypatch.context() as patch:
+        patch.setattr(service._commits, "_take", _out_of_memory)
+        outcomes = await asyncio.gather(
+            *(service.append_event(session, an_event()) for _ in range(3)), return_exceptions=True
+        )
+    assert [type(outcome) for outcome in outcomes] == [MemoryError] * 3
+    assert "Appending broke off (MemoryError)" in caplog.text
+    await service.append_event(session, an_event())
+
+
+def _out_of_memory(*_: object) -> None:
+    raise MemoryError
+
+
 async def test_flush_waits_for_nothing_that_comes_later(
     service: SessionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

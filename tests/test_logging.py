@@ -13,8 +13,7 @@ import pytest
 
 import adk_extra_sessions
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import APP, USER, a_session, an_event
-from adk_extra_sessions.service import SessionService
+from adk_extra_sessions.contract.samples import APP, USER, an_event
 from adk_extra_sessions.stores.mongodb import shared_state
 
 NAMES = {"app_name": APP, "user_id": USER}
@@ -89,25 +88,6 @@ def test_a_server_that_forgot_the_scripts_is_a_detail(said: Any) -> None:
         store.client.script_flush()
         store.create_session(**NAMES)
     assert said(logging.DEBUG) == ["stores.redis.scripts: The server did not know a script; it is sent the source."]
-
-
-@pytest.mark.anyio
-async def test_a_worker_that_breaks_off_is_told(
-    service: SessionService, said: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = await a_session(service)
-
-    def broken() -> None:
-        raise MemoryError(SECRET)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(service._commits, "_take", broken)
-        with pytest.raises(MemoryError):
-            await service.append_event(session, an_event())
-    (told,) = said(logging.ERROR)
-    assert told.startswith("group_commit: Appending broke off (MemoryError)")
-    assert SECRET not in told
-    await service.append_event(session, an_event())
 
 
 @pytest.fixture

@@ -73,18 +73,22 @@ class EventTooLargeError(ValueError):
     """An event, or the state it would leave, is over what the server stores.
 
     Attributes:
-        size: What was given, in bytes.
+        what: What is too large: an event, or a document.
+        size: What it would take, in bytes.
         limit: What is accepted, in bytes.
+        held: How many of these bytes are stored already.
     """
 
-    def __init__(self, what: str, size: int, limit: int) -> None:
-        super().__init__(what, size, limit)
+    def __init__(self, what: str, size: int, limit: int, held: int = 0) -> None:
+        super().__init__(what, size, limit, held)
         self.what = what
         self.size = size
         self.limit = limit
+        self.held = held
 
     def __str__(self) -> str:
-        return f"{self.what} takes {self.size:,} bytes; the limit is {self.limit:,}. Nothing was written."
+        stored = f" (it holds {self.held:,} now)" if self.held else ""
+        return f"{self.what} would take {self.size:,} bytes{stored}; the limit is {self.limit:,}. Nothing was written."
 
 
 class SessionConflictError(ValueError):

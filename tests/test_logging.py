@@ -75,9 +75,10 @@ def test_what_a_crash_left_is_told_when_it_is_mended(
         patch.setattr(shared_state.SharedStates, "apply", lost)
         with pytest.raises(ConnectionError):
             mongo.append_event(session, an_event(delta={"user:a": SECRET}))
-    monkeypatch.setattr(shared_state, "RESCUE_AFTER", -1.0)
     assert said(logging.INFO) == []
-    mongo.get_session(**NAMES, session_id="one")
+    found = mongo.get_session(**NAMES, session_id="one")
+    assert found is not None and said(logging.INFO) == []
+    mongo.append_event(found, an_event())
     (told,) = said(logging.INFO)
     assert told.startswith("stores.mongodb.shared_state: Session 'one' of user")
     assert SECRET not in told

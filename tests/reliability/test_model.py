@@ -36,7 +36,7 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "TAIL_EVENTS", 2 * PIECE)
     monkeypatch.setattr(documents, "TAIL_BYTES", 4000)
     monkeypatch.setattr(documents, "INLINE_BYTES", 1200)
-    monkeypatch.setattr(documents, "CHECKED_BYTES", 30)
+    monkeypatch.setattr(documents, "PATHS", 1)
     monkeypatch.setattr(redis_store, "FIRST_PAGE", 2)
     monkeypatch.setattr(listing, "AT_ONCE", 2)
 

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pymongo
@@ -227,3 +232,39 @@ def left_of_sessions(store: Any) -> list[Any]:
     if isinstance(store, MongoSessionStore):
         return [*store._sessions.find(), *store._chunks.find()]
     return list(store.client.scan_iter(match=f"{store.prefix}*:s:*", count=10_000))
+
+
+AHEAD = """
+import sys, time
+right = time.time
+time.time = lambda: right() + 300
+from messages import WatchedStore
+from adk_extra_sessions.contract.samples import APP, USER, an_event
+
+store = WatchedStore(*sys.argv[1:]).store
+session = store.create_session(app_name=APP, user_id=USER)
+store.append_event(session, an_event(delta={"app:x": 1, "user:x": 1}))
+"""
+
+
+@pytest.mark.parametrize("backend", ["rediscluster", "mongod", "replicaset"], indirect=True)
+def test_a_clock_that_is_ahead_keeps_no_value(
+    far: SessionStore, store: SessionStore, server: Any, storage: dict[str, Any], proxy: ReplyLosingProxy
+) -> None:
+    """Another server, five minutes ahead, wrote a value; the next one is written with one lost reply."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    place = storage.get("prefix") or storage["db_name"]
+    command = [sys.executable, "-c", AHEAD, server.url, place]
+    subprocess.run(command, check=True, timeout=60, env={**os.environ, "PYTHONPATH": path})
+    for number in itertools.count(1):
+        session, event = found(far, far.create_session(**NAMES)), an_event(delta={"app:x": 2, "user:x": number + 1})
+        proxy.lose(number)
+        for _ in range(2):
+            with suppress(*LOST):
+                far.append_event(session, event)
+        proxy.heal()
+        far.append_event(session, event)
+        assert found(store, session).state == {"app:key": 0, "app:x": 2, "user:x": number + 1}
+        if not proxy.lost:
+            break
+    assert number > 3

@@ -233,7 +233,7 @@ def refuse_large(provoke: Provoked, store: SessionStore, monkeypatch: pytest.Mon
     store.append_event(session, an_event(delta={"b": big[:6_900_000]}))
     batch = [(session, an_event(SECRET * 30_000)) for _ in range(4)]
     provoke("large-batch", store.append_many, [*batch, (again, an_event(SECRET))])
-    monkeypatch.setattr(documents, "CHECKED_BYTES", 1 << 30)
+    monkeypatch.setattr(documents, "STATE_BYTES", 1 << 30)
     store.append_event(again, an_event(delta={"user:a": half}))
     provoke("large-shared", store.append_event, again, an_event(delta={"user:b": half}))
 

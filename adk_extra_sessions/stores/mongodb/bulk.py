@@ -1,4 +1,4 @@
-"""Single-document updates: many in one command, and some that need not wait for the majority.
+"""Single-document updates: many in one command, and some whose outcome nobody waits for.
 
 They are sent as the `update` command itself, not through the driver's retryable
 writes: everything sent here recognises its own repetition, and the record that
@@ -55,24 +55,17 @@ class Sent:
 
     Attributes:
         matched: How many of them matched a document or made one.
-        term: The primary's term of office in which all were written; None where the server does not tell.
     """
 
     matched: int
-    term: object = None
 
 
-def send(collection: Any, updates: Sequence[Update], *, ordered: bool = False, awaited: bool = True) -> Sent:
-    """Sends updates.
+def send(collection: Any, updates: Sequence[Update]) -> Sent:
+    """Sends updates, and waits until they have reached the majority.
 
     Args:
         collection: Where to.
         updates: At least one.
-        ordered: Whether the first that fails keeps the later ones from being tried.
-        awaited: Whether to wait for the majority. What need not is what another
-            write vouches for: a replica set has one log, so when a later write
-            of the same term has reached the majority, all before it have. On a
-            sharded cluster each shard has its own; there every write waits.
 
     Raises:
         pymongo.errors.PyMongoError: One failed; others may have been done.
@@ -81,17 +74,14 @@ def send(collection: Any, updates: Sequence[Update], *, ordered: bool = False, a
     if not isinstance(client, MongoClient):
         return Sent(sum(_done_by_fake(collection, one) for one in updates))
     concern = collection.write_concern.document
-    if not awaited and _has_one_log(client):
-        concern = {"w": 1}
-    matched, terms = 0, set()
+    matched = 0
     for part in portions(updates, STATEMENTS, PART_BYTES, lambda one: one.size):
         statements = [{"q": one.filter, "u": one.update, **({"upsert": True} if one.upsert else {})} for one in part]
-        command = {"update": collection.name, "updates": statements, "ordered": ordered}
+        command = {"update": collection.name, "updates": statements, "ordered": False}
         reply = collection.database.command(command | ({"writeConcern": concern} if concern else {}))
         _check(reply)
         matched += reply["n"]
-        terms.add(reply.get("electionId"))
-    return Sent(matched, terms.pop() if len(terms) == 1 else None)
+    return Sent(matched)
 
 
 def confirm(collection: Any, selected: dict[str, Any]) -> bool:
@@ -115,19 +105,15 @@ def are_confirmed(collection: Any, selected: Iterable[dict[str, Any]]) -> bool:
 
 def send_and_forget(collection: Any, updates: Sequence[Update]) -> None:
     """Sends updates whose outcome nobody wants to know, without waiting for an answer."""
+    if not isinstance(collection.database.client, MongoClient):
+        send(collection, updates)
+        return
     unanswered = collection.with_options(write_concern=WriteConcern(w=0))
     with suppress(PyMongoError):
         if len(updates) == 1:
             unanswered.update_one(updates[0].filter, updates[0].update)
         else:
             unanswered.bulk_write([UpdateOne(one.filter, one.update) for one in updates], ordered=False)
-
-
-def _has_one_log(client: MongoClient[Any]) -> bool:
-    topology = client.topology_description
-    if topology.topology_type_name == "Single":  # a client bound to one server: that may be a sharded cluster's mongos
-        return all(server.server_type_name != "Mongos" for server in topology.server_descriptions().values())
-    return topology.topology_type_name == "ReplicaSetWithPrimary"
 
 
 def insert(collection: Any, documents: Sequence[dict[str, Any]]) -> bool:

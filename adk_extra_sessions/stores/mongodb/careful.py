@@ -8,11 +8,11 @@ written to the very events that were read, or they are read anew.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import bson
 from attrs import define, frozen
 from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 
@@ -24,8 +24,8 @@ from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.history import History, oldest, same_expiry
-from adk_extra_sessions.stores.mongodb.quick import recorded_in
-from adk_extra_sessions.stores.mongodb.shared_state import SharedStates
+from adk_extra_sessions.stores.mongodb.quick import deltas_of
+from adk_extra_sessions.stores.mongodb.shared_state import SharedStates, pending_in
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +35,14 @@ class Try:
     """One try to append, at the very revision that was read.
 
     Attributes:
+        reserved: The deltas to shared state, with their tickets.
         renewed: Whether the chunks need another expiry.
         unsettled: Whether chunks may expire later than the session says.
     """
 
     head: Document
     events: Sequence[EventRecord]
+    reserved: Sequence[Document]
     expires_at: datetime
     chunks_expire_at: datetime
     renewed: bool
@@ -73,6 +75,8 @@ class CarefulWay:
 
     def _store_or_refuse(self, request: AppendRequest, tries: list[Try]) -> AppendOutcome:
         events = list({event.digest: event for event in request.events}.values())
+        own = {event.digest.hex() for event in events}
+        reserved: list[Document] | None = None
         blobs: dict[bytes, str] = {}
         head: Document | None = None
         while True:
@@ -86,6 +90,7 @@ class CarefulWay:
                 self.history.drop_blobs(request.key, list(blobs.values()))
                 return AppendOutcome(error=SessionNotFoundError(f"Session {request.key.session_id!r} not found."))
             check_format(head.get("format"), request.key)
+            self.shared.apply_left(request.key, head["pending"], own)
             known = self._known(head, events)
             left = [event for event in events if event.digest not in known]
             if left and not _is_allowed(request, head, known):
@@ -96,10 +101,12 @@ class CarefulWay:
                     continue
                 self.history.drop_blobs(request.key, list(blobs.values()))
                 return self._found_stored(request, head, known)
+            if reserved is None:
+                reserved = self.shared.tickets.reserve(request.key, deltas_of(left))
             expires_at, chunks_expire_at = self.expiry.expires_at(), self.expiry.chunks_expire_at()
             renewed = bool(blobs) or not self.expiry.chunks_fit(head)
             blobs = blobs or self.history.store_blobs(head, left, chunks_expire_at)
-            tries.append(Try(head, left, expires_at, chunks_expire_at, renewed, blobs))
+            tries.append(Try(head, left, reserved, expires_at, chunks_expire_at, renewed, blobs))
             if self._store(request, tries[-1]):
                 known.update({event.digest: head["revision"] + at for at, event in enumerate(left, start=1)})
                 return AppendOutcome([known[event.digest] for event in request.events])
@@ -110,11 +117,10 @@ class CarefulWay:
             for what, size in sizes.items():
                 if size > documents.DOCUMENT_BYTES:
                     raise EventTooLargeError(what, size, documents.DOCUMENT_BYTES)
-            self.shared.check_room(request.key, event.state)
 
     def _store(self, request: AppendRequest, one: Try) -> bool:
         """Appends to the session as it was read; returns False when it is no longer so."""
-        update = documents.append_update(one.events, one.expires_at, one.blobs)
+        update = documents.append_update(one.events, one.expires_at, one.reserved, one.blobs)
         if not documents.has_room(one.head, one.events):
             ours = oldest(one.head, one.chunks_expire_at)
             (chunk,) = self.history.copy([one.head], [ours])
@@ -130,16 +136,21 @@ class CarefulWay:
             update["$set"]["chunks_expire_at"] = one.chunks_expire_at
         elif one.blobs:
             update["$min"] = {"chunks_expire_at": one.chunks_expire_at}
+        if any(len(event.state.session) > documents.PATHS for event in one.events):
+            found = self.sessions.find_one(documents.as_read(one.head), {"state": 1})
+            if found is None:
+                return False
+            update = documents.with_whole_state(update, found["state"])
         try:
             if not bulk.send(self.sessions, [bulk.Update(documents.as_read(one.head), update)]).matched:
                 return False
         except (OperationFailure, DocumentTooLarge) as error:
-            refused = documents.as_too_large(error, request)
-            if refused is not error:  # anything else may have been stored all the same
-                self.history.drop_blobs(request.key, list(one.blobs.values()))
-            raise refused from None
+            if not documents.is_too_large(error):  # it may have been stored all the same
+                raise
+            self.history.drop_blobs(request.key, list(one.blobs.values()))
+            raise self._too_large(request, update) from None
         one.unsettled = one.renewed
-        self.shared.apply(recorded_in(request, update))
+        self.shared.apply(pending_in(request, update))
         return True
 
     def _settle(self, key: SessionKey, tries: Sequence[Try]) -> None:
@@ -162,9 +173,12 @@ class CarefulWay:
             known[one] = head["base"] + position + 1
         return known
 
+    def _too_large(self, request: AppendRequest, update: Document) -> EventTooLargeError:
+        held = len(bson.encode(self.sessions.find_one(documents.session_filter(request.key)) or {}))
+        size = held + len(bson.encode(update))
+        return EventTooLargeError("The session's document", size, documents.DOCUMENT_BYTES, held)
+
     def _found_stored(self, request: AppendRequest, head: Document, known: dict[bytes, int]) -> AppendOutcome:
-        ours = {event.digest.hex() for event in request.events}
-        self.shared.rescue(request.key, [delta for delta in head["pending"] if delta["id"] in ours], after=-math.inf)
         return AppendOutcome([known[event.digest] for event in request.events])
 
 

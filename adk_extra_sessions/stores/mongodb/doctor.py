@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,6 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from adk_extra_sessions.stores.findings import Finding, Level
 from adk_extra_sessions.stores.mongodb.indexes import TABLE, Index
-from adk_extra_sessions.stores.mongodb.shared_state import RESCUE_AFTER
 
 ENSURE = "Call ensure_indexes() of a store, as a user who may make indexes."
 
@@ -73,8 +71,9 @@ def _index(collection: Any, index: Index) -> Iterator[Finding]:
 
 
 def _pending(sessions: Any) -> Finding:
-    left = sessions.count_documents({"pending.time": {"$lt": time.time() - RESCUE_AFTER}})
+    left = sessions.count_documents({"pending.0": {"$exists": True}})
     if not left:
         return Finding(Level.OK, "shared state", "all of it has been applied")
-    text = f"{left:,} sessions hold app: or user: state that a crash kept from being applied"
-    return Finding(Level.NOTE, "shared state", text, "Nothing needs to be done: it is applied when they are read next.")
+    text = f"{left:,} sessions hold app: or user: state that other sessions do not see yet"
+    remedy = "Nothing needs to be done: it is applied when they are appended to next, or deleted."
+    return Finding(Level.NOTE, "shared state", text, remedy)

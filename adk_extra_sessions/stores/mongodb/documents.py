@@ -12,18 +12,16 @@ a user's sessions. Every filter carries app_name and user_id: the shard key.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from pymongo.errors import OperationFailure
+from pymongo.errors import DocumentTooLarge
 
 from adk_extra_sessions.codec import FORMAT
-from adk_extra_sessions.errors import EventTooLargeError
-from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey, StateTexts
+from adk_extra_sessions.records import EventRecord, NewSession, SessionKey, StateTexts
 from adk_extra_sessions.stores.mongodb.values import stored_state
 
 Document = dict[str, Any]
@@ -46,8 +44,11 @@ INLINE_BYTES = 256 << 10
 DOCUMENT_BYTES = (16 << 20) - (64 << 10)
 """What one document takes: MongoDB's limit, less room for the fields around a body."""
 
-CHECKED_BYTES = 4 << 10
-"""Deltas to shared state from this size on are checked against its document's limit beforehand."""
+STATE_BYTES = 15 << 20
+"""What the app's or a user's state takes. The rest is for writers that take room at the moment when it is measured."""
+
+PATHS = 200
+"""Keys that one update sets one by one. The server's time grows with their square; a whole state is written at once."""
 
 TOO_LARGE = (10334, 17419, 17420)
 """Codes of the server's errors for a document over its limit."""
@@ -102,17 +103,26 @@ def state_bytes(texts: Mapping[str, str]) -> int:
     return sum(len(name.encode()) + len(text.encode()) for name, text in texts.items())
 
 
-def pending_delta(state: StateTexts, name: str, now: float) -> Document | None:
-    """Records a delta to the app's and the user's state, until it has been applied."""
-    if not state.app and not state.user:
-        return None
-    return {"id": name, "time": now, "app": stored_state(state.app), "user": stored_state(state.user)}
+def shared_filters(key: SessionKey) -> Sequence[tuple[str, Document]]:
+    """Selects the app's and the user's state, by scope."""
+    return (("app", app_filter(key.app_name)), ("user", user_filter(key.app_name, key.user_id)))
 
 
-def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetime) -> Document:
+def pending_delta(state: StateTexts, name: str) -> Document | None:
+    """A delta to the app's and the user's state, as a session holds it until it has been applied.
+
+    Each scope still needs its `ticket`.
+    """
+    scopes = {"app": state.app, "user": state.user}
+    parts = {scope: {"state": stored_state(texts)} for scope, texts in scopes.items() if texts}
+    return {"id": name, **parts} if parts else None
+
+
+def new_session(
+    new: NewSession, expires_at: datetime, chunks_expire_at: datetime, pending: Sequence[Document]
+) -> Document:
     """The document of a session without events."""
     key = new.key
-    pending = pending_delta(new.state, new.nonce, new.created)
     return {
         **session_filter(key),
         "session_id": key.session_id,
@@ -133,7 +143,7 @@ def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetim
         "ahead": [],
         "chunks_expire_at": chunks_expire_at,
         "chunks_fence": 0,
-        "pending": [pending] if pending else [],
+        "pending": list(pending),
     }
 
 
@@ -210,19 +220,22 @@ def _same_events(array: str, events: Sequence[Document]) -> Document:
 
 
 def append_update(
-    events: Sequence[EventRecord], expires_at: datetime, blobs: Mapping[bytes, str] | None = None
+    events: Sequence[EventRecord],
+    expires_at: datetime,
+    reserved: Sequence[Document] = (),
+    blobs: Mapping[bytes, str] | None = None,
 ) -> Document:
     """The one update that is an append: events, state, revision and times.
 
     Args:
         events: What to append, oldest first.
         expires_at: When the session expires then.
+        reserved: The deltas to shared state, with their tickets, of these events and maybe of others.
         blobs: Ids of bodies stored apart, by digest.
     """
-    seconds = time.time()
     documents = [event_document(event, (blobs or {}).get(event.digest)) for event in events]
-    deltas = [pending_delta(event.state, event.digest.hex(), seconds) for event in events]
-    pending = [delta for delta in deltas if delta]
+    ids = {event.digest.hex() for event in events}
+    pending = [delta for delta in reserved if delta["id"] in ids]
     changed: Document = {"last_update_time": events[-1].timestamp, "expires_at": expires_at}
     for event in events:
         changed.update({f"state.{name}": value for name, value in stored_state(event.state.session).items()})
@@ -233,12 +246,20 @@ def append_update(
     return {"$push": push, "$set": changed, "$inc": counts}
 
 
-def as_too_large(error: Exception, request: AppendRequest) -> Exception:
-    """Returns the error to raise for a driver's error of an append: ours, if a document would be too large."""
-    if isinstance(error, OperationFailure) and error.code not in TOO_LARGE:
-        return error
-    size = sum(state_bytes(event.state.session) for event in request.events)
-    return EventTooLargeError("The session's state with a delta that", size, DOCUMENT_BYTES)
+def is_too_large(error: Exception) -> bool:
+    """Whether the driver or the server refused a document over its limit."""
+    return isinstance(error, DocumentTooLarge) or getattr(error, "code", None) in TOO_LARGE
+
+
+def with_whole_state(update: Document, state: Mapping[str, Any]) -> Document:
+    """Returns an append's update that sets the whole of the session's state, which was `state`, instead of each key.
+
+    To be sent at the very revision at which the state was read.
+    """
+    changed = update["$set"]
+    own = {name.removeprefix("state."): value for name, value in changed.items() if name.startswith("state.")}
+    others = {name: value for name, value in changed.items() if not name.startswith("state.")}
+    return {**update, "$set": {**others, "state": {**state, **own}}}
 
 
 def chunk_prefix(session: Document) -> str:
@@ -287,10 +308,3 @@ def with_cut(update: Document, session: Document, copied: Document) -> Document:
         "$set": {**update["$set"], "ahead": ahead, "chunked_until": until},
         "$min": {"chunks_expire_at": copied["expires_at"]},
     }
-
-
-def delta_paths(delta: Mapping[str, Any], recorded: float) -> Document:
-    """What to set in a state document to apply a delta: each value, and when it was recorded."""
-    paths: Document = {f"state.{name}": value for name, value in delta.items()}
-    paths.update({f"times.{name}": recorded for name in delta})
-    return paths

@@ -81,6 +81,7 @@ class FullTails:
         in_tail = {bytes(event["digest"]) for event in head["tail"]}
         return bool(
             head["revision"] == request.expected
+            and not head["pending"]
             and not self.expiry.expired(head)
             and self.expiry.chunks_fit(head)
             and not documents.has_room(head, request.events)

@@ -82,8 +82,10 @@ class PortableOnMongo(Portable):
                         "Left out: document %r in state has no user_id, or one that is no text.", found["_id"]
                     )
                     continue
+                if "state" not in found:  # an append that was refused has only taken a ticket
+                    continue
                 with left_out_if_damaged(SessionKey(app_name, user, "")):
-                    yield user, state_of(found.get("state", {}))
+                    yield user, state_of(found["state"])
 
     def _write_shared(self, app_name: str, user_id: str, texts: StateTexts) -> None:
         self._shared.write(SessionKey(app_name, user_id, ""), texts)

@@ -17,7 +17,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DocumentTooLarge, OperationFailure, WriteError
 
 from adk_extra_sessions.errors import CorruptRecordError
-from adk_extra_sessions.records import AppendOutcome, AppendRequest
+from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord, StateTexts
 from adk_extra_sessions.stores.damaged import DAMAGE
 from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
@@ -25,7 +25,7 @@ from adk_extra_sessions.stores.mongodb.expiry import Expiry
 from adk_extra_sessions.stores.mongodb.full_tails import FullTails, Waiting
 from adk_extra_sessions.stores.mongodb.history import History
 from adk_extra_sessions.stores.mongodb.paging import of_sessions
-from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
+from adk_extra_sessions.stores.mongodb.shared_state import SharedStates, pending_in
 from adk_extra_sessions.stores.mongodb.trying_again import tried_again
 
 REFUSED = (WriteError, InvalidDocument, OverflowError)
@@ -47,52 +47,57 @@ class QuickWay:
 
         Args:
             requests: What to store, all `is_quick`.
-            shares: Whether they change shared state. Then they need not wait
-                for the majority twice: shared state waits for it, and proves
-                that the events are there.
+            shares: Whether they change shared state.
 
         Returns:
             For each its outcome, or None if that is for the careful way to find out.
         """
-        waiting = [Waiting(request, self._update(request)) for request in requests]
-        term = None
-        try:
-            sent = bulk.send(self.sessions, [one.update for one in waiting], awaited=not shares)
-            stored = (
-                [True] * len(waiting)
-                if sent.matched == len(waiting)
-                else self._which_are_stored(waiting, sent.matched, shares=shares)
-            )
-            term = sent.term
-        except REFUSED as error:
-            if getattr(error, "timeout", False):
-                raise
-            stored = self._which_are_stored(waiting, None, shares=shares)
-        if not all(stored):
-            term = None
-            stored = self._with_full_tails(waiting, stored)
-        proven = not shares or self._share([one for one, done in zip(waiting, stored, strict=True) if done], term)
-        return [
-            AppendOutcome(revisions(request)) if done and proven else None
-            for request, done in zip(requests, stored, strict=True)
-        ]
+        reserved = self.shared.tickets.reserve_many(requests) if shares else [[] for _ in requests]
+        waiting = {
+            index: Waiting(request, self._update(request, deltas))
+            for index, (request, deltas) in enumerate(zip(requests, reserved, strict=True))
+            if deltas is not None
+        }
+        stored = dict(zip(waiting, self._store(list(waiting.values())), strict=True)) if waiting else {}
+        done = [index for index, one in stored.items() if one]
+        if shares and not self._share([waiting[index] for index in done]):
+            done = []
+        return [AppendOutcome(revisions(one)) if index in done else None for index, one in enumerate(requests)]
 
     def alone(self, request: AppendRequest) -> AppendOutcome | None:
         """Stores a request of any revision; returns None if something stands in its way."""
-        update = documents.append_update(request.events, self.expiry.expires_at())
+        reserved = self.shared.tickets.reserve(request.key, deltas_of(request.events))
+        update = documents.append_update(request.events, self.expiry.expires_at(), reserved)
         try:
             found = self.sessions.find_one_and_update(
-                self._condition(request), update, {"revision": 1}, return_document=ReturnDocument.AFTER
+                self._condition(request), update, {"revision": 1, "pending": 1}, return_document=ReturnDocument.AFTER
             )
         except (OperationFailure, DocumentTooLarge) as error:
-            raise documents.as_too_large(error, request) from None
+            if not documents.is_too_large(error):
+                raise
+            return None  # the careful way names what is full
         if found is None:
             return None
-        self.shared.apply(recorded_in(request, update))
+        own = {delta["id"] for delta in reserved}
+        self.shared.apply_left(request.key, [one for one in found["pending"] if one["id"] not in own])
+        self.shared.apply(pending_in(request, update))
         return AppendOutcome(revisions(request, found["revision"] - len(request.events)))
 
-    def _update(self, request: AppendRequest) -> bulk.Update:
-        update = documents.append_update(request.events, self.expiry.expires_at())
+    def _store(self, waiting: Sequence[Waiting]) -> list[bool]:
+        """Stores what nothing stands in the way of; returns what is stored now."""
+        matched = None
+        try:
+            matched = bulk.send(self.sessions, [one.update for one in waiting]).matched
+            if matched == len(waiting):
+                return [True] * len(waiting)
+        except REFUSED as error:
+            if getattr(error, "timeout", False):
+                raise
+        stored = self._which_are_stored(waiting, matched)
+        return stored if all(stored) else self._with_full_tails(waiting, stored)
+
+    def _update(self, request: AppendRequest, reserved: Sequence[Document]) -> bulk.Update:
+        update = documents.append_update(request.events, self.expiry.expires_at(), reserved)
         size = sum(len(event.body) for event in request.events) + 2 * len(documents.session_id(request.key))
         return bulk.Update(self._condition(request), update, size=size)
 
@@ -105,24 +110,24 @@ class QuickWay:
         }
         if request.expected is not None:
             condition["revision"] = request.expected
+            condition["pending"] = []  # what an interrupted writer has left is applied first
         elif request.not_after is not None:
             condition["last_update_time"] = {"$lte": request.not_after}
         return condition
 
-    def _which_are_stored(self, waiting: Sequence[Waiting], matched: int | None, *, shares: bool) -> list[bool]:
+    def _which_are_stored(self, waiting: Sequence[Waiting], matched: int | None) -> list[bool]:
         """Finds out which of many updates matched: their events are the newest of their session.
 
         What they wrote has reached the majority, since their command waited for
-        it, or is proven by shared state. What another wrote at the same moment,
-        the same events, is waited for.
+        it. What another wrote at the same moment, the same events, is waited for.
         """
         if len(waiting) == 1:  # then it is not this one
             return [False]
-        fields = ("app_name", "user_id", "base", "revision", "tail_first", "tail.digest", "pending.id", "pending.time")
+        fields = ("app_name", "user_id", "base", "revision", "tail_first", "tail.digest", "pending")
         found = of_sessions(self.sessions, [one.request.key for one in waiting], dict.fromkeys(fields, 1))
         proofs = [_proof(one, found.get(documents.session_id(one.request.key))) for one in waiting]
         stored = [proof is not None for proof in proofs]
-        proven = shares or sum(stored) in (0, matched)
+        proven = sum(stored) in (0, matched)
         if proven or bulk.are_confirmed(self.sessions, [proof for proof in proofs if proof is not None]):
             return stored
         return [False] * len(stored)
@@ -135,11 +140,11 @@ class QuickWay:
             return [one or next(done) for one in stored]
         return list(stored)
 
-    def _share(self, stored: Sequence[Waiting], term: object) -> bool:
-        """Applies what updates have recorded; returns whether they are proven to be stored for good."""
-        recorded = [delta for one in stored for delta in recorded_in(one.request, one.update.update)]
+    def _share(self, stored: Sequence[Waiting]) -> bool:
+        """Applies the deltas to shared state that were stored with events; returns whether that was possible."""
         with _left_to_the_careful_way():
-            return self.shared.apply(recorded, term)
+            self.shared.apply([delta for one in stored for delta in pending_in(one.request, one.update.update)])
+            return True
         return False
 
 
@@ -155,20 +160,15 @@ def _left_to_the_careful_way() -> Iterator[None]:
 
 def is_quick(request: AppendRequest) -> bool:
     """Whether a request may go the quick way: small events, all different."""
-    limit = documents.CHECKED_BYTES
     for event in request.events:
-        if len(event.body) > documents.INLINE_BYTES:
-            return False
-        # A body at least as long as any part of its delta: most need no closer look.
-        if len(event.body) >= limit and documents.state_bytes({**event.state.app, **event.state.user}) >= limit:
+        if len(event.body) > documents.INLINE_BYTES or len(event.state.session) > documents.PATHS:
             return False
     return len(request.events) == 1 or len({event.digest for event in request.events}) == len(request.events)
 
 
-def recorded_in(request: AppendRequest, update: Document) -> list[Recorded]:
-    """Returns the deltas to shared state that an update records."""
-    deltas = update["$push"].get("pending", {}).get("$each", [])
-    return [Recorded(request.key, delta) for delta in deltas]
+def deltas_of(events: Sequence[EventRecord]) -> dict[str, StateTexts]:
+    """Returns the state that events change, by the id of its delta."""
+    return {event.digest.hex(): event.state for event in events}
 
 
 def revisions(request: AppendRequest, before: int | None = None) -> list[int]:
@@ -188,9 +188,9 @@ def _proof(waiting: Waiting, session: Document | None) -> Document | None:
         return None
     try:
         newest = [bytes(event["digest"]) for event in session["tail"][-len(request.events) :]]
-        pending = {(delta["id"], delta["time"]) for delta in session.get("pending", ())}
-        ours = {(one.delta["id"], one.delta["time"]) for one in recorded_in(request, waiting.update.update)}
-        is_ours = newest == [event.digest for event in request.events] and ours <= pending
+        ours = [one.delta for one in pending_in(request, waiting.update.update)]
+        pending = session.get("pending", ())
+        is_ours = newest == [event.digest for event in request.events] and all(delta in pending for delta in ours)
         return documents.as_read(session) if is_ours else None
     except DAMAGE:
         return None

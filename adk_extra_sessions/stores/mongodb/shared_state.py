@@ -1,70 +1,104 @@
-"""The app's and the user's state: applying what session documents recorded for them.
+"""The app's and the user's state: reading it, and applying what session documents hold for it.
 
-A delta is recorded in the session's document by the very update that stores
-its event, then applied here, then struck out. A record that a crash left
-behind is applied by whoever meets it, but never over a newer value and never
-twice.
+`stores.shared_deltas` has the algorithm, `tickets` its first step.
 """
 
 from __future__ import annotations
 
 import logging
-import time
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-import bson
-from attrs import field, frozen
+from attrs import define, field, frozen
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, WriteError
 
 from adk_extra_sessions.codec import describe
-from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
-from adk_extra_sessions.records import SessionKey, SharedState, StateTexts
-from adk_extra_sessions.stores.damaged import damage_named, left_out_if_damaged
+from adk_extra_sessions.records import AppendRequest, SessionKey, SharedState, StateTexts
+from adk_extra_sessions.stores.damaged import DAMAGE, damage_named, left_out_if_damaged
 from adk_extra_sessions.stores.mongodb import bulk, documents
 from adk_extra_sessions.stores.mongodb.documents import Document
-from adk_extra_sessions.stores.mongodb.values import state_of, stored_state
+from adk_extra_sessions.stores.mongodb.tickets import Tickets, in_the_way
+from adk_extra_sessions.stores.mongodb.values import state_of
+from adk_extra_sessions.stores.shared_deltas import merged
 
 logger = logging.getLogger(__name__)
-
-RESCUE_AFTER = 60.0
-"""Seconds after which a record's writer is presumed dead: longer than any call may take."""
 
 TRIES = 50
 """Tries of what fails only when another is quicker, or when something foreign is in the way."""
 
-REMEMBERED = 100
-"""Rescued deltas that a state document remembers."""
-
 
 @frozen
-class Recorded:
-    """A delta recorded in a session's document."""
+class Pending:
+    """A delta in a session's document."""
 
     key: SessionKey
     delta: Document = field(repr=False)
 
 
+@define
+class Change:
+    """What some deltas change in one state document: for each key the value of the newest."""
+
+    selected: Document
+    values: Document = field(factory=dict, repr=False)
+    tickets: dict[str, int] = field(factory=dict, repr=False)
+
+    def add(self, part: Document) -> None:
+        """Adds a delta's part for this document."""
+        self.values, self.tickets = merged(self.values, self.tickets, [(part["ticket"], part["state"])])
+
+    def update(self, held: Mapping[str, int], *, upsert: bool) -> bulk.Update:
+        """Returns what applies the change, if no other one changes its keys meanwhile.
+
+        Args:
+            held: The tickets that the document's keys have, as far as known.
+            upsert: Whether there is no document yet.
+        """
+        condition: Document = dict(self.selected)
+        changed: Document = {}
+        for name, ticket in self.tickets.items():
+            if held.get(name, 0) < ticket:
+                condition[f"tickets.{name}"] = {"$not": {"$gte": ticket}}
+                changed.update({f"state.{name}": self.values[name], f"tickets.{name}": ticket})
+            else:
+                condition[f"tickets.{name}"] = {"$gte": ticket}
+        return self._applied(condition, changed, upsert=upsert)
+
+    def whole_update(self, document: Document | None) -> bulk.Update:
+        """Returns what applies the change to a document as it was read, if nothing was applied to it since."""
+        found = document or {}
+        one_by_one = ((ticket, {name: self.values[name]}) for name, ticket in self.tickets.items())
+        state, tickets = merged(found.get("state", {}), found.get("tickets", {}), one_by_one)
+        condition = {**self.selected, "applied": found.get("applied", {"$exists": False})}
+        return self._applied(condition, {"state": state, "tickets": tickets}, upsert=document is None)
+
+    def _applied(self, condition: Document, changed: Document, *, upsert: bool) -> bulk.Update:
+        update = {"$max": {"ticket": max(self.tickets.values())}, "$inc": {"applied": 1}}
+        return bulk.Update(condition, {**update, "$set": changed} if changed else update, upsert)
+
+
 @frozen
 class SharedStates:
-    """The `state` collection, and the records in `sessions` that concern it."""
+    """The `state` collection, and the deltas in `sessions` that concern it."""
 
     states: Any
     sessions: Any
 
+    @property
+    def tickets(self) -> Tickets:
+        """The counters beside the state."""
+        return Tickets(self.states)
+
     def view(self, found: Sequence[Document], pending: Sequence[Document], key: SessionKey) -> SharedState:
         """Returns shared state as a reader of a session must see it, its pending deltas included."""
         by_id = {document["_id"]: document for document in found}
-        merged = []
-        for scope, selected in _scopes(key):
+        states = []
+        for scope, selected in documents.shared_filters(key):
             document = by_id.get(selected["_id"], {})
-            state, times = dict(document.get("state", {})), document.get("times", {})
-            for delta in pending:
-                newer = {name: value for name, value in delta[scope].items() if times.get(name, 0) <= delta["time"]}
-                state.update(newer)
-            merged.append(state_of(state))
-        return SharedState(*merged)
+            deltas = [(one[scope]["ticket"], one[scope]["state"]) for one in pending if scope in one]
+            state, _ = merged(document.get("state", {}), document.get("tickets", {}) if deltas else {}, deltas)
+            states.append(state_of(state))
+        return SharedState(*states)
 
     def views(self, app_name: str, users: Iterable[str], found: Sequence[Document]) -> dict[str, SharedState]:
         """Returns the state that each user's sessions share, where nothing is pending.
@@ -82,135 +116,110 @@ class SharedStates:
                 shared[user] = SharedState(app, state_of(state))
         return shared
 
-    def apply(self, recorded: Sequence[Recorded], term: object = None) -> bool:
-        """Applies deltas that were just recorded, and strikes them out.
-
-        Args:
-            recorded: The deltas.
-            term: The primary's term in which they were recorded, if known.
-
-        Returns:
-            Whether all records, and with them their events, are stored for
-            good: shared state has reached the majority, and they came before
-            it in the log of the same primary, or were found there after it.
-            A record not found was rescued by another, or was lost, with its
-            event, in a change of primary.
-        """
-        if not recorded:
-            return True
-        updates = [update for one in recorded for update in self._updates(one)]
-        applied = None
-        try:
-            applied = bulk.send(self.states, updates, ordered=True).term
-        except (WriteError, DocumentTooLarge):
-            for update in updates:  # a document made at the same moment, or a delta already rescued
-                self._apply_one(update)
-        if applied is not None and applied == term:
-            self._strike_out(recorded, noticed=False)
-            return True
-        return self._strike_out(recorded) == len(recorded)
+    def read(self, key: SessionKey) -> list[Document]:
+        """Reads the documents that a session shares."""
+        return list(self.states.find({"$or": [selected for _, selected in documents.shared_filters(key)]}))
 
     def write(self, key: SessionKey, state: StateTexts) -> None:
         """Sets keys of the app's and the user's state that no session's event changes."""
-        self.check_room(key, state)
-        delta = documents.pending_delta(state, uuid.uuid4().hex, time.time())
-        for update in self._updates(Recorded(key, delta)) if delta else ():
-            self._apply_one(update)
+        self._apply(_changes(Pending(key, delta) for delta in self.tickets.reserve(key, {"": state})))
 
-    def check_room(self, key: SessionKey, delta: StateTexts) -> None:
-        """Refuses a large delta that would take a state document over its limit.
+    def apply(self, pending: Sequence[Pending]) -> None:
+        """Applies deltas whose sessions have reached the majority, then removes them from there.
 
-        Raises:
-            EventTooLargeError: There is no room for it.
+        Returns when shared state has reached the majority too.
         """
-        for texts, (scope, selected) in zip((delta.app, delta.user), _scopes(key), strict=True):
-            if documents.state_bytes(texts) >= documents.CHECKED_BYTES:
-                document = self.states.find_one(selected) or {}
-                size = len(bson.encode(document)) + len(bson.encode(stored_state(texts)))
-                if size > documents.DOCUMENT_BYTES:
-                    raise EventTooLargeError(f"The {scope}'s state with this delta", size, documents.DOCUMENT_BYTES)
+        if pending:
+            self._apply(_changes(pending))
+            bulk.send_and_forget(self.sessions, _removals(pending))
 
-    def rescue(self, key: SessionKey, pending: Sequence[Document], after: float | None = None) -> None:
-        """Applies records of an earlier attempt, never over a newer value.
+    def apply_left(self, key: SessionKey, left: Sequence[Document], own: Collection[str] = ()) -> list[str]:
+        """Applies what interrupted writers left in a session, then removes it from there.
 
         Args:
-            key: The session that holds them.
-            pending: The records.
-            after: Seconds after which a record's writer is presumed dead; None for `RESCUE_AFTER`.
+            key: The session.
+            left: Its pending deltas.
+            own: Ids of those whose failure is raised.
+
+        Returns:
+            Ids of those that could not be applied, since a state document is full or damaged.
         """
-        patience = RESCUE_AFTER if after is None else after
-        dead = [Recorded(key, delta) for delta in pending if time.time() - delta["time"] >= patience]
-        for recorded in dead:
-            for scope, selected in _scopes(key):
-                if recorded.delta[scope]:
-                    self._rescue_into(selected, recorded.delta, recorded.delta[scope])
-        if dead:
-            self._strike_out(dead)
-            logger.info("%s: applied shared state that an interrupted append had left.", describe(key))
-
-    def read(self, key: SessionKey) -> list[Document]:
-        """Reads the documents that a session shares."""
-        return list(self.states.find({"$or": [selected for _, selected in _scopes(key)]}))
-
-    def _updates(self, recorded: Recorded) -> Iterator[bulk.Update]:
-        delta = recorded.delta
-        for scope, selected in _scopes(recorded.key):
-            if delta[scope]:
-                yield bulk.Update(
-                    {**selected, "rescued": {"$ne": delta["id"]}},
-                    {"$set": documents.delta_paths(delta[scope], delta["time"])},
-                    upsert=True,
-                )
-
-    def _apply_one(self, update: bulk.Update) -> None:
-        for _ in range(TRIES):
+        failed = []
+        for delta in left:
+            one = Pending(key, delta)
+            (removal,) = _removals([one])
+            if not bulk.confirm(self.sessions, removal.filter):
+                continue  # gone, or taken back with its event by a change of primary
             try:
-                bulk.send(self.states, [update])
-                return
-            except DuplicateKeyError:
-                rescued = update.filter["rescued"]["$ne"]
-                if self.states.find_one({**update.filter, "rescued": rescued}, {"_id": 1}):
-                    return
-        raise _in_the_way(update.filter)
-
-    def _rescue_into(self, selected: Document, delta: Document, values: Document) -> None:
-        for _ in range(TRIES):
-            document = self.states.find_one(selected, {"times": 1, "rescued": 1}) or {}
-            if delta["id"] in document.get("rescued", []):
-                return
-            times = document.get("times", {})
-            newer = {name: value for name, value in values.items() if times.get(name, 0) <= delta["time"]}
-            unchanged = {f"times.{name}": times.get(name, {"$exists": False}) for name in newer}
-            update: Document = {"$push": {"rescued": {"$each": [delta["id"]], "$slice": -REMEMBERED}}}
-            if newer:
-                update["$set"] = documents.delta_paths(newer, delta["time"])
-            condition = {**selected, "rescued": {"$ne": delta["id"]}, **unchanged}
-            try:
-                if bulk.send(self.states, [bulk.Update(condition, update, upsert=not document)]).matched:
-                    return
-            except DuplicateKeyError:
+                self._apply(_changes([one]))
+            except (WriteError, DocumentTooLarge, *DAMAGE) as error:
+                if delta["id"] in own:
+                    raise
+                logger.warning("%s holds state that could not be applied (%s).", describe(key), type(error).__name__)
+                failed.append(delta["id"])
                 continue
-        raise _in_the_way(selected)
+            bulk.send(self.sessions, [removal])
+            logger.info("%s: applied shared state that another append had left.", describe(key))
+        return failed
 
-    def _strike_out(self, recorded: Sequence[Recorded], *, noticed: bool = True) -> int:
-        """Strikes records out; returns how many were there, or 0 where nobody wants to know."""
-        updates = [
-            bulk.Update(
-                {**documents.session_filter(one.key), "pending.id": one.delta["id"]},
-                {"$pull": {"pending": {"id": one.delta["id"]}}},
-            )
-            for one in recorded
-        ]
-        # Should it be lost, the record is met again, and found applied.
-        if noticed:
-            return bulk.send(self.sessions, updates, awaited=False).matched
-        bulk.send_and_forget(self.sessions, updates)
-        return 0
+    def _apply(self, changes: Sequence[Change]) -> None:
+        few = [change for change in changes if len(change.tickets) <= documents.PATHS]
+        if few:
+            self._apply_few(few)
+        for change in changes:
+            if len(change.tickets) > documents.PATHS:
+                self._apply_many(change)
+
+    def _apply_few(self, changes: Sequence[Change]) -> None:
+        """Applies changes of few keys, in one message where none has a larger ticket already."""
+        found: dict[str, Document] = {change.selected["_id"]: {} for change in changes}
+        for _ in range(TRIES):
+            updates = [_update(change, found.get(change.selected["_id"])) for change in changes]
+            try:
+                if bulk.send(self.states, updates).matched == len(updates):
+                    return
+            except DuplicateKeyError:
+                pass  # made at the same moment, or foreign
+            names = {f"tickets.{name}": 1 for change in changes for name in change.tickets}
+            selected = {"$or": [change.selected for change in changes]}
+            found = {one["_id"]: one for one in self.states.find(selected, names)}
+        raise in_the_way(changes[0].selected)
+
+    def _apply_many(self, change: Change) -> None:
+        """Applies a change of many keys: the server's time for one by one grows with their square."""
+        for _ in range(TRIES):
+            document = self.states.find_one(change.selected)
+            try:
+                if bulk.send(self.states, [change.whole_update(document)]).matched:
+                    return
+            except DuplicateKeyError:
+                pass
+        raise in_the_way(change.selected)
 
 
-def _scopes(key: SessionKey) -> Sequence[tuple[str, Document]]:
-    return (("app", documents.app_filter(key.app_name)), ("user", documents.user_filter(key.app_name, key.user_id)))
+def pending_in(request: AppendRequest, update: Document) -> list[Pending]:
+    """Returns the deltas to shared state that an append's update stores with its events."""
+    return [Pending(request.key, delta) for delta in update["$push"].get("pending", {}).get("$each", [])]
 
 
-def _in_the_way(selected: Document) -> CorruptRecordError:
-    return CorruptRecordError(f"State {selected['_id']!r} cannot be written: a foreign document is in its place.")
+def _changes(pending: Iterable[Pending]) -> list[Change]:
+    by_document: dict[str, Change] = {}
+    for one in pending:
+        for scope, selected in documents.shared_filters(one.key):
+            if scope in one.delta:
+                by_document.setdefault(selected["_id"], Change(selected)).add(one.delta[scope])
+    return list(by_document.values())
+
+
+def _update(change: Change, document: Document | None) -> bulk.Update:
+    return change.update((document or {}).get("tickets", {}), upsert=document is None)
+
+
+def _removals(pending: Sequence[Pending]) -> list[bulk.Update]:
+    return [
+        bulk.Update(
+            {**documents.session_filter(one.key), "pending.id": one.delta["id"]},
+            {"$pull": {"pending": {"id": one.delta["id"]}}},
+        )
+        for one in pending
+    ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
+import bson
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient, ReadPreference
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, OperationFailure, PyMongoError
@@ -37,7 +37,7 @@ from adk_extra_sessions.stores.mongodb.history import History
 from adk_extra_sessions.stores.mongodb.paging import pages
 from adk_extra_sessions.stores.mongodb.portable import PortableOnMongo
 from adk_extra_sessions.stores.mongodb.quick import QuickWay
-from adk_extra_sessions.stores.mongodb.shared_state import Recorded, SharedStates
+from adk_extra_sessions.stores.mongodb.shared_state import Pending, SharedStates
 from adk_extra_sessions.stores.mongodb.trying_again import tried_again
 from adk_extra_sessions.stores.mongodb.turns import MongoTurns
 from adk_extra_sessions.stores.mongodb.values import state_of
@@ -150,35 +150,34 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
     @tried_again
     def _insert(self, new: NewSession) -> SharedState | None:
         self._ensure_indexes_once()
-        self._shared.check_room(new.key, new.state)
-        document = documents.new_session(new, self._expiry.expires_at(), self._expiry.chunks_expire_at())
-        if not self._is_first(new, document):
+        reserved = self._shared.tickets.reserve(new.key, {new.nonce: new.state})
+        document = documents.new_session(new, self._expiry.expires_at(), self._expiry.chunks_expire_at(), reserved)
+        pending = self._inserted(new, document)
+        if pending is None:
             return None
-        if document["pending"]:
-            self._shared.apply([Recorded(new.key, delta) for delta in document["pending"]])
+        self._shared.apply([Pending(new.key, delta) for delta in pending])
         shared = self._shared.read(new.key)
         with damage_named(new.key):
             return self._shared.view(shared, (), new.key)
 
-    def _is_first(self, new: NewSession, document: Document) -> bool:
-        """Inserts a session's document; returns False when there is such a session."""
+    def _inserted(self, new: NewSession, document: Document) -> list[Document] | None:
+        """Inserts a session's document; returns its pending deltas, or None when there is such a session."""
         selected = documents.session_filter(new.key)
         for _ in range(TRIES):
             try:
                 self._sessions.insert_one(document)
-                return True
+                return list(document["pending"])
             except DocumentTooLarge:
-                scopes = (new.state.session, new.state.user, new.state.app)
-                size = sum(map(documents.state_bytes, scopes))
-                raise EventTooLargeError("The session's state", size, documents.DOCUMENT_BYTES) from None
+                size = len(bson.encode(document))
+                raise EventTooLargeError("The session's document", size, documents.DOCUMENT_BYTES) from None
             except DuplicateKeyError:
-                found = self._sessions.find_one(selected, {"nonce": 1, "expires_at": 1})
+                found = self._sessions.find_one(selected, {"nonce": 1, "expires_at": 1, "pending": 1})
                 if found and found.get("nonce") == new.nonce:  # ours: it was sent twice
                     if bulk.confirm(self._sessions, {**selected, "nonce": new.nonce}):
-                        return True
+                        return list(found["pending"])
                     continue
                 if found and not self._expiry.expired(found):
-                    return False
+                    return None
                 self._sessions.delete_one({**selected, **self._expiry.dead_filter()})
         raise CorruptRecordError(f"{describe(new.key)} cannot be created: a foreign document is in its place.")
 
@@ -221,11 +220,6 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
     def _record(
         self, session: Document, key: SessionKey, shared: SharedState, bodies: Sequence[str] = (), first: int = 0
     ) -> SessionRecord:
-        if session["pending"]:
-            try:
-                self._shared.rescue(key, session["pending"])
-            except PyMongoError as error:  # what is read is right all the same
-                logger.warning("%s holds state that could not be applied (%s).", describe(key), type(error).__name__)
         state = state_of(session["state"])
         return SessionRecord(
             key, int(session["revision"]), float(session["last_update_time"]), state, shared, bodies, first
@@ -273,8 +267,9 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
             with damage_named(key):
                 base, pending = session["base"], session["pending"]
                 # What the session still holds for others must not go with it.
-                self._shared.rescue(key, pending, after=-math.inf)
-                if self._sessions.delete_one({**selected, "base": base, "pending": []}).deleted_count:
+                failed = self._shared.apply_left(key, pending)
+                left = {"$size": len(failed), **({"$not": {"$elemMatch": {"id": {"$nin": failed}}}} if failed else {})}
+                if self._sessions.delete_one({**selected, "base": base, "pending": left}).deleted_count:
                     self._history.delete(session)
                     return
 

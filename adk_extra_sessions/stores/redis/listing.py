@@ -11,7 +11,8 @@ from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState
 from adk_extra_sessions.stores.damaged import left_out_if_damaged
 from adk_extra_sessions.stores.redis import scripts
 from adk_extra_sessions.stores.redis.keys import AppKeys, UserKeys
-from adk_extra_sessions.stores.redis.replies import StoredSession, checked, foreign_type_named, state_of, texts
+from adk_extra_sessions.stores.redis.replies import StoredSession, checked, fields, foreign_type_named, state_of, texts
+from adk_extra_sessions.stores.redis.split_app_state import with_pending
 
 AT_ONCE = 1000
 """Sessions that one script call reads: the server serves nobody else meanwhile."""
@@ -23,12 +24,14 @@ class Listing:
 
     Attributes:
         page_size: About how many sessions to read at once.
+        is_split: Whether sessions may hold deltas to the app's state (Redis Cluster).
     """
 
     client: Any
     prefix: str
     app_name: str
     page_size: int
+    is_split: bool = False
 
     def of_app(self) -> Iterator[Sequence[SessionRecord]]:
         """Yields pages of all users' sessions: three round trips up to a page of each."""
@@ -102,6 +105,9 @@ class Listing:
 
     def _record(self, key: SessionKey, found: Sequence[Any], shared: SharedState) -> SessionRecord:
         stored = StoredSession.of(found, key)
+        if self.is_split and stored.pending:
+            app = self.client.hgetall(AppKeys.of(self.prefix, self.app_name).state)
+            shared = SharedState(with_pending(fields(app), stored), shared.user)
         return SessionRecord(key, stored.revision, stored.last_update_time, stored.state, shared)
 
     def _user_keys(self, user_id: str) -> UserKeys:

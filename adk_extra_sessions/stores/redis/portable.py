@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -18,6 +16,7 @@ from adk_extra_sessions.stores.redis import doctor, scripts
 from adk_extra_sessions.stores.redis.history import History
 from adk_extra_sessions.stores.redis.keys import AppKeys, SessionKeys, UserKeys, encoded
 from adk_extra_sessions.stores.redis.replies import foreign_type_named, state_of, text
+from adk_extra_sessions.stores.redis.split_app_state import SplitAppState
 
 AT_ONCE = 500
 """Events, or users, that one round trip reads."""
@@ -76,11 +75,9 @@ class PortableOnRedis(Portable):
         if texts.user:
             self._write_fields(UserKeys.of(self.prefix, app_name, user_id).state, texts.user)
         app = AppKeys.of(self.prefix, app_name).state
-        if texts.app and isinstance(self.client, RedisCluster):  # there each value has a time beside it
-            pairs = [part for pair in texts.app.items() for part in pair]
-            scripts.run(
-                self.client, scripts.Call(scripts.APPLY, [app], [uuid.uuid4().hex, repr(time.time()), "0", *pairs])
-            )
+        if texts.app and isinstance(self.client, RedisCluster):  # there each value has a ticket beside it
+            split = SplitAppState(self.client)
+            split.apply(app, split.take_ticket(app), texts.app)
         elif texts.app:
             self._write_fields(app, texts.app)
 

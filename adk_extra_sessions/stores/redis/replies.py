@@ -49,12 +49,12 @@ class PendingDelta:
 
     Attributes:
         id: What it is known by.
-        time: When it was recorded, in seconds since the epoch.
+        ticket: Its place in the order of all changes of the app's state.
         texts: Raw key to JSON text.
     """
 
     id: str
-    time: float
+    ticket: int
     texts: Mapping[str, str] = field(repr=False)
 
 
@@ -128,7 +128,7 @@ def pending_delta(name: str, value: Reply, key: SessionKey) -> PendingDelta:
     """
     with damage_named(key):
         recorded = decode_value(value)
-        return PendingDelta(name, recorded["time"], recorded["state"])
+        return PendingDelta(name, int(recorded["ticket"]), recorded["state"])
 
 
 def checked(reply: Any, key: SessionKey) -> Any:

@@ -65,8 +65,10 @@ LIST = Script.load("list")
 PAGE = Script.load("page")
 READ = Script.load("read")
 READ_TURN = Script.load("read_turn")
+REMOVE_PENDING = Script.load("remove_pending")
 SET_TIME = Script.load("set_time")
 SWAP_TURN = Script.load("swap_turn")
+TAKE_TICKETS = Script.load("take_tickets")
 
 
 def run(client: Any, call: Call) -> Any:

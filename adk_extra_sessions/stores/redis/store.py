@@ -42,7 +42,7 @@ from adk_extra_sessions.stores.redis.portable import PortableOnRedis
 from adk_extra_sessions.stores.redis.replication import Replication
 from adk_extra_sessions.stores.redis.replies import StoredSession, checked, foreign_type_named, state_of, state_pairs
 from adk_extra_sessions.stores.redis.scripts import Argument, Call
-from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, held
+from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, pending_pairs
 from adk_extra_sessions.stores.redis.turns import RedisTurns
 from adk_extra_sessions.telemetry import Target
 from adk_extra_sessions.urls import exactly_one, flag, joined, take_options
@@ -143,15 +143,14 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
     def _insert(self, new: NewSession) -> SharedState | None:
         keys = SessionKeys.of(self.prefix, new.key)
         with foreign_type_named(new.key):
-            if self._split:
-                self._split.before_create(keys, new)
-            reply = self._run(self._create_call(new), new.key, self._wait)
+            ticket = self._split.before_create(keys, new) if self._split else 0
+            reply = self._run(self._create_call(new, ticket), new.key, self._wait)
             if int(reply[0]) == 0:
                 return None
-            app_state = self._split.after_create(keys, new) if self._split else state_of(reply[2], new.key)
+            app_state = self._split.after_create(keys, new, ticket) if self._split else state_of(reply[2], new.key)
             return SharedState(app_state, state_of(reply[1], new.key))
 
-    def _create_call(self, new: NewSession) -> Call:
+    def _create_call(self, new: NewSession, ticket: int) -> Call:
         keys = SessionKeys.of(self.prefix, new.key)
         created, revision = repr(new.created), new.revision
         session: list[Argument] = [
@@ -175,7 +174,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
             names += [keys.app, keys.users]
             app = state_pairs(new.state.app)
         elif new.state.app:
-            session += held(new.state.app, new.nonce)
+            session += pending_pairs(new.state.app, new.nonce, ticket)
         arguments = [new.nonce, self.options.ttl_ms, new.key.session_id, new.key.user_id, len(session) // 2, *session]
         return Call(scripts.CREATE, names, [*arguments, *state_pairs(new.state.user), *app])
 
@@ -208,7 +207,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         )
 
     def _pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
-        listing = Listing(self.client, self.prefix, app_name, page_size)
+        listing = Listing(self.client, self.prefix, app_name, page_size, self._split is not None)
         return listing.of_app() if user_id is None else listing.of_users([user_id])
 
     def _delete(self, key: SessionKey) -> None:
@@ -217,7 +216,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         with foreign_type_named(key):
             while pending := self._run(Call(scripts.DELETE, names, [key.session_id, key.user_id]), key, self._wait):
                 assert self._split is not None
-                self._split.apply_held(keys, pending)
+                self._split.apply_left(keys, pending)
 
     def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
         user = SessionKey(app_name, user_id, "")
@@ -225,11 +224,23 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
             return state_of(self.client.hgetall(UserKeys.of(self.prefix, app_name, user_id).state), user)
 
     def _append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
-        calls = [self._append_call(request) for request in requests]
-        replies = scripts.run_many(self.client, calls, self._wait)
-        return [self._outcome(request, reply) for request, reply in zip(requests, replies, strict=True)]
+        tickets: list[int | Exception] = [0] * len(requests)
+        if self._split:
+            tickets = self._split.before_append(self.prefix, requests)
+        calls = [
+            self._append_call(request, ticket)
+            for request, ticket in zip(requests, tickets, strict=True)
+            if isinstance(ticket, int)
+        ]
+        replies = iter(scripts.run_many(self.client, calls, self._wait) if calls else ())
+        return [
+            self._outcome(request, next(replies), ticket)
+            if isinstance(ticket, int)
+            else self._outcome(request, ticket, 0)
+            for request, ticket in zip(requests, tickets, strict=True)
+        ]
 
-    def _append_call(self, request: AppendRequest) -> Call:
+    def _append_call(self, request: AppendRequest, ticket: int) -> Call:
         keys = SessionKeys.of(self.prefix, request.key)
         names = [keys.session, keys.events]
         if any(event.state.user for event in request.events):
@@ -238,17 +249,19 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
             names.append(keys.app)
         arguments: list[Argument] = [_condition(request), self.options.ttl_ms]
         for event in request.events:
-            arguments += self._event_arguments(event)
+            arguments += self._event_arguments(event, ticket)
+            ticket += bool(event.state.app)
         return Call(scripts.APPEND, names, arguments)
 
-    def _event_arguments(self, event: EventRecord) -> list[Argument]:
+    def _event_arguments(self, event: EventRecord, ticket: int) -> list[Argument]:
         session, app = state_pairs(event.state.session), state_pairs(event.state.app)
         if self._split and event.state.app:
-            session = [len(event.state.session) + 1, *session[1:], *held(event.state.app, event.digest.hex())]
+            pending = pending_pairs(event.state.app, event.digest.hex(), ticket)
+            session = [len(event.state.session) + len(pending) // 2, *session[1:], *pending]
             app = [0]
         return [repr(event.timestamp), event.body, *session, *state_pairs(event.state.user), *app]
 
-    def _outcome(self, request: AppendRequest, reply: Any) -> AppendOutcome:
+    def _outcome(self, request: AppendRequest, reply: Any, ticket: int) -> AppendOutcome:
         key = request.key
         try:
             status, *revisions = map(int, checked(reply, key))
@@ -260,9 +273,9 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
                 damaged = CorruptRecordError(f"{describe(key)} is damaged, foreign or from a newer version.")
                 return AppendOutcome(error=damaged)
             if self._split:
-                repeated = [revision < 0 for revision in revisions]
+                keys = SessionKeys.of(self.prefix, key)
                 with foreign_type_named(key):
-                    self._split.after_append(SessionKeys.of(self.prefix, key), request.events, repeated)
+                    self._split.after_append(keys, request, revisions, ticket, left=status == 2)
         except Exception as error:
             return AppendOutcome(error=error)
         return AppendOutcome([abs(revision) for revision in revisions])

@@ -6,7 +6,8 @@
 --       then for each event: TIMESTAMP, BODY, and three times (session, user,
 --       app) a count followed by that many pairs of FIELD, VALUE
 -- Returns {1, revision after each event...}, negative for an event that had
---         been stored before; {0} if there is no session,
+--         been stored before, and 2 for 1 if the session held app deltas
+--         before (Redis Cluster); {0} if there is no session,
 --         {-1} if the condition does not hold, {-2} if the session is damaged,
 --         foreign or from a newer version; nothing is written then.
 --
@@ -14,7 +15,7 @@
 -- has. The list is searched for it only when the event is no newer than the
 -- newest one stored: a repeated one never is newer.
 local session, events = KEYS[1], KEYS[2]
-local head = redis.call('HMGET', session, 'r', 't', 'm', 'd', 'b', 'v')
+local head = redis.call('HMGET', session, 'r', 't', 'm', 'd', 'b', 'v', 'p')
 -- A key of a foreign type fails here, before the first write.
 local count = redis.call('LLEN', events)
 if not head[1] then return {redis.call('EXISTS', session) == 0 and 0 or -2} end
@@ -23,7 +24,7 @@ for at = 3, #KEYS do redis.call('HLEN', KEYS[at]) end
 local stored = head[1]
 local newest, backstep = tonumber(head[3]), tonumber(head[4]) or 0
 local newest_text, backstep_text, last = head[3], head[4], nil
-local reply, written, repeated = {1}, 0, nil
+local reply, written, repeated = {head[7] and 2 or 1}, 0, nil
 local kind, known = string.sub(ARGV[1], 1, 1), tonumber(string.sub(ARGV[1], 2))
 
 local function revision(offset)

@@ -1,20 +1,19 @@
 -- Applies an app delta that a session holds (Redis Cluster: the app's state is
--- in another slot), once, and never over a newer value.
+-- in another slot). May be run any number of times; see stores/shared_deltas.py.
 --
 -- KEYS  1 app's state
--- ARGV  1 id of the delta, 2 its time, 3 "1" if its writer is presumed dead,
---       then pairs of NAME, VALUE
--- Fields of the hash: s:NAME the value, t:NAME the time of its delta, x:ID the
--- time of a delta that was applied for a dead writer.
-local state, id, time = KEYS[1], ARGV[1], tonumber(ARGV[2])
-if redis.call('HEXISTS', state, 'x:' .. id) == 1 then return 0 end
-local rescue = ARGV[3] == '1'
-for at = 4, #ARGV, 2 do
+-- ARGV  1 ticket of the delta, then pairs of NAME, VALUE
+-- Fields of the hash: s:NAME the value, t:NAME the ticket of its delta, n the last ticket taken.
+local state, ticket = KEYS[1], tonumber(ARGV[1])
+local function number(field)
+  return tonumber(redis.call('HGET', state, field) or '') or 0
+end
+for at = 2, #ARGV, 2 do
   local name, value = ARGV[at], ARGV[at + 1]
-  local held = rescue and tonumber(redis.call('HGET', state, 't:' .. name) or '')
-  if not held or held <= time then
-    redis.call('HSET', state, 's:' .. name, value, 't:' .. name, ARGV[2])
+  if number('t:' .. name) < ticket then
+    redis.call('HSET', state, 's:' .. name, value, 't:' .. name, ARGV[1])
   end
 end
-if rescue then redis.call('HSET', state, 'x:' .. id, ARGV[2]) end
+-- A failover may have lost the counter's last steps.
+if number('n') < ticket then redis.call('HSET', state, 'n', ARGV[1]) end
 return 1

@@ -30,7 +30,7 @@ def test_messages(store: MongoSessionStore, server: Any) -> None:
 
     session = filled(store, 10)
     assert messages(lambda: store.append_event(session, an_event(delta={"a": 1}))) == 1
-    assert messages(lambda: store.append_event(session, an_event(delta={"user:a": 1, "app:a": 1}))) <= 3
+    assert messages(lambda: store.append_event(session, an_event(delta={"user:a": 1, "app:a": 1}))) <= 5
     assert messages(lambda: store.get_session(**NAMES)) == 1
     assert messages(lambda: store.create_session(app_name=APP, user_id=USER)) <= 2
     store.append_many((session, an_event()) for _ in range(300))

@@ -116,6 +116,25 @@ def send_and_forget(collection: Any, updates: Sequence[Update]) -> None:
             unanswered.bulk_write([UpdateOne(one.filter, one.update) for one in updates], ordered=False)
 
 
+def without_majority(collection: Any) -> Any:
+    """Returns a collection whose writes wait for the primary alone, where a later write proves them.
+
+    A replica set has one log: when a later write to it has reached the majority, so have all before it. On a
+    sharded cluster each shard has its own; there every write waits for the majority.
+    """
+    client = collection.database.client
+    if not isinstance(client, MongoClient) or not _has_one_log(client):
+        return collection
+    return collection.with_options(write_concern=WriteConcern(w=1))
+
+
+def _has_one_log(client: MongoClient[Any]) -> bool:
+    topology = client.topology_description
+    if topology.topology_type_name == "Single":  # a client bound to one server: that may be a sharded cluster's mongos
+        return all(server.server_type_name != "Mongos" for server in topology.server_descriptions().values())
+    return topology.topology_type_name == "ReplicaSetWithPrimary"
+
+
 def insert(collection: Any, documents: Sequence[dict[str, Any]]) -> bool:
     """Inserts documents, those that are not there yet; returns whether none was.
 

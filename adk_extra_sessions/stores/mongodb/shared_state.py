@@ -86,8 +86,8 @@ class SharedStates:
 
     @property
     def tickets(self) -> Tickets:
-        """The counters beside the state."""
-        return Tickets(self.states)
+        """The counters beside the state. What is stored with a ticket waits for the majority, and it with that."""
+        return Tickets(bulk.without_majority(self.states))
 
     def view(self, found: Sequence[Document], pending: Sequence[Document], key: SessionKey) -> SharedState:
         """Returns shared state as a reader of a session must see it, its pending deltas included."""

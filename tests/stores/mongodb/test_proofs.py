@@ -62,7 +62,7 @@ def test_who_waits_for_what(server: Any, storage: dict[str, Any]) -> None:
         seen.clear()
         store.append_many((one, an_event(delta={"app:x": 1, "user:x": 1})) for one in sessions)
         waits = {"w": "majority"}
-        assert seen[:3] == [("state", waits, False), ("sessions", waits, False), ("state", waits, False)]
+        assert seen[:3] == [("state", {"w": 1}, False), ("sessions", waits, False), ("state", waits, False)]
         assert seen[3:] == [("sessions", {"w": 0}, False)]
 
 
@@ -326,6 +326,17 @@ def test_a_repeated_event_is_confirmed_before_it_is_acknowledged(server: Any, st
         seen.clear()
         store.append_event(behind, event.model_copy(deep=True))
         assert len(seen) == 2 and seen[-1] in ({"w": "majority"}, None)
+
+
+def test_a_mongos_is_never_one_log() -> None:
+    def topology(kind: str, server: str) -> Any:
+        servers = {("host", 1): SimpleNamespace(server_type_name=server)}
+        description = SimpleNamespace(topology_type_name=kind, server_descriptions=lambda: servers)
+        return SimpleNamespace(topology_description=description)
+
+    kinds = [("Single", "Standalone"), ("Single", "RSPrimary"), ("ReplicaSetWithPrimary", "RSPrimary")]
+    assert all(bulk._has_one_log(topology(*kind)) for kind in kinds)
+    assert not any(bulk._has_one_log(topology(*kind)) for kind in [("Single", "Mongos"), ("Sharded", "Mongos")])
 
 
 def test_what_nobody_waits_for_fails_for_nobody() -> None:

@@ -83,7 +83,7 @@ class RedisBench:
                 "redis",
                 "bytes on the wire an append, beyond the event's JSON",
                 wire - size,
-                400,
+                430,
                 detail=f"{wire:.0f} of {size:.0f}",
             )
         )

@@ -147,8 +147,10 @@ def raw(store: SessionStore) -> Any:
         found = {}
         for key in store.client.scan_iter(match=f"{store.prefix}*"):
             kind = store.client.type(key)
-            read = {b"string": "get", b"hash": "hgetall", b"list": "lrange", b"set": "smembers"}[kind]
-            found[key] = getattr(store.client, read)(key, *((0, -1) if kind == b"list" else ()))
+            read = {b"string": "get", b"hash": "hgetall", b"list": "lrange", b"zset": "zrange"}[kind]
+            found[key] = getattr(store.client, read)(key, *((0, -1) if kind in (b"list", b"zset") else ()))
+            if key.endswith(b":a") and kind == b"hash":
+                found[key].pop(b"n", None)  # the counter of tickets: an append that is refused may have taken one
         return found
     assert isinstance(store, MongoSessionStore)
     counters = {"ticket": 0, "bytes": 0}  # an append that is refused may have counted

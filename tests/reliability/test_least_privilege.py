@@ -92,7 +92,9 @@ def test_no_command_is_granted_in_vain(one_redis: RedisServer) -> None:
             with RedisSessionStore(url, ttl=ttl, refresh_on_read=True) as store:
                 session = store.get_session(**NAMES) or store.create_session(**NAMES, state={"user:a": 1, "app:a": 1})
                 repeated = store.append_event(session, an_event())
-                store.append_event(session, repeated.model_copy(deep=True))
+                for _ in range(2):  # one of the newest events is repeated, then an older one
+                    store.append_event(session, repeated.model_copy(deep=True))
+                    store.append_many((session, an_event()) for _ in range(5))
                 with pytest.raises(AlreadyExistsError):
                     store.create_session(**NAMES)
                 store.list_sessions(app_name=APP)

@@ -49,8 +49,9 @@ def older(
 ) -> list[Reply]:
     """Reads back from the newest events as long as one at or after a time may still come.
 
-    No event is further behind an earlier one than `stored.backstep`, so the
-    first one older than `after` minus that ends the search.
+    No event is further behind an earlier one than `stored.backstep`, but for
+    those of `stored.ahead`, whose places are known. So the first one older than
+    `after` minus that ends the search.
 
     Args:
         client: A redis-py client.
@@ -61,7 +62,7 @@ def older(
         after: The time, in seconds since the epoch.
 
     Returns:
-        The events before `bodies`.
+        The events before `bodies`, in order; not always all between the first and the last.
 
     Raises:
         SessionNotFoundError: The session has been deleted meanwhile.
@@ -74,4 +75,6 @@ def older(
         page *= 2
         last = stored.count - len(found) - len(bodies) - 1
         found = history.page(max(last - page + 1, stored.count - wanted), last) + found
-    return found
+    first = stored.count - len(found) - len(bodies)
+    places = sorted(place for time, place in stored.ahead if time >= after and stored.count - wanted <= place < first)
+    return [event for place in places for event in history.page(place, place)] + found

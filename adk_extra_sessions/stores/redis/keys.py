@@ -7,16 +7,18 @@ percent-encoded: no name can end a hash tag, and no two triples share a key.
     adk:{app/user}:s:SESSION   hash   the session: revision, times, state
     adk:{app/user}:e:SESSION   list   its events, in the order of the appends
     adk:{app/user}:t:SESSION   hash   the turn on it, while somebody has it or waits
-    adk:{app/user}:i           set    the ids of the user's sessions
+    adk:{app/user}:i           zset   the user's sessions, by the time of their last update
     adk:{app/user}:u           hash   the user's state
     adk:{app}:a                hash   the app's state
-    adk:{app}:i                set    the ids of the app's users
+    adk:{app}:i                zset   users who have sessions, by when these will have expired (ms, about)
+
+Members of the indexes are names as they stand in keys, percent-encoded.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from attrs import frozen
 
@@ -26,6 +28,11 @@ from adk_extra_sessions.records import SessionKey
 def encoded(name: str) -> str:
     """Percent-encodes all of a name but ASCII letters, digits and `_.-~`."""
     return quote(name, safe="")
+
+
+def decoded(name: bytes | str) -> str:
+    """Returns the name that a member of an index tells."""
+    return unquote(name)
 
 
 @frozen
@@ -41,7 +48,7 @@ class UserKeys:
 
     @property
     def index(self) -> str:
-        """The set of the user's session ids."""
+        """The index of the user's sessions."""
         return f"{self.prefix}i"
 
     @property
@@ -80,7 +87,7 @@ class AppKeys:
 
     @property
     def users(self) -> str:
-        """The set of the ids of users who have sessions."""
+        """The index of users who have sessions."""
         return f"{self.prefix}i"
 
 
@@ -90,9 +97,11 @@ class SessionKeys:
 
     Attributes:
         owner: The session, to name it in errors.
+        user_name: The user in the app's index.
     """
 
     owner: SessionKey
+    user_name: str
     session: str
     events: str
     index: str
@@ -108,6 +117,7 @@ class SessionKeys:
         app = AppKeys.of(prefix, key.app_name)
         return cls(
             key,
+            encoded(key.user_id),
             user.session(key.session_id),
             user.events(key.session_id),
             user.index,

@@ -10,9 +10,10 @@ from attrs import frozen
 from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState
 from adk_extra_sessions.stores.damaged import left_out_if_damaged
 from adk_extra_sessions.stores.redis import scripts
-from adk_extra_sessions.stores.redis.keys import AppKeys, UserKeys
-from adk_extra_sessions.stores.redis.replies import StoredSession, checked, fields, foreign_type_named, state_of, texts
+from adk_extra_sessions.stores.redis.keys import AppKeys, UserKeys, decoded
+from adk_extra_sessions.stores.redis.replies import StoredSession, checked, fields, state_of
 from adk_extra_sessions.stores.redis.split_app_state import with_pending
+from adk_extra_sessions.stores.redis.users import UserIndex
 
 AT_ONCE = 1000
 """Sessions that one script call reads: the server serves nobody else meanwhile."""
@@ -35,21 +36,26 @@ class Listing:
 
     def of_app(self) -> Iterator[Sequence[SessionRecord]]:
         """Yields pages of all users' sessions: three round trips up to a page of each."""
-        users = AppKeys.of(self.prefix, self.app_name).users
-        cursor: int | None = None
-        while cursor != 0:
-            with foreign_type_named(SessionKey(self.app_name, "", "")):
-                cursor, found = self.client.sscan(users, cursor or 0, count=self.page_size)
-            yield from self.of_users(texts(found))
+        users = UserIndex(self.client, self.prefix, self.app_name)
+        for times in users.pages(self.page_size):
+            without: list[str] = []
+            yield from self.of_users(list(times), without)
+            if without:
+                users.remove({user_id: times[user_id] for user_id in without})
 
-    def of_users(self, user_ids: Sequence[str]) -> Iterator[Sequence[SessionRecord]]:
-        """Yields pages of some users' sessions: two round trips for the first page of all."""
+    def of_users(self, user_ids: Sequence[str], without: list[str] | None = None) -> Iterator[Sequence[SessionRecord]]:
+        """Yields pages of some users' sessions: two round trips for the first page of all.
+
+        Args:
+            user_ids: The users.
+            without: Gets those of them who have no sessions.
+        """
         pipeline = self.client.pipeline(transaction=False)
         pipeline.hgetall(AppKeys.of(self.prefix, self.app_name).state)
         for user_id in user_ids:
             keys = UserKeys.of(self.prefix, self.app_name, user_id)
             pipeline.hgetall(keys.state)
-            pipeline.sscan(keys.index, 0, count=self.page_size)
+            pipeline.zscan(keys.index, 0, count=self.page_size)
         app, *replies = pipeline.execute(raise_on_error=False)
         app_state = self._state(app, "")
         shared: dict[str, SharedState] = {}
@@ -61,10 +67,12 @@ class Listing:
                 shared[user_id] = SharedState(app_state, self._state(state, user_id))
             if user_id not in shared:
                 continue
+            if without is not None and cursor == 0 and not found:
+                without.append(user_id)
             index = UserKeys.of(self.prefix, self.app_name, user_id).index
             met += self._session_keys(user_id, found)
             while cursor != 0:
-                cursor, found = self.client.sscan(index, cursor, count=self.page_size)
+                cursor, found = self.client.zscan(index, cursor, count=self.page_size)
                 met += self._session_keys(user_id, found)
                 yield from self._full_pages(met, shared)
             yield from self._full_pages(met, shared)
@@ -72,7 +80,7 @@ class Listing:
             yield self._page(met, shared)
 
     def _session_keys(self, user_id: str, found: Sequence[Any]) -> list[SessionKey]:
-        return [SessionKey(self.app_name, user_id, session_id) for session_id in texts(found)]
+        return [SessionKey(self.app_name, user_id, decoded(name)) for name, _ in found]
 
     def _full_pages(
         self, met: list[SessionKey], shared: Mapping[str, SharedState]
@@ -100,8 +108,7 @@ class Listing:
 
     def _call(self, part: Sequence[SessionKey]) -> scripts.Call:
         keys = self._user_keys(part[0].user_id)
-        session_ids = [key.session_id for key in part]
-        return scripts.Call(scripts.LIST, [keys.index, *map(keys.session, session_ids)], session_ids)
+        return scripts.Call(scripts.LIST, [keys.index, *(keys.session(key.session_id) for key in part)], [])
 
     def _record(self, key: SessionKey, found: Sequence[Any], shared: SharedState) -> SessionRecord:
         stored = StoredSession.of(found, key)

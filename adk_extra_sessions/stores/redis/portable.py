@@ -10,13 +10,15 @@ from urllib.parse import unquote
 from redis import RedisCluster
 
 from adk_extra_sessions.records import SessionKey, SessionRecord, StateTexts
+from adk_extra_sessions.stores.damaged import left_out_if_damaged
 from adk_extra_sessions.stores.findings import Finding
 from adk_extra_sessions.stores.portable import Portable
 from adk_extra_sessions.stores.redis import doctor, scripts
 from adk_extra_sessions.stores.redis.history import History
-from adk_extra_sessions.stores.redis.keys import AppKeys, SessionKeys, UserKeys, encoded
-from adk_extra_sessions.stores.redis.replies import foreign_type_named, state_of, text
+from adk_extra_sessions.stores.redis.keys import AppKeys, SessionKeys, UserKeys, decoded, encoded
+from adk_extra_sessions.stores.redis.replies import checked, foreign_type_named, state_of, text
 from adk_extra_sessions.stores.redis.split_app_state import SplitAppState
+from adk_extra_sessions.stores.redis.users import UserIndex
 
 AT_ONCE = 500
 """Events, or users, that one round trip reads."""
@@ -44,18 +46,24 @@ class PortableOnRedis(Portable):
                 yield name
 
     def _session_keys(self, app_name: str, user_id: str | None) -> Iterator[SessionKey]:
-        all_users = self.client.sscan_iter(AppKeys.of(self.prefix, app_name).users, count=AT_ONCE)
-        users = map(text, all_users) if user_id is None else iter([user_id])
-        while page := list(islice(users, AT_ONCE)):
-            indexes = [UserKeys.of(self.prefix, app_name, user).index for user in page]
+        users = UserIndex(self.client, self.prefix, app_name)
+        for page in users.pages(AT_ONCE) if user_id is None else [[user_id]]:
             pipeline = self.client.pipeline(transaction=False)
-            for index in indexes:
-                pipeline.sscan(index, 0, count=SCANNED)
-            for user, index, (cursor, found) in zip(page, indexes, pipeline.execute(), strict=True):
-                yield from (SessionKey(app_name, user, text(one)) for one in found)
-                while cursor:
-                    cursor, found = self.client.sscan(index, cursor, count=SCANNED)
-                    yield from (SessionKey(app_name, user, text(one)) for one in found)
+            for user in page:
+                pipeline.zscan(UserKeys.of(self.prefix, app_name, user).index, 0, count=SCANNED)
+            for user, reply in zip(page, pipeline.execute(raise_on_error=False), strict=True):
+                found: Any = (0, [])
+                with left_out_if_damaged(SessionKey(app_name, user, "")):
+                    found = checked(reply, SessionKey(app_name, user, ""))
+                yield from self._keys_of_user(app_name, user, found)
+
+    def _keys_of_user(self, app_name: str, user_id: str, reply: tuple[int, Any]) -> Iterator[SessionKey]:
+        cursor, found = reply
+        index = UserKeys.of(self.prefix, app_name, user_id).index
+        yield from (SessionKey(app_name, user_id, decoded(name)) for name, _ in found)
+        while cursor:
+            cursor, found = self.client.zscan(index, cursor, count=SCANNED)
+            yield from (SessionKey(app_name, user_id, decoded(name)) for name, _ in found)
 
     def _app_state(self, app_name: str) -> Mapping[str, Any]:
         app = SessionKey(app_name, "", "")
@@ -89,7 +97,7 @@ class PortableOnRedis(Portable):
 
     def _set_time(self, key: SessionKey, revision: int, time: float) -> None:
         keys = SessionKeys.of(self.prefix, key)
-        scripts.run(self.client, scripts.Call(scripts.SET_TIME, [keys.session], [revision, repr(time)]))
+        scripts.run(self.client, scripts.Call(scripts.SET_TIME, [keys.session, keys.index], [revision, repr(time)]))
 
     def _write_fields(self, key: str, texts: Mapping[str, str]) -> None:
         self.client.hset(key, mapping={f"s:{name}": value for name, value in texts.items()})

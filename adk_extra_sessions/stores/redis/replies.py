@@ -65,13 +65,15 @@ class StoredSession:
     Attributes:
         base: The revision it was created with.
         backstep: How far back, in seconds, an event's timestamp ever was
-            behind that of an earlier one.
+            behind that of an earlier one, those of `ahead` left aside.
+        ahead: Timestamps and positions of the newest few events.
     """
 
     revision: int
     base: int
     last_update_time: float
     backstep: float
+    ahead: Sequence[tuple[float, int]]
     state: Mapping[str, Any] = field(repr=False)
     pending: Sequence[PendingDelta] = field(factory=tuple)
 
@@ -95,9 +97,15 @@ class StoredSession:
                 int(found["b"]),
                 float(found["t"]),
                 float(found.get("d", 0)),
+                _ahead(text(found.get("k", ""))),
                 values(found),
                 [pending_delta(name[2:], value, key) for name, value in found.items() if name.startswith("p:")],
             )
+
+
+def _ahead(field_value: str) -> list[tuple[float, int]]:
+    parts = field_value.split()
+    return [(float(timestamp), int(place)) for timestamp, place in zip(parts[::3], parts[1::3], strict=True)]
 
 
 @contextmanager

@@ -11,7 +11,16 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 from redis import RedisCluster
-from redis.exceptions import ClusterDownError, ConnectionError, NoScriptError, RedisError, TimeoutError
+from redis.exceptions import (
+    ClusterDownError,
+    ConnectionError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
 
 from adk_extra_sessions.codec import FORMAT
 from adk_extra_sessions.stores.redis.replication import Replication
@@ -22,6 +31,11 @@ Argument: TypeAlias = str | bytes | int
 
 LARGE = 1 << 20
 """Bytes of an argument, as many as the smallest `proto-max-bulk-len` allows: a server may refuse it."""
+
+_REPORTED: dict[str, type[ResponseError]] = {
+    "The user executing the script can't": NoPermissionError,
+    "OOM command not allowed": OutOfMemoryError,
+}
 
 NO_WAIT = Replication()
 
@@ -61,7 +75,9 @@ APPEND = Script.load("append")
 APPLY = Script.load("apply")
 CREATE = Script.load("create")
 DELETE = Script.load("delete")
+ENTER = Script.load("enter")
 LIST = Script.load("list")
+LOOK_AFTER = Script.load("look_after")
 PAGE = Script.load("page")
 READ = Script.load("read")
 READ_TURN = Script.load("read_turn")
@@ -77,6 +93,13 @@ def run(client: Any, call: Call) -> Any:
     A server that does not know it (the first time, after SCRIPT FLUSH or a
     failover) is sent its source, and knows it from then on.
     """
+    try:
+        return _run(client, call)
+    except ResponseError as error:
+        raise _script_error_named(error) from None
+
+
+def _run(client: Any, call: Call) -> Any:
     try:
         return client.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
     except NoScriptError:
@@ -140,13 +163,22 @@ def _pipelined(client: Any, calls: Sequence[Call], wait: Replication, *, by_sour
     if wait.replicas:
         pipeline.execute_command("WAIT", wait.replicas, wait.timeout_ms)
     try:
-        replies = list(pipeline.execute(raise_on_error=False))
+        replies = [_script_error_named(reply) for reply in pipeline.execute(raise_on_error=False)]
     except RedisError:
         if not isinstance(client, RedisCluster):
             raise
         logger.info("A node of the cluster failed; %d calls are sent one by one.", len(calls))
         return _node_by_node(client, calls)
     return wait.vouched(replies[:-1], replies[-1]) if wait.replicas else replies
+
+
+def _script_error_named(reply: Any) -> Any:
+    """Returns a reply, or redis-py's error for a command, where a script reports it in its own words."""
+    if isinstance(reply, ResponseError):
+        for words, error in _REPORTED.items():
+            if words in str(reply):
+                return error(*reply.args)
+    return reply
 
 
 def _node_by_node(cluster: RedisCluster, calls: Sequence[Call]) -> list[Any]:

@@ -55,8 +55,7 @@ class SplitAppState:
     client: Any
 
     def before_create(self, keys: SessionKeys, new: NewSession) -> int:
-        """Enters the user before the first session, so that no crash can hide it from lists; returns a ticket."""
-        self.client.sadd(keys.users, new.key.user_id)
+        """Takes a ticket, if the session changes the app's state."""
         return self.take_ticket(keys.app) if new.state.app else 0
 
     def after_create(self, keys: SessionKeys, new: NewSession, ticket: int) -> Mapping[str, Any]:

@@ -44,6 +44,7 @@ from adk_extra_sessions.stores.redis.replies import StoredSession, checked, fore
 from adk_extra_sessions.stores.redis.scripts import Argument, Call
 from adk_extra_sessions.stores.redis.split_app_state import SplitAppState, pending_pairs
 from adk_extra_sessions.stores.redis.turns import RedisTurns
+from adk_extra_sessions.stores.redis.users import UserIndex
 from adk_extra_sessions.telemetry import Target
 from adk_extra_sessions.urls import exactly_one, flag, joined, take_options
 
@@ -142,11 +143,16 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
 
     def _insert(self, new: NewSession) -> SharedState | None:
         keys = SessionKeys.of(self.prefix, new.key)
+        users = self._users(new.key)
         with foreign_type_named(new.key):
-            ticket = self._split.before_create(keys, new) if self._split else 0
+            ticket = 0
+            if self._split:  # entered before, so that no crash can hide the user from lists
+                users.enter(new.key.user_id, self.options.ttl_ms)
+                ticket = self._split.before_create(keys, new)
             reply = self._run(self._create_call(new, ticket), new.key, self._wait)
             if int(reply[0]) == 0:
                 return None
+            users.look_after_overdue(reply[3])
             app_state = self._split.after_create(keys, new, ticket) if self._split else state_of(reply[2], new.key)
             return SharedState(app_state, state_of(reply[1], new.key))
 
@@ -175,7 +181,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
             app = state_pairs(new.state.app)
         elif new.state.app:
             session += pending_pairs(new.state.app, new.nonce, ticket)
-        arguments = [new.nonce, self.options.ttl_ms, new.key.session_id, new.key.user_id, len(session) // 2, *session]
+        arguments = [new.nonce, self.options.ttl_ms, created, keys.user_name, len(session) // 2, *session]
         return Call(scripts.CREATE, names, [*arguments, *state_pairs(new.state.user), *app])
 
     def _read(self, key: SessionKey, window: Window) -> SessionRecord | None:
@@ -188,7 +194,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         keys = SessionKeys.of(self.prefix, key)
         first, last = _range(window)
         ttl_ms = self.options.ttl_ms if self.refresh_on_read else 0
-        names = [keys.session, keys.events, keys.user] + ([] if self._split else [keys.app])
+        names = [keys.session, keys.events, keys.index, keys.user] + ([] if self._split else [keys.app])
         reply = self._run(Call(scripts.READ, names, [first, last, ttl_ms]), key)
         if not reply:
             return None
@@ -214,9 +220,13 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         keys = SessionKeys.of(self.prefix, key)
         names = [keys.session, keys.events, keys.index] + ([] if self._split else [keys.users])
         with foreign_type_named(key):
-            while pending := self._run(Call(scripts.DELETE, names, [key.session_id, key.user_id]), key, self._wait):
-                assert self._split is not None
+            call = Call(scripts.DELETE, names, [keys.user_name])
+            last, pending = self._run(call, key, self._wait)
+            while self._split and pending:
                 self._split.apply_left(keys, pending)
+                last, pending = self._run(call, key, self._wait)
+            if self._split and last:
+                self._users(key).look_after_gone(key.user_id)
 
     def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
         user = SessionKey(app_name, user_id, "")
@@ -242,7 +252,7 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
 
     def _append_call(self, request: AppendRequest, ticket: int) -> Call:
         keys = SessionKeys.of(self.prefix, request.key)
-        names = [keys.session, keys.events]
+        names = [keys.session, keys.events, keys.index]
         if any(event.state.user for event in request.events):
             names.append(keys.user)
         if not self._split and any(event.state.app for event in request.events):
@@ -279,6 +289,9 @@ class RedisSessionStore(PortableOnRedis, SessionStore):
         except Exception as error:
             return AppendOutcome(error=error)
         return AppendOutcome([abs(revision) for revision in revisions])
+
+    def _users(self, key: SessionKey) -> UserIndex:
+        return UserIndex(self.client, self.prefix, key.app_name)
 
     def _run(self, call: Call, key: SessionKey, wait: Replication = scripts.NO_WAIT) -> Any:
         return checked(scripts.run_many(self.client, [call], wait)[0], key)

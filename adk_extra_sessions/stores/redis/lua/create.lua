@@ -2,29 +2,42 @@
 --
 -- KEYS  1 session hash, 2 event list, 3 index of the user's sessions,
 --       4 user's state, [5 app's state, 6 index of the app's users]
--- ARGV  1 nonce, 2 time to live in ms (0 for none), 3 session id, 4 user id,
---       then three times (session, user, app) a count followed by that many
---       pairs of FIELD, VALUE
--- Returns {1, user's state, app's state} as flat arrays, or {0} if the session exists.
+-- ARGV  1 nonce, 2 time to live in ms (0 for none), 3 time of creation,
+--       4 the user's name in the app's index, then three times (session, user,
+--       app) a count followed by that many pairs of FIELD, VALUE
+-- Returns {1, user's state, app's state, users to look after}, states as flat
+--         arrays, or {0} if the session exists.
 --
 -- The same nonce again is the same request again, and succeeds without a change.
-local session = KEYS[1]
+local session, events, index, users = KEYS[1], KEYS[2], KEYS[3], KEYS[6]
+local prefix, name = split_key(session)
+local time, overdue = now(), {}
 if redis.call('EXISTS', session) == 0 then
-  -- A key of a foreign type fails here, before the first write.
+  -- A key of a foreign type fails here.
   redis.call('HLEN', KEYS[4])
-  redis.call('SCARD', KEYS[3])
   if KEYS[5] then redis.call('HLEN', KEYS[5]) end
-  if KEYS[6] then redis.call('SCARD', KEYS[6]) end
-  redis.call('DEL', KEYS[2])
+  if users then
+    redis.call('ZSCORE', users, NOBODY)
+    overdue = overdue_users(users, time)
+  end
+  -- A full server fails here, and a missing right.
+  redis.call('ZADD', index, 'XX', ARGV[3], name)
+  redis.call('ZREM', index, NOBODY)
+  redis.call('PTTL', index)
+  if ARGV[2] == '0' then set_expiry(index, '0') end
+  set_expiry(session, ARGV[2])
+  drop_expired(index, prefix, time)
+  redis.call('DEL', events)
   local at = write_pairs(session, 5)
   at = write_pairs(KEYS[4], at)
   at = write_pairs(KEYS[5], at)
-  redis.call('SADD', KEYS[3], ARGV[3])
-  if KEYS[6] then redis.call('SADD', KEYS[6], ARGV[4]) end
-  if ARGV[2] ~= '0' then redis.call('PEXPIRE', session, ARGV[2]) end
+  set_expiry(session, ARGV[2])
+  redis.call('ZADD', index, ARGV[3], name)
+  set_index_expiry(index, ARGV[2])
+  if users then enter_user(users, ARGV[4], ARGV[2], time) end
 elseif redis.call('HGET', session, 'n') ~= ARGV[1] then
   return {0}
 else
   redis.call('HSET', session, 'n', ARGV[1])  -- for WAIT, which looks at its connection's own last write
 end
-return {1, redis.call('HGETALL', KEYS[4]), KEYS[5] and redis.call('HGETALL', KEYS[5]) or {}}
+return {1, redis.call('HGETALL', KEYS[4]), KEYS[5] and redis.call('HGETALL', KEYS[5]) or {}, overdue}

@@ -203,6 +203,24 @@ def test_damaged_user_state_is_named_and_in_no_other_users_way(
     assert found is not None and found.state == {"own": 1, "more": [1], "user:a": 2, "app:a": 2}
 
 
+@pytest.mark.parametrize(
+    ("backend", "damage"),
+    kinds({**REDIS_USER, "index": replaced(lambda keys: keys.index, "SET", "foreign")}, {}),
+    indirect=["backend"],
+)
+def test_what_one_user_has_damaged_does_not_end_a_copy(
+    store: RedisSessionStore, others: list[Session], damaged: Session, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.create_session(app_name=APP, user_id="other", state={"user:a": 1})
+    {**REDIS_USER, "index": replaced(lambda keys: keys.index, "SET", "foreign")}[damage](store)
+    with caplog.at_level(logging.WARNING):
+        found = {key.user_id for key in store._session_keys(APP, None)}
+        states = dict(store._user_states(APP))
+    assert repr(USER) in caplog.text
+    assert found == ({"other"} if damage == "index" else {USER, "other"})
+    assert states["other"] == {"a": 1}
+
+
 @pytest.mark.parametrize(("backend", "damage"), kinds(REDIS_APP, MONGO_APP), indirect=["backend"])
 def test_damaged_app_state_is_named_and_in_no_other_apps_way(
     store: SessionStore, others: list[Session], damaged: Session, damage: str

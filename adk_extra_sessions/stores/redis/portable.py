@@ -77,7 +77,11 @@ class PortableOnRedis(Portable):
             for user in users:
                 pipeline.hgetall(UserKeys.of(self.prefix, app_name, user).state)
             for user, found in zip(users, pipeline.execute(raise_on_error=False), strict=True):
-                yield user, state_of(found, SessionKey(app_name, user, ""))
+                state: Mapping[str, Any] | None = None
+                with left_out_if_damaged(SessionKey(app_name, user, "")):
+                    state = state_of(found, SessionKey(app_name, user, ""))
+                if state is not None:
+                    yield user, state
 
     def _write_shared(self, app_name: str, user_id: str, texts: StateTexts) -> None:
         if texts.user:

@@ -1,0 +1,322 @@
+"""Stores of different ttls on the same sessions: nothing goes before its session, nothing stays for ever after it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import attrs
+import pytest
+from conftest import need
+from google.adk.sessions import Session
+from pymongo import MongoClient, monitoring
+from servers import MongoServer, wait_until
+
+from adk_extra_sessions import MongoSessionStore
+from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
+from adk_extra_sessions.errors import EventTooLargeError, StaleSessionError
+from adk_extra_sessions.stores.mongodb import documents
+from adk_extra_sessions.stores.mongodb.expiry import NEVER
+
+ONE: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
+
+LARGE = "x" * (documents.INLINE_BYTES + 1)
+
+SECONDS: dict[str | None, float] = {None: float("inf"), "1m": 60, "1h": 3600}
+
+
+class Pause(monitoring.CommandListener):
+    """Holds a client before one of its messages, until it is let go."""
+
+    def __init__(self) -> None:
+        self._left = -1
+        self.held, self._go = threading.Event(), threading.Event()
+
+    def hold(self, before: int) -> None:
+        """Holds it before that message from now on; 0 is the next."""
+        self._left, self.held, self._go = before, threading.Event(), threading.Event()
+
+    def let_go(self) -> None:
+        """Holds it no more."""
+        self._left = -1
+        self._go.set()
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        self._left -= 1
+        if self._left == -1:
+            self.held.set()
+            assert self._go.wait(60)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+    def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+
+
+class Writer:
+    """A store of some ttl that can be held between its messages."""
+
+    def __init__(self, server: MongoServer, ttl: str | None, db_name: str = "expiry") -> None:
+        self.ttl = ttl
+        self.pause = Pause()
+        self.store = MongoSessionStore(
+            server.url, db_name=db_name, ttl=ttl, on_stale="append", event_listeners=[self.pause]
+        )
+        self.store.ensure_indexes()
+        self.thread = threading.Thread()
+        self.outcome: Any = None
+
+    def begin(self, text: str, before: int, holder: Session | None = None) -> bool:
+        """Begins an append; returns whether it is now held before that message, else it is done.
+
+        Args:
+            text: The event's.
+            before: Which of its messages to hold it before; 0 is the first.
+            holder: The live session; without one it appends at any revision.
+        """
+        session = holder or Session(id="one", app_name=APP, user_id=USER, last_update_time=time.time() + 60)
+        self.outcome = None
+        self.pause.hold(before)
+
+        def append() -> None:
+            (self.outcome,) = self.store.append_many([(session, an_event(text))])
+            self.pause.held.set()
+
+        self.thread = threading.Thread(target=append)
+        self.thread.start()
+        assert self.pause.held.wait(60)
+        return self.thread.is_alive() and self.outcome is None
+
+    def end(self) -> Any:
+        """Lets it go on to the end; returns its event or error."""
+        self.pause.let_go()
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+        return self.outcome
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MongoServer]:
+    """A mongod whose TTL monitor sleeps: what is due is seen by its date."""
+    need("mongod")
+    with MongoServer("--setParameter", "ttlMonitorEnabled=false") as one:
+        yield one
+
+
+Writers = dict[tuple[str | None, int], Writer]
+
+
+@pytest.fixture(scope="module")
+def writers(server: MongoServer) -> Iterator[Writers]:
+    made = {(ttl, number): Writer(server, ttl) for ttl in SECONDS for number in range(2)}
+    yield made
+    for one in made.values():
+        one.store.close()
+
+
+def stored(store: MongoSessionStore) -> dict[str, list[Any]]:
+    return {"sessions": list(store._sessions.find()), "event_chunks": list(store._chunks.find())}
+
+
+def put_back(store: MongoSessionStore, kept: dict[str, list[Any]]) -> None:
+    for name, found in kept.items():
+        store._database[name].delete_many({})
+        store._database[name].insert_many(found)
+
+
+def a_session_with_chunks(store: MongoSessionStore) -> dict[str, list[Any]]:
+    """Stores one whose next append moves events to a chunk; returns all there is then."""
+    for name in ("sessions", "event_chunks"):
+        store._database[name].delete_many({})
+    session = store.create_session(**ONE)
+    store.append_event(session, an_event(LARGE))
+    while (
+        store._sessions.find_one()["tail_count"] < documents.TAIL_EVENTS or not session.events[documents.TAIL_EVENTS :]
+    ):
+        store.append_event(session, an_event("x"))
+    return stored(store)
+
+
+def found_texts(store: MongoSessionStore) -> list[Any]:
+    found = store.get_session(**ONE)
+    assert found is not None
+    return texts(found)
+
+
+def check(store: MongoSessionStore, last: float, where: str, session_id: str = "one") -> None:
+    """Checks what is promised of chunks, after a last writer with this many seconds of ttl."""
+    (head,) = store._sessions.find({"session_id": session_id})
+    dates: list[datetime] = [chunk["expires_at"] for chunk in store._chunks.find({"session_id": session_id})]
+    assert len(dates) >= 2
+    assert min(dates) >= head["chunks_expire_at"], where
+    if last == float("inf"):
+        assert head["expires_at"] == head["chunks_expire_at"] == NEVER == min(dates), where
+        return
+    ttl = timedelta(seconds=last)
+    assert abs(head["expires_at"] - store._expiry.now() - ttl) < timedelta(seconds=30)
+    assert min(dates) >= head["expires_at"] + ttl * 0.49, where
+    assert max(dates) <= head["expires_at"] + ttl * 2.01, where
+
+
+def interleaved(
+    a: Writer, b: Writer, texts: tuple[str, str], holders: Callable[[], list[Session | None]]
+) -> Iterator[str]:
+    """Has A and B append at once: B comes while A is held before any message, and is held itself until A is done.
+
+    Yields:
+        Where they were held, when both are done.
+    """
+    at, a_goes_on = 0, True
+    while a_goes_on:
+        at_b, b_goes_on = 0, True
+        while b_goes_on:
+            of_a, of_b = holders()
+            a_goes_on = a.begin(texts[0], at, of_a)
+            b_goes_on = b.begin(texts[1], at_b, of_b)
+            a.end()
+            b.end()
+            yield f"A before message {at}, B before message {at_b}"
+            at_b += 1
+        at += 1
+    assert at > 3
+
+
+CASES = [
+    (None, "1h", None),
+    (None, "1m", "1h"),
+    ("1m", "1h", "1m"),
+    ("1m", None, "1m"),
+    ("1m", "1m", None),
+    ("1h", None, "1m"),
+    ("1h", "1m", "1h"),
+]
+"""The ttl of the session's maker, and those of two writers."""
+
+
+@pytest.mark.parametrize(
+    ("case", "large"),
+    [*((case, "") for case in CASES), (CASES[0], LARGE), (CASES[3], LARGE)],
+    ids=lambda value: "large" if value == LARGE else str(value or ""),
+)
+def test_two_writers_in_any_interleaving(writers: Writers, case: tuple[str | None, ...], large: str) -> None:
+    maker, a, b = writers[case[0], 0].store, writers[case[1], 0], writers[case[2], 1]
+    said = ("a", f"b{large}")
+    kept = a_session_with_chunks(maker)
+    count = len(found_texts(maker))
+
+    def anew() -> list[Session | None]:
+        put_back(maker, kept)
+        return [None, None]
+
+    for where in interleaved(a, b, said, anew):
+        assert not isinstance(a.outcome, Exception) and not isinstance(b.outcome, Exception), where
+        found = found_texts(maker)
+        assert sorted(found[-2:]) == sorted(said) and len(found) == count + 2, where
+        last = a if found[-1] == said[0] else b
+        check(maker, SECONDS[last.ttl], where)
+
+
+@pytest.mark.parametrize("case", CASES[::2], ids=str)
+def test_of_two_holders_one_is_refused_in_any_interleaving(writers: Writers, case: tuple[str | None, ...]) -> None:
+    maker, a, b = writers[case[0], 0].store, writers[case[1], 0], writers[case[2], 1]
+    kept = a_session_with_chunks(maker)
+    count = len(found_texts(maker))
+
+    def anew() -> list[Session | None]:
+        put_back(maker, kept)
+        return [maker.get_session(**ONE), maker.get_session(**ONE)]
+
+    for one in (a, b):
+        one.store.options = attrs.evolve(one.store.options, on_stale="raise")
+    try:
+        for where in interleaved(a, b, ("a", "b"), anew):
+            refused = [isinstance(one.outcome, StaleSessionError) for one in (a, b)]
+            assert sorted(refused) == [False, True], (where, a.outcome, b.outcome)
+            assert found_texts(maker)[count:] == [["a", "b"][refused.index(False)]], where
+            check(maker, SECONDS[[a, b][refused.index(False)].ttl], where)
+    finally:
+        for one in (a, b):
+            one.store.options = attrs.evolve(one.store.options, on_stale="append")
+
+
+@pytest.mark.parametrize("before", ["1m", "1h"])
+def test_an_append_that_the_server_refuses_leaves_expiry_as_it_was(writers: Writers, before: str) -> None:
+    maker, other = writers[before, 0].store, writers[None, 0].store
+    a_session_with_chunks(maker)
+    session = maker.get_session(**ONE)
+    assert session is not None
+    maker.append_event(session, an_event(delta={"a": "x" * 9_000_000}))
+    with pytest.raises(EventTooLargeError):
+        other.append_event(session, an_event(delta={"b": "x" * 9_000_000}))
+    check(maker, SECONDS[before], "refused")
+
+
+def test_many_sessions_in_one_batch(writers: Writers) -> None:
+    """Where tails are full, room is made for all at once; each session keeps its own expiry."""
+    hour, never = writers["1h", 0].store, writers[None, 0].store
+    for name in ("sessions", "event_chunks"):
+        hour._database[name].delete_many({})
+    sessions = [hour.create_session(app_name=APP, user_id=USER, session_id=f"s{number}") for number in range(6)]
+    for turn in range(3 * documents.TAIL_EVENTS):
+        for batch, store in ((sessions[: turn % 7], never), (sessions[turn % 7 :], hour)):
+            outcomes = store.append_many((session, an_event(str(turn))) for session in batch)
+            assert not any(isinstance(one, Exception) for one in outcomes)
+    hour.append_many((session, an_event("last")) for session in sessions)
+    for session in sessions:
+        found = hour.get_session(app_name=APP, user_id=USER, session_id=session.id)
+        assert found is not None and texts(found) == texts(session)
+        check(hour, SECONDS["1h"], session.id, session.id)
+
+
+@pytest.fixture(scope="module")
+def removing() -> Iterator[MongoServer]:
+    """A mongod that removes each second what is due."""
+    need("mongod")
+    with MongoServer("--setParameter", "ttlMonitorSleepSecs=1") as one:
+        yield one
+
+
+@pytest.mark.parametrize("last", ["2s", "1s"])
+def test_stores_of_different_ttls_write_in_turn(removing: MongoServer, last: str) -> None:
+    name = f"turn-{last}"
+    stores = {ttl: MongoSessionStore(removing.url, db_name=name, ttl=ttl) for ttl in ("2s", None, "1h", last)}
+    try:
+        session = stores["2s"].create_session(**ONE)
+        said = [LARGE, *(str(number) for number in range(130))]
+        stores["2s"].append_many((session, an_event(text)) for text in said)
+        assert stores[None]._chunks.count_documents({}) > 2
+        began = time.monotonic()
+        while time.monotonic() - began < 12:
+            for ttl in ("2s", None, "1h"):
+                found = stores[ttl].get_session(**ONE)
+                assert found is not None and texts(found) == said
+                said.append(f"{ttl} {len(said)}" if len(said) % 20 else f"{LARGE} {len(said)}")
+                stores[ttl].append_event(found, an_event(said[-1]))
+                time.sleep(0.25)
+        found = stores["1h"].get_session(**ONE)
+        assert found is not None and texts(found) == said
+        stores[last].append_event(found, an_event("last"))
+        time.sleep(float(last[0]))
+        assert all(store.get_session(**ONE) is None for store in stores.values())
+        collections = stores[None]._sessions, stores[None]._chunks
+        wait_until(lambda: not any(one.count_documents({}) for one in collections), "something stays", timeout=15)
+    finally:
+        for store in stores.values():
+            store.close()
+        with MongoClient(removing.url) as client:
+            client.drop_database(name)
+
+
+def test_a_ttl_that_is_given_up_lets_nothing_go(removing: MongoServer) -> None:
+    """Sessions of a store with a ttl, written to once by one without: they stay, whole."""
+    with (
+        MongoSessionStore(removing.url, db_name="given-up", ttl="1s") as expiring,
+        MongoSessionStore(removing.url, db_name="given-up") as staying,
+    ):
+        session = expiring.create_session(**ONE)
+        expiring.append_many((session, an_event(text)) for text in [LARGE, *map(str, range(130))])
+        staying.append_event(session, an_event("stays"))
+        time.sleep(5)
+        found = expiring.get_session(**ONE)  # a reader's own ttl means nothing
+        assert found is not None and texts(found) == texts(session)

@@ -56,3 +56,31 @@ def test_without_ttl_nothing_expires(make_store: Callable[..., SessionStore]) ->
     store.append_event(session, an_event())
     time.sleep(0.7)
     assert read(store, session) is not None
+
+
+def test_the_last_writers_ttl_counts(make_store: Callable[..., SessionStore]) -> None:
+    long, short = make_store(ttl="1h"), make_store(ttl=0.4)
+    kept, lost = (long.create_session(**NAMES, session_id=name) for name in ("kept", "lost"))
+    short.append_event(kept, an_event("1"))
+    long.append_event(kept, an_event("2"))
+    short.append_event(lost, an_event("1"))
+    time.sleep(0.6)
+    for store in (long, short, make_store()):
+        found = read(store, kept)
+        assert found is not None and texts(found) == ["1", "2"]
+        assert read(store, lost) is None
+        assert [one.id for one in store.list_sessions(**NAMES).sessions] == ["kept"]
+
+
+def test_a_readers_ttl_means_nothing(make_store: Callable[..., SessionStore]) -> None:
+    session = make_store(ttl="1h").create_session(**NAMES)
+    reader = make_store(ttl=0.1)
+    for _ in range(3):
+        assert read(reader, session) is not None
+        assert len(reader.list_sessions(**NAMES).sessions) == 1
+        time.sleep(0.1)
+    expiring = make_store(ttl=0.4).create_session(**NAMES)
+    for _ in range(3):
+        read(make_store(ttl="1h"), expiring)
+        time.sleep(0.2)
+    assert read(make_store(), expiring) is None

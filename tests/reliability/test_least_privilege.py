@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSess
 from adk_extra_sessions.contract import SessionServiceContract
 from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
 from adk_extra_sessions.errors import AlreadyExistsError, NotReplicatedError
+from adk_extra_sessions.stores.mongodb import shared_state
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
 PASSWORD = "sesame"
@@ -133,6 +135,7 @@ def guarded() -> Iterator[MongoServer]:
             privileges = [{"resource": {"db": "shop", "collection": ""}, "actions": actions}]
             admin["shop"].command("createRole", "documents", privileges=privileges, roles=[])
             admin["shop"].command("createUser", "clerk", pwd=PASSWORD, roles=["documents"])
+            admin["shop"].command("createUser", "reader", pwd=PASSWORD, roles=["read"])
         yield server
 
 
@@ -183,3 +186,53 @@ def test_without_the_right_to_make_indexes_all_works_with_a_warning(
         assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 129}
     warnings = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 3 and all("was not made (code 13)" in message for message in warnings), warnings
+
+
+def test_a_reader_without_the_right_to_write_reads_everything(
+    url_of: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with MongoSessionStore(url_of("adk"), ttl="1d") as store:
+        session = store.create_session(**NAMES, state={"user:a": 1, "app:a": 1})
+        store.append_many((session, an_event(str(number))) for number in range(130))
+
+        def broken(*arguments: object, **named: object) -> None:
+            raise ConnectionError("lost")
+
+        monkeypatch.setattr(type(store._shared), "apply", broken)  # the next delta is left in the session
+        with pytest.raises(ConnectionError):
+            store.append_event(session, an_event("last", delta={"user:a": 2}))
+        monkeypatch.undo()
+    monkeypatch.setattr(shared_state, "RESCUE_AFTER", -1.0, raising=False)
+    for ttl in (None, "1h"):
+        with MongoSessionStore(url_of("reader"), ttl=ttl) as reading:
+            found = reading.get_session(**NAMES)
+            assert found is not None and len(found.events) == 131 and found.state == {"user:a": 2, "app:a": 1}
+            assert [one.state for one in reading.list_sessions(app_name=APP).sessions] == [found.state]
+            assert list(reading.iter_sessions(app_name=APP, user_id=USER))
+            with pytest.raises(OperationFailure):
+                reading.append_event(found, an_event())
+    with MongoSessionStore(url_of("adk")) as store:
+        assert texts(store.get_session(**NAMES))[-1] == "last"
+
+
+def test_reading_survives_a_server_that_refuses_writes(
+    guarded: MongoServer, url_of: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MongoSessionStore(url_of("adk")) as store:
+        session = store.create_session(**NAMES, state={"user:a": 1})
+        apply = type(store._shared).apply
+        monkeypatch.setattr(type(store._shared), "apply", lambda *arguments, **named: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store.append_event(session, an_event(delta={"user:a": 2}))
+        monkeypatch.setattr(type(store._shared), "apply", apply)
+        monkeypatch.setattr(shared_state, "RESCUE_AFTER", -1.0, raising=False)
+        with administrator(guarded) as admin:
+            admin.admin.command({"fsync": 1, "lock": True})
+            try:
+                started = time.monotonic()
+                found = store.get_session(**NAMES)
+                assert found is not None and found.state == {"user:a": 2}
+                assert [one.state for one in store.list_sessions(app_name=APP).sessions] == [{"user:a": 2}]
+                assert time.monotonic() - started < 3
+            finally:
+                admin.admin.command({"fsyncUnlock": 1})

@@ -45,8 +45,8 @@ class Append:
     error: BaseException | None = None
     key: SessionKey | None = None
     fresh: bool = False
-    marker: str | None = None
-    marker_before: str | None = None
+    marker: str | None = field(default=None, repr=False)
+    marker_before: str | None = field(default=None, repr=False)
     committed: bool = True
 
     @classmethod

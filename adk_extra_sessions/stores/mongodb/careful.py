@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import bson
-from attrs import define, frozen
+from attrs import define, field, frozen
 from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 
 from adk_extra_sessions.codec import check_format, describe
@@ -40,9 +40,9 @@ class Try:
         unsettled: Whether chunks may expire later than the session says.
     """
 
-    head: Document
-    events: Sequence[EventRecord]
-    reserved: Sequence[Document]
+    head: Document = field(repr=False)
+    events: Sequence[EventRecord] = field(repr=False)
+    reserved: Sequence[Document] = field(repr=False)
     expires_at: datetime
     chunks_expire_at: datetime
     renewed: bool

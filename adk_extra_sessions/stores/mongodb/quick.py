@@ -123,7 +123,7 @@ class QuickWay:
         """
         if len(waiting) == 1:  # then it is not this one
             return [False]
-        fields = ("app_name", "user_id", "base", "revision", "tail_first", "tail.digest", "pending")
+        fields = ("app_name", "user_id", "base", "revision", "tail_first", "tail.digest", "chunks_fence", "pending")
         found = of_sessions(self.sessions, [one.request.key for one in waiting], dict.fromkeys(fields, 1))
         proofs = [_proof(one, found.get(documents.session_id(one.request.key))) for one in waiting]
         stored = [proof is not None for proof in proofs]

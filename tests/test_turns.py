@@ -18,6 +18,7 @@ import pytest
 from google.adk.events import Event
 
 from adk_extra_sessions import (
+    CorruptRecordError,
     InputValidationError,
     SessionBusyError,
     SessionStore,
@@ -25,6 +26,7 @@ from adk_extra_sessions import (
     TurnLostError,
 )
 from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.stores.mongodb import documents
 from adk_extra_sessions.turns import queue
 from adk_extra_sessions.turns.queue import TurnQueue
 
@@ -171,6 +173,21 @@ def test_a_turn_is_renewed_while_it_is_held(make_store: Callable[..., SessionSto
         refused(other, wait=0)
 
 
+def test_a_record_that_cannot_be_read_does_not_end_the_renewal_of_other_turns(
+    make_store: Callable[..., SessionStore], short_lease: float
+) -> None:
+    store, other = make_store(), make_store()
+
+    def hold_a_damaged_one() -> None:
+        with store.turn(**{**NAMES, "session_id": "damaged"}):
+            damage(store, SessionKey(**{**NAMES, "session_id": "damaged"}))
+            time.sleep(2 * short_lease)
+            refused(other, wait=0)
+
+    with store.turn(**NAMES), pytest.raises(CorruptRecordError):
+        hold_a_damaged_one()
+
+
 def test_a_killed_holder_is_waited_for_no_longer_than_a_lease(
     store: SessionStore, other_process: subprocess.Popen[str], short_lease: float
 ) -> None:
@@ -293,6 +310,15 @@ def test_a_child_process_does_not_renew_its_parents_turns(store: SessionStore, s
 async def _hold(service: Any, seconds: float) -> None:
     async with service.turn(**NAMES):
         await asyncio.sleep(seconds)
+
+
+def damage(store: Any, key: SessionKey) -> None:
+    """Makes the record of a turn unreadable: no text on MongoDB, no UTF-8 on Redis."""
+    turns = store._turns
+    if hasattr(turns, "turns"):
+        turns.turns.update_one(documents.session_filter(key), {"$unset": {"queue": 1}})
+    else:
+        turns.client.hset(turns._key(key), "q", b"\xff")
 
 
 def elsewhere(call: Callable[[], Any]) -> Any:

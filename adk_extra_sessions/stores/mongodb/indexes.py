@@ -44,6 +44,7 @@ TABLE = (
     ),
     Index("sessions", "adk_sessions_ttl", [("expires_at", 1)], expires=True),
     Index("event_chunks", "adk_chunks_ttl", [("expires_at", 1)], expires=True),
+    Index("turns", "adk_turns_ttl", [("expires_at", 1)], expires=True),
 )
 
 

@@ -38,7 +38,7 @@ class MongoTurns(TurnStorage):
     @tried_again
     def read(self, key: SessionKey) -> tuple[str | None, float]:
         found = self.turns.find_one(documents.session_filter(key), {"queue": 1})
-        return (str(found["queue"]) if found else None), self._now()
+        return (str(found.get("queue")) if found else None), self._now()
 
     @override
     @tried_again

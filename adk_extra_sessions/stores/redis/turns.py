@@ -13,7 +13,7 @@ from typing_extensions import override
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.stores.redis import scripts
 from adk_extra_sessions.stores.redis.keys import UserKeys
-from adk_extra_sessions.stores.redis.replies import text
+from adk_extra_sessions.stores.redis.replies import Reply
 from adk_extra_sessions.turns.turn import TurnStorage
 
 KEPT_MS = 3_600_000
@@ -32,7 +32,7 @@ class RedisTurns(TurnStorage):
     @override
     def read(self, key: SessionKey) -> tuple[str | None, float]:
         found, seconds, micros = scripts.run(self.client, scripts.Call(scripts.READ_TURN, [self._key(key)], []))
-        return (text(found) if found else None), int(seconds) + int(micros) / 1e6
+        return (_readable(found) if found else None), int(seconds) + int(micros) / 1e6
 
     @override
     def swap(self, key: SessionKey, old: str | None, new: str | None) -> bool:
@@ -41,3 +41,8 @@ class RedisTurns(TurnStorage):
 
     def _key(self, key: SessionKey) -> str:
         return UserKeys.of(self.prefix, key.app_name, key.user_id).turn(key.session_id)
+
+
+def _readable(found: Reply) -> str:
+    """Returns a queue as text; one that is not UTF-8 becomes a text that is no queue."""
+    return found.decode(errors="replace") if isinstance(found, bytes) else found

@@ -20,7 +20,11 @@ def test_indexes_are_the_same_whatever_the_ttl(make_store: Callable[..., MongoSe
     make_store(ttl="7d").create_session(**NAMES)
     store = make_store(ttl=ttl)
     store.ensure_indexes()
-    for collection, name in ((store._sessions, "adk_sessions_ttl"), (store._chunks, "adk_chunks_ttl")):
+    for collection, name in (
+        (store._sessions, "adk_sessions_ttl"),
+        (store._chunks, "adk_chunks_ttl"),
+        (store._turns.turns, "adk_turns_ttl"),
+    ):
         index = collection.index_information()[name]
         assert index["expireAfterSeconds"] == 0 and list(index["key"]) == [("expires_at", 1)]
 

@@ -9,7 +9,7 @@ from functools import partial
 from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.stores.base import SessionStore
-from adk_extra_sessions.stores.findings import Finding, Level
+from adk_extra_sessions.stores.findings import Finding, Level, rm_command
 from adk_extra_sessions.transfer.streams import stream_session
 from adk_extra_sessions.transfer.workers import each
 
@@ -76,13 +76,25 @@ def _records(store: SessionStore, met: Callable[[], object]) -> Iterator[Finding
         yield Finding(Level.PROBLEM, "records", f"{unreadable - NAMED:,} more sessions cannot be read")
     level = Level.NOTE if unreadable else Level.OK
     yield Finding(level, "records", f"{sessions:,} sessions with {events:,} events can be read")
+    yield from _first(store._strays())
     if gone:
         yield Finding(
             Level.NOTE,
             "expired",
-            f"{gone:,} sessions have expired and are still listed",
+            f"{gone:,} sessions that are listed have expired, or were deleted meanwhile",
             "Nothing needs to be done: they go when sessions are listed next, or the server removes them.",
         )
+
+
+def _first(findings: Iterator[Finding]) -> Iterator[Finding]:
+    count = 0
+    for finding in findings:
+        count += 1
+        if count <= NAMED:
+            yield finding
+    if count > NAMED:
+        text = f"{count - NAMED:,} more keys or documents belong to no session, or are not found by one"
+        yield Finding(Level.PROBLEM, "records", text, "Mend those that are named, and run the doctor again.")
 
 
 def _read(store: SessionStore, key: SessionKey) -> tuple[SessionKey, int | CorruptRecordError | None]:
@@ -96,8 +108,6 @@ def _read(store: SessionStore, key: SessionKey) -> tuple[SessionKey, int | Corru
 
 
 def _unreadable(key: SessionKey, error: CorruptRecordError) -> Finding:
-    names = " ".join(map(repr, (key.app_name, key.user_id, key.session_id)))
-    remedy = (
-        f"Update adk-extra-sessions and google-adk, restore it from a backup, or delete it: adk-sessions rm URL {names}"
-    )
+    advice = "Update adk-extra-sessions and google-adk, restore it from a backup, or delete it"
+    remedy = f"{advice}: {rm_command(key)}"
     return Finding(Level.PROBLEM, "records", str(error), remedy)

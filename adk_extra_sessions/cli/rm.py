@@ -23,12 +23,13 @@ def command(ctx: click.Context, url: str, app_name: str, user_id: str, session_i
     with opened(url, must_exist=True) as place:
         said = _described(place, key)
         if said is None:
-            console(stderr=True).print(clean(f"{describe(key)} is not there."))
+            place.discard(key)  # events may be left of it
+            console(stderr=True).print(clean(f"{describe(key)} is not there. Anything left of it has been removed."))
             ctx.exit(1)
         if not yes and not click.confirm(f"{clean(said)}. Delete it for good?", err=True):
             console(stderr=True).print("Nothing was deleted.")
             ctx.exit(1)
-        place.delete(key)
+        place.discard(key)
         console(stderr=True).print("Deleted.")
 
 

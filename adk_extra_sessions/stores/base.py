@@ -398,6 +398,10 @@ class SessionStore(Portable):
     def _delete(self, key: SessionKey) -> None:
         """Deletes one session and its events."""
 
+    def _discard(self, key: SessionKey) -> None:
+        """Deletes whatever is in the place of a session: one that is damaged, too, or what is none."""
+        self._delete(key)
+
     @abstractmethod
     def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
         """Reads the user's state, raw key to value."""

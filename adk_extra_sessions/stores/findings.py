@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import Enum
 
 from attrs import frozen
+
+from adk_extra_sessions.records import SessionKey
 
 
 class Level(Enum):
@@ -27,3 +30,8 @@ class Finding:
     subject: str
     text: str
     remedy: str = ""
+
+
+def rm_command(key: SessionKey) -> str:
+    """Returns the command that deletes a session, whatever is wrong with it, as a shell takes it."""
+    return f"adk-sessions rm URL {shlex.join((key.app_name, key.user_id, key.session_id))}"

@@ -21,6 +21,10 @@ class Portable(ABC):
         """Examines the server and what it keeps; see `doctor.examine`."""
 
     @abstractmethod
+    def _strays(self) -> Iterator[Finding]:
+        """Finds what belongs to no session, and sessions that nobody finds; walks over all that is stored."""
+
+    @abstractmethod
     def _app_names(self) -> Iterator[str]:
         """Finds the apps that have anything stored, each once; may walk over all keys."""
 

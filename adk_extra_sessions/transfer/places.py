@@ -76,6 +76,10 @@ class Place(ABC):
     def delete(self, key: SessionKey) -> None:
         """Deletes a session."""
 
+    def discard(self, key: SessionKey) -> None:
+        """Deletes a session, also one that is damaged, or what is left of one."""
+        self.delete(key)
+
     @abstractmethod
     def close(self) -> None:
         """Closes what was opened for it."""
@@ -159,6 +163,11 @@ class StorePlace(Place):
     @override
     def delete(self, key: SessionKey) -> None:
         self.store.delete_session(app_name=key.app_name, user_id=key.user_id, session_id=key.session_id)
+
+    @override
+    def discard(self, key: SessionKey) -> None:
+        with self.store._operation("delete_session"):
+            self.store._discard(key)
 
     @override
     def close(self) -> None:

@@ -89,6 +89,8 @@ class History:
         tail = session.get("tail", [])
         if wanted == 0:
             return Found([], total, True)
+        if len(tail) < min(session["tail_count"], wanted) or session["revision"] - session["base"] != total:
+            return Found([], total, False)
         if total - wanted >= session["tail_first"]:
             return Found(tail[-wanted:], total - wanted, len(tail) >= wanted)
         if window.after is not None:

@@ -11,9 +11,9 @@ from urllib.parse import unquote
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
 from adk_extra_sessions.records import SessionKey, SessionRecord, StateTexts
-from adk_extra_sessions.stores.damaged import damage_named, left_out_if_damaged
+from adk_extra_sessions.stores.damaged import DAMAGE, damage_named, left_out_if_damaged
 from adk_extra_sessions.stores.findings import Finding
-from adk_extra_sessions.stores.mongodb import doctor, documents
+from adk_extra_sessions.stores.mongodb import doctor, documents, strays
 from adk_extra_sessions.stores.mongodb.documents import Document
 from adk_extra_sessions.stores.mongodb.history import History, chunks_of
 from adk_extra_sessions.stores.mongodb.paging import pages
@@ -48,6 +48,9 @@ class PortableOnMongo(Portable):
     def _findings(self) -> Iterator[Finding]:
         return doctor.findings(self._database, self.collection_prefix)
 
+    def _strays(self) -> Iterator[Finding]:
+        return strays.strays(self._sessions, self._history.chunks)
+
     def _app_names(self) -> Iterator[str]:
         met: set[str] = set()
         for collection in (self._sessions, self._states):
@@ -64,7 +67,7 @@ class PortableOnMongo(Portable):
         prefix = documents.app_id(app_name) if user_id is None else documents.user_id(app_name, user_id)
         selected: Document = {"_id": documents.below(prefix), "app_name": app_name}
         for page in pages(self._sessions, selected, IDS, ["_id"]):
-            yield from (SessionKey(*map(unquote, found["_id"].split("/", 2))) for found in page)
+            yield from filter(None, map(strays.key_of, page))
 
     def _app_state(self, app_name: str) -> Mapping[str, Any]:
         document = self._states.find_one(documents.app_filter(app_name)) or {}
@@ -100,17 +103,17 @@ class PortableOnMongo(Portable):
         }
         position = 0
         for found in chain.from_iterable(pages(self._history.chunks, chunks_of(head), CHUNKS)):
-            if found["first"] < position:
-                continue  # never cut out of a tail
-            events = found["events"][: record.first - position]
-            if found["first"] != position or not events:
-                break
             try:
+                if found["first"] < position:
+                    continue  # never cut out of a tail
+                events = found["events"][: record.first - position] if found["first"] == position else []
                 bodies = self._history.bodies(events, key, position)
-            except CorruptRecordError:
+            except DAMAGE:
+                break
+            if not bodies:
                 break
             yield bodies
-            position += len(events)
+            position += len(bodies)
         if position != record.first:
             if self._sessions.find_one(head, {"_id": 1}) is None:
                 raise SessionNotFoundError(f"{describe(key)} was deleted while it was read.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -202,7 +203,8 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
 
     def _session_with_shared_state(self, key: SessionKey, window: Window) -> Document | None:
         recent = window.recent
-        tail = "$tail" if recent is None else {"$slice": ["$tail", -recent]} if recent else {"$literal": []}
+        newest = {"$cond": [{"$isArray": "$tail"}, {"$slice": ["$tail", -(recent or 1)]}, "$tail"]}
+        tail = "$tail" if recent is None else newest if recent else {"$literal": []}
         lookup = {"from": self._states.name, "localField": "state_ids", "foreignField": "_id", "as": "shared"}
         selected = documents.session_filter(key)
         try:
@@ -272,6 +274,12 @@ class MongoSessionStore(PortableOnMongo, SessionStore):
                 if self._sessions.delete_one({**selected, "base": base, "pending": left}).deleted_count:
                     self._history.delete(session)
                     return
+
+    def _discard(self, key: SessionKey) -> None:
+        with suppress(CorruptRecordError):
+            self._delete(key)
+        self._sessions.delete_one({"_id": documents.session_id(key)})
+        self._history.delete_orphans(key)
 
     def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
         document = self._states.find_one(documents.user_filter(app_name, user_id)) or {}

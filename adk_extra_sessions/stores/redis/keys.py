@@ -35,6 +35,11 @@ def decoded(name: bytes | str) -> str:
     return unquote(name)
 
 
+def matching(prefix: str) -> str:
+    """Returns a prefix as SCAN's pattern takes it."""
+    return "".join(f"\\{letter}" if letter in "\\*?[]" else letter for letter in prefix)
+
+
 @frozen
 class UserKeys:
     """The keys of one user of one app."""

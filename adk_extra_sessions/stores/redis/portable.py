@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 from urllib.parse import unquote
@@ -12,10 +12,11 @@ from redis import RedisCluster
 from adk_extra_sessions.records import SessionKey, SessionRecord, StateTexts
 from adk_extra_sessions.stores.damaged import left_out_if_damaged
 from adk_extra_sessions.stores.findings import Finding
+from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.stores.portable import Portable
-from adk_extra_sessions.stores.redis import doctor, scripts
+from adk_extra_sessions.stores.redis import doctor, scripts, strays
 from adk_extra_sessions.stores.redis.history import History
-from adk_extra_sessions.stores.redis.keys import AppKeys, SessionKeys, UserKeys, decoded, encoded
+from adk_extra_sessions.stores.redis.keys import AppKeys, SessionKeys, UserKeys, decoded, encoded, matching
 from adk_extra_sessions.stores.redis.replies import checked, foreign_type_named, state_of, text
 from adk_extra_sessions.stores.redis.split_app_state import SplitAppState
 from adk_extra_sessions.stores.redis.users import UserIndex
@@ -32,9 +33,16 @@ class PortableOnRedis(Portable):
 
     client: Any
     prefix: str
+    options: StoreOptions
 
     def _findings(self) -> Iterator[Finding]:
         return doctor.findings(self.client)
+
+    def _strays(self) -> Iterator[Finding]:
+        yield from strays.strays(self.client, self.prefix)
+        if not self.options.ttl_ms:  # else they have expired
+            keys = (key for app_name in self._app_names() for key in self._session_keys(app_name, None))
+            yield from strays.lost(self.client, self.prefix, keys)
 
     def _app_names(self) -> Iterator[str]:
         # No index of apps is kept: every write would meet there.
@@ -46,8 +54,7 @@ class PortableOnRedis(Portable):
                 yield name
 
     def _session_keys(self, app_name: str, user_id: str | None) -> Iterator[SessionKey]:
-        users = UserIndex(self.client, self.prefix, app_name)
-        for page in users.pages(AT_ONCE) if user_id is None else [[user_id]]:
+        for page in self._user_pages(app_name) if user_id is None else [[user_id]]:
             pipeline = self.client.pipeline(transaction=False)
             for user in page:
                 pipeline.zscan(UserKeys.of(self.prefix, app_name, user).index, 0, count=SCANNED)
@@ -64,6 +71,10 @@ class PortableOnRedis(Portable):
         while cursor:
             cursor, found = self.client.zscan(index, cursor, count=SCANNED)
             yield from (SessionKey(app_name, user_id, decoded(name)) for name, _ in found)
+
+    def _user_pages(self, app_name: str) -> Iterator[Iterable[str]]:
+        with left_out_if_damaged(SessionKey(app_name, "", "")):
+            yield from UserIndex(self.client, self.prefix, app_name).pages(AT_ONCE)
 
     def _app_state(self, app_name: str) -> Mapping[str, Any]:
         app = SessionKey(app_name, "", "")
@@ -108,6 +119,5 @@ class PortableOnRedis(Portable):
 
     def _tags(self, pattern: str) -> Iterator[str]:
         """Yields what stands in the braces of the keys that match."""
-        prefix = "".join(f"\\{letter}" if letter in "\\*?[]" else letter for letter in self.prefix)
-        for key in self.client.scan_iter(match=f"{prefix}:{pattern}", count=SCANNED):
+        for key in self.client.scan_iter(match=f"{matching(self.prefix)}:{pattern}", count=SCANNED):
             yield text(key).rpartition("{")[2].partition("}")[0]

@@ -1,15 +1,20 @@
-"""The operations that test_every_message.py breaks off or interleaves, and what others do meanwhile."""
+"""The operations that test_every_message.py breaks off or interleaves, and what they work on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from attrs import define, field, frozen
-from every_message_ledger import Ledger, demand
+from every_message_checks import check_part, demand
+from every_message_ledger import Ledger
 from google.adk.events import Event
 from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
+from message_proxy import Fault, MessageProxy
+from pymongo.errors import AutoReconnect
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from adk_extra_sessions import SessionStore
 from adk_extra_sessions.contract.samples import an_event, texts
@@ -31,6 +36,7 @@ class Scene:
         far: The store whose requests are interfered with.
         near: One that nothing happens to, on the same storage.
         other: The same, with the option `ttl`.
+        proxy: Between `far` and the server.
         live: The session that the operation is about, as its writer holds it.
         before: The live session as it was before the operation.
         event: What the operation appends.
@@ -41,6 +47,7 @@ class Scene:
     far: SessionStore
     near: SessionStore
     other: SessionStore
+    proxy: MessageProxy
     ledger: Ledger = field(factory=Ledger)
     live: Session | None = None
     before: Session | None = None
@@ -126,7 +133,7 @@ def _prepare_batch(scene: Scene) -> None:
     _prepare_shared(scene)
     kinds: list[tuple[str, int, dict[str, Any], int]] = [
         ("plain", 1, {}, 0),
-        ("shares", 0, {"user:a": "shares", "app:b": "shares"}, 0),
+        ("session", 1, {"user:a": "shares", "app:b": "shares"}, 0),
         ("full", FULL, {}, 0),
         ("large", 1, {"user:c": 1}, LARGE),
         ("stale", 1, {"user:d": 1}, 0),
@@ -160,7 +167,7 @@ def _get(**window: Any) -> Callable[[Scene], None]:
         read = scene.far.get_session(**scene.names(), config=config)
         if read is not None:
             whole = window.get("num_recent_events") is None and "after_timestamp" not in window
-            scene.ledger.check_part(read, whole=whole)
+            check_part(scene.ledger, read, whole=whole)
 
     return run
 
@@ -200,6 +207,22 @@ def _restore(scene: Scene) -> None:
     demand(read is not None and read.last_update_time == copied.last_update_time, "with its time")
 
 
+def _prepare_pending(scene: Scene) -> None:
+    """A writer dies after his event is stored: on MongoDB and on a Redis Cluster, before shared state is."""
+    _prepare_shared(scene)
+    scene.prepare(SHARED)
+    scene.proxy.expect(Fault("dead", answered=False, lasting=True), 1)
+    with suppress(AutoReconnect, RedisConnectionError):
+        scene.run_append()
+    scene.proxy.heal()
+
+
+def _delete_pending(scene: Scene) -> None:
+    _delete(scene)
+    for write in scene.ledger.writes:  # the session had it, and leaves it to the others
+        write.acknowledged = write.acknowledged is not False
+
+
 def _delete(scene: Scene) -> None:
     scene.ledger.delete(scene.far, **scene.names())
 
@@ -217,66 +240,12 @@ OPERATIONS = [
     ),
     Operation("append batch", _prepare_batch, _run_batch),
     Operation("delete", _prepare_history, _delete),
+    Operation("delete pending", _prepare_pending, _delete_pending),
     Operation("get", _prepare_history, _get(), reads=True),
     Operation("get recent", _prepare_history, _get(num_recent_events=80), reads=True),
     Operation("get after", _prepare_history, _get(after_timestamp=1010.0), reads=True),
     Operation("list", _prepare_history, _list, reads=True),
     Operation("user state", _prepare_history, _user_state, reads=True),
+    Operation("indexes", _prepare_history, lambda scene: scene.far.ensure_indexes(), mongodb=True),  # type: ignore
     Operation("restore", _prepare_restore, _restore, alone=True),
 ]
-
-
-def meanwhile_append(scene: Scene) -> None:
-    read = scene.near.get_session(**scene.names())
-    if read is not None:
-        scene.append(scene.near, scene.ledger.hold(read), scene.make_event("other", {"key": "other"}))
-
-
-def meanwhile_share(scene: Scene) -> None:
-    first = scene.near.get_session(**scene.names("first"))
-    if first is not None:
-        delta = {"user:x": "other", "app:x": "other"}
-        scene.append(scene.near, scene.ledger.hold(first), scene.make_event("other", delta))
-
-
-def meanwhile_delete(scene: Scene) -> None:
-    scene.ledger.delete(scene.near, **scene.names())
-
-
-def meanwhile_recreate(scene: Scene) -> None:
-    scene.ledger.delete(scene.near, **scene.names())
-    scene.create(events=FULL)
-
-
-def meanwhile_fill(scene: Scene) -> None:
-    """Others append until some events are moved out of MongoDB's tail."""
-    read = scene.near.get_session(**scene.names())
-    if read is not None:
-        scene.append(scene.near, scene.ledger.hold(read), *(scene.make_event(f"other-{at}") for at in range(FULL)))
-
-
-def meanwhile_ttl(scene: Scene) -> None:
-    read = scene.other.get_session(**scene.names())
-    if read is not None:
-        scene.append(scene.other, scene.ledger.hold(read), scene.make_event("other", {"key": "other"}))
-
-
-def meanwhile_same(scene: Scene) -> None:
-    """Another process appends the same event to the session as it was loaded there."""
-    if scene.before is not None and scene.event is not None:
-        live = scene.before.model_copy(deep=True)
-        scene.ledger._held[id(live)] = (live, 0)
-        scene.append(scene.near, live, scene.event.model_copy(deep=True))
-
-
-MEANWHILE = [
-    meanwhile_append,
-    meanwhile_share,
-    meanwhile_delete,
-    meanwhile_recreate,
-    meanwhile_fill,
-    meanwhile_ttl,
-    meanwhile_same,
-]
-
-__all__ = ["MEANWHILE", "OPERATIONS", "Operation", "Scene"]

@@ -61,7 +61,6 @@ class MessageProxy:
         redis: Whether the servers speak Redis's protocol; else MongoDB's.
         ports: For each server's port, the one to connect to instead.
         count: Requests counted since `expect` was called.
-        unanswered: Whether one of them asked for no reply, so that its work may be done late.
         errors: What `before` and `after` raised.
     """
 
@@ -70,25 +69,26 @@ class MessageProxy:
     redis: bool
     ports: dict[int, int] = field(factory=dict)
     count: int = 0
-    unanswered: bool = False
     errors: list[BaseException] = field(factory=list)
     _handler: Any = None
     _fault: Fault | None = None
     _at: int = 0
     _over: threading.Event = field(factory=threading.Event)
+    _happening: threading.Lock = field(factory=threading.Lock)
     _counting: threading.Lock = field(factory=threading.Lock)
     _listeners: list[socket.socket] = field(factory=list)
 
     def expect(self, fault: Fault | None = None, at: int = 0) -> None:
         """Counts anew, and lets `fault` happen at request `at`; 1 is the next."""
-        self.count, self.unanswered, self.errors = 0, False, []
+        self.count, self.errors = 0, []
         self._over = threading.Event()
         self._fault, self._at = fault, at
 
     def heal(self) -> None:
-        """Lets nothing more happen."""
-        self._fault = None
+        """Lets nothing more happen, and waits for the end of what does."""
         self._over.set()
+        with self._happening:
+            self._fault = None
 
     def __enter__(self) -> Self:
         self._handler = signal.signal(signal.SIGUSR1, _interrupt)
@@ -122,27 +122,35 @@ class MessageProxy:
                 while True:
                     request = read(requests)
                     fault = self._fault_at(request)
-                    if fault and fault.before:
-                        self._call(fault.before)
-                    reply = b""
-                    if fault is None or fault.delivered:
-                        server.sendall(request)
-                        reply = b"" if self._wants_no_reply(request) else read(replies)
-                    if fault and fault.after:
-                        self._call(fault.after)
-                    if fault and fault.interrupts and not self._wants_no_reply(request):
-                        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
-                        self._over.wait(timeout=30)
-                    if fault and not fault.answered:
+                    if fault is None:
+                        client.sendall(self._answer(server, request, lambda: read(replies)))
+                        continue
+                    with self._happening:
+                        reply = self._happen(fault, server, request, lambda: read(replies))
+                    if not fault.answered:
                         return
                     client.sendall(reply)
+
+    def _happen(self, fault: Fault, server: socket.socket, request: bytes, read: Callable[[], bytes]) -> bytes:
+        if fault.before:
+            self._call(fault.before)
+        reply = self._answer(server, request, read) if fault.delivered else b""
+        if fault.after:
+            self._call(fault.after)
+        if fault.interrupts and not self._wants_no_reply(request):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+            self._over.wait(timeout=30)
+        return reply
+
+    def _answer(self, server: socket.socket, request: bytes, read: Callable[[], bytes]) -> bytes:
+        server.sendall(request)
+        return b"" if self._wants_no_reply(request) else read()
 
     def _fault_at(self, request: bytes) -> Fault | None:
         if self.marker not in request:
             return None
         with self._counting:
             self.count += 1
-            self.unanswered |= self._wants_no_reply(request)
             fault = self._fault
             if fault is None or self.count < self._at:
                 return None

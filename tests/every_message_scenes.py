@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from adk_extra_sessions import SessionStore
 from adk_extra_sessions.contract.samples import an_event, texts
 from adk_extra_sessions.errors import AlreadyExistsError
+
+SHARED = {"user:x": "operation", "app:x": "operation", "user:new": 1, "app:new": 1}
+"""What most operations set of the state that sessions share."""
 
 LARGE = 300_000
 """Bytes of an event that MongoDB keeps in a document of its own."""
@@ -110,17 +114,11 @@ class Operation:
     alone: bool = False
 
 
-SHARED = {"user:x": "operation", "app:x": "operation", "user:new": 1, "app:new": 1}
-
-
 def _create(scene: Scene) -> None:
     state = {"key": "created", "temp:t": 1, **SHARED}
-    try:
-        live = scene.ledger.create(scene.far, state, **scene.names())
-    except AlreadyExistsError:
-        return
-    demand(state.items() <= {**live.state, **SHARED}.items(), "the new session has the state given")
-    scene.live = live
+    with suppress(AlreadyExistsError):
+        scene.live = scene.ledger.create(scene.far, state, **scene.names())
+        demand(state.items() <= {**scene.live.state, **SHARED}.items(), "the new session has the state given")
 
 
 def _prepare_shared(scene: Scene) -> None:
@@ -163,24 +161,21 @@ def _run_batch(scene: Scene) -> None:
 
 def _get(**window: Any) -> Callable[[Scene], None]:
     def run(scene: Scene) -> None:
-        config = GetSessionConfig(**window)
-        read = scene.far.get_session(**scene.names(), config=config)
+        read = scene.far.get_session(**scene.names(), config=GetSessionConfig(**window))
         if read is not None:
-            whole = window.get("num_recent_events") is None and "after_timestamp" not in window
-            check_part(scene.ledger, read, whole=whole)
+            check_part(scene.ledger, read, whole=not window)
 
     return run
 
 
 def _list(scene: Scene) -> None:
-    found = [one.id for one in scene.far.list_sessions(app_name=scene.names()["app_name"]).sessions]
+    found = [one.id for one in scene.far.list_sessions(app_name=f"app{scene.number}").sessions]
     demand(len(set(found)) == len(found), "no session is listed twice")
     demand(scene.names("first")["session_id"] in found, "a session that nobody deletes is listed")
 
 
 def _user_state(scene: Scene) -> None:
-    names = scene.names()
-    state = scene.far.get_user_state(app_name=names["app_name"], user_id=names["user_id"])
+    state = scene.far.get_user_state(app_name=f"app{scene.number}", user_id=f"user{scene.number}")
     demand(state.get("x") in ("first", "other"), "the user's state is read")
 
 
@@ -191,8 +186,7 @@ def _prepare_history(scene: Scene) -> None:
 
 def _prepare_restore(scene: Scene) -> None:
     _prepare_shared(scene)
-    names = scene.names()
-    copied = Session(id=names["session_id"], app_name=names["app_name"], user_id=names["user_id"])
+    copied = Session(id=scene.names()["session_id"], app_name=f"app{scene.number}", user_id=f"user{scene.number}")
     copied.events = [scene.make_event(f"copied-{at}") for at in range(120)]
     copied.state, copied.last_update_time = {"key": 119}, scene.time
     scene.before = copied
@@ -208,13 +202,17 @@ def _restore(scene: Scene) -> None:
 
 
 def _prepare_pending(scene: Scene) -> None:
-    """A writer dies after his event is stored: on MongoDB and on a Redis Cluster, before shared state is."""
+    """A writer dies as soon as his event is stored: on MongoDB and on a Redis Cluster, before shared state is."""
     _prepare_shared(scene)
     scene.prepare(SHARED)
-    scene.proxy.expect(Fault("dead", answered=False, lasting=True), 1)
-    with suppress(AutoReconnect, RedisConnectionError):
-        scene.run_append()
-    scene.proxy.heal()
+    for at in itertools.count(1):  # the first messages may not store it yet
+        scene.proxy.expect(Fault("dead", answered=False, lasting=True), at)
+        with suppress(AutoReconnect, RedisConnectionError):
+            scene.run_append()
+        scene.proxy.heal()
+        read = scene.near.get_session(**scene.names())
+        if read and len(read.events) == 2:
+            return
 
 
 def _delete_pending(scene: Scene) -> None:

@@ -31,7 +31,7 @@ from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStor
 
 DRAWS = int(os.environ.get("ADK_EXTRA_SESSIONS_EXAMPLES", "8"))
 
-NOT_YET = set(itertools.product(("append shared", "append batch"), ("meanwhile_delete", "meanwhile_recreate")))
+NOT_YET = {("append batch", "meanwhile_delete"), ("append batch", "meanwhile_recreate")}
 """What does not hold yet."""
 
 

@@ -12,7 +12,6 @@ from redis import RedisCluster
 from adk_extra_sessions.records import SessionKey, SessionRecord, StateTexts
 from adk_extra_sessions.stores.damaged import left_out_if_damaged
 from adk_extra_sessions.stores.findings import Finding
-from adk_extra_sessions.stores.options import StoreOptions
 from adk_extra_sessions.stores.portable import Portable
 from adk_extra_sessions.stores.redis import doctor, scripts, strays
 from adk_extra_sessions.stores.redis.history import History
@@ -33,16 +32,14 @@ class PortableOnRedis(Portable):
 
     client: Any
     prefix: str
-    options: StoreOptions
 
     def _findings(self) -> Iterator[Finding]:
         return doctor.findings(self.client)
 
     def _strays(self) -> Iterator[Finding]:
         yield from strays.strays(self.client, self.prefix)
-        if not self.options.ttl_ms:  # else they have expired
-            keys = (key for app_name in self._app_names() for key in self._session_keys(app_name, None))
-            yield from strays.lost(self.client, self.prefix, keys)
+        keys = (key for app_name in self._app_names() for key in self._session_keys(app_name, None))
+        yield from strays.lost(self.client, self.prefix, keys)
 
     def _app_names(self) -> Iterator[str]:
         # No index of apps is kept: every write would meet there.

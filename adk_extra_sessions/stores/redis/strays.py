@@ -21,6 +21,9 @@ AT_ONCE = 500
 SCANNED = 5000
 """Keys that one step of the walk looks at."""
 
+NEVER_EXPIRES = -1
+"""What Redis's PTTL says of a key without expiry."""
+
 TYPES = {"s": "hash", "e": "list", "i": "zset", "u": "hash", "a": "hash"}
 """What the keys hold, by the letter in their name."""
 
@@ -60,20 +63,23 @@ def strays(client: Any, prefix: str) -> Iterator[Finding]:
 
 
 def lost(client: Any, prefix: str, keys: Iterable[SessionKey]) -> Iterator[Finding]:
-    """Finds sessions that are listed, and of which nothing is there."""
+    """Finds sessions that are listed and not there, though nothing of their user expires."""
     listed = iter(keys)
     while page := list(islice(listed, AT_ONCE)):
         pipeline = client.pipeline(transaction=False)
         for key in page:
-            pipeline.exists(SessionKeys.of(prefix, key).session)
-        for key, there in zip(page, pipeline.execute(), strict=True):
-            if not there:
+            names = SessionKeys.of(prefix, key)
+            pipeline.exists(names.session)
+            pipeline.pttl(names.index)
+        replies = pipeline.execute()
+        for key, there, left in zip(page, replies[::2], replies[1::2], strict=True):
+            if not there and left == NEVER_EXPIRES:
                 yield Finding(
                     Level.PROBLEM,
                     "records",
                     f"{describe(key)} is listed, and is not there: evicted, deleted by hand, or expired",
-                    "If your application sets a ttl, give it in the URL. Else restore the session from a backup, or "
-                    f"remove it from the list: {rm_command(key)}",
+                    "If it has expired, listing the sessions removes it. Else restore it from a backup, or remove it "
+                    f"from the list: {rm_command(key)}",
                 )
 
 

@@ -50,7 +50,7 @@ def refused_client(client: object, accepted: str) -> ConfigurationError:
     """
     cls = type(client)
     name = f"{cls.__module__}.{cls.__qualname__}"
-    if any(word in name.lower() for word in ("async", "motor")):
+    if any(word in name.lower() for word in ("async", "aio", "motor")):
         return ConfigurationError(
             f"client must be {accepted}; a {name} is an asyncio client. "
             "Services too take a blocking client, and call it in threads of their own."

@@ -51,6 +51,11 @@ print("given back", flush=True)
 
 
 @pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
 def short_lease(monkeypatch: pytest.MonkeyPatch) -> float:
     """A lease that a test can wait for."""
     monkeypatch.setattr(queue, "LEASE", 1.5)

@@ -110,7 +110,7 @@ class Turn:
         """Leaves; when the server cannot be reached, the turn ends by itself some seconds later."""
         try:
             return self.leave()
-        except (self.storage.driver_error, CorruptRecordError) as error:
+        except self.storage.driver_error as error:
             logger.warning("%s: the turn could not be given back (%s).", describe(self.key), type(error).__name__)
             return not self.lost
 

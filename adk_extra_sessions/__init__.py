@@ -12,6 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adk_extra_sessions.adk.turn_plugin import TurnPlugin
+    from adk_extra_sessions.aio.mongodb import MongoSessionService
+    from adk_extra_sessions.aio.redis import RedisSessionService
+    from adk_extra_sessions.aio.service import SessionService
+    from adk_extra_sessions.backends.mongodb.store import MongoSessionStore
+    from adk_extra_sessions.backends.redis.store import RedisSessionStore
     from adk_extra_sessions.errors import (
         AlreadyExistsError,
         ClosedError,
@@ -30,13 +36,7 @@ if TYPE_CHECKING:
         StateValueError,
         TurnLostError,
     )
-    from adk_extra_sessions.service import SessionService
-    from adk_extra_sessions.stores.base import SessionStore
-    from adk_extra_sessions.stores.mongodb.service import MongoSessionService
-    from adk_extra_sessions.stores.mongodb.store import MongoSessionStore
-    from adk_extra_sessions.stores.redis.service import RedisSessionService
-    from adk_extra_sessions.stores.redis.store import RedisSessionStore
-    from adk_extra_sessions.turns.plugin import TurnPlugin
+    from adk_extra_sessions.store import SessionStore
 
 __version__ = "0.1.0"
 
@@ -49,21 +49,21 @@ _homes = {
     "EventValueError": "errors",
     "InputValidationError": "errors",
     "MissingExtraError": "errors",
-    "MongoSessionService": "stores.mongodb.service",
-    "MongoSessionStore": "stores.mongodb.store",
+    "MongoSessionService": "aio.mongodb",
+    "MongoSessionStore": "backends.mongodb.store",
     "NotReplicatedError": "errors",
-    "RedisSessionService": "stores.redis.service",
-    "RedisSessionStore": "stores.redis.store",
+    "RedisSessionService": "aio.redis",
+    "RedisSessionStore": "backends.redis.store",
     "SessionBusyError": "errors",
     "SessionConflictError": "errors",
     "SessionFileError": "errors",
     "SessionNotFoundError": "errors",
-    "SessionService": "service",
-    "SessionStore": "stores.base",
+    "SessionService": "aio.service",
+    "SessionStore": "store",
     "StaleSessionError": "errors",
     "StateValueError": "errors",
     "TurnLostError": "errors",
-    "TurnPlugin": "turns.plugin",
+    "TurnPlugin": "adk.turn_plugin",
 }
 
 # For each package that a driver brings: the driver, and the extra that installs it.

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from adk_extra_sessions.backends.findings import Finding, Level, rm_command
 from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.stores.base import SessionStore
-from adk_extra_sessions.stores.findings import Finding, Level, rm_command
+from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.transfer.streams import stream_session
 from adk_extra_sessions.transfer.workers import each
 

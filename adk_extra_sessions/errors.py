@@ -11,7 +11,7 @@ from google.adk.errors.already_exists_error import AlreadyExistsError
 from google.adk.errors.input_validation_error import InputValidationError
 from google.adk.errors.session_not_found_error import SessionNotFoundError
 
-from adk_extra_sessions.adk_private import StaleSessionError
+from adk_extra_sessions.adk.private import StaleSessionError
 
 __all__ = [
     "AlreadyExistsError",

@@ -24,7 +24,7 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 from adk_extra_sessions import __version__, errors
 
 if TYPE_CHECKING:
-    from adk_extra_sessions.stores.base import SessionStore
+    from adk_extra_sessions.store import SessionStore
 
 T = TypeVar("T")
 Method = TypeVar("Method", bound=Callable[..., Any])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from servers import MongoServer, RedisServer, initiate
+from support.servers import MongoServer, RedisServer, initiate
 
 from adk_extra_sessions import MongoSessionService, RedisSessionService
 from benchmarks.budgets import Result, save, table

@@ -11,11 +11,11 @@ from typing import Any
 from google.adk.sessions.base_session_service import GetSessionConfig
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore
+from adk_extra_sessions.aio.service import SessionService
+from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.records import NewSession, SessionKey, StateTexts
-from adk_extra_sessions.service import SessionService
-from adk_extra_sessions.stores.base import SessionStore
-from adk_extra_sessions.stores.mongodb import documents
-from adk_extra_sessions.stores.redis import scripts
+from adk_extra_sessions.store import SessionStore
 from benchmarks.budgets import Result, ms
 from benchmarks.measure import Operation, medians, progress
 from benchmarks.workload import APP, a_session, event

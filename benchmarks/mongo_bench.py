@@ -12,9 +12,9 @@ from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 
 from adk_extra_sessions import MongoSessionService
+from adk_extra_sessions.aio.threads import settle
+from adk_extra_sessions.backends.mongodb import documents
 from adk_extra_sessions.codec import encode_event
-from adk_extra_sessions.stores.mongodb import documents
-from adk_extra_sessions.threads import settle
 from benchmarks.budgets import Result, ms
 from benchmarks.measure import medians, progress
 from benchmarks.peers import adk_mongo

@@ -13,9 +13,9 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 from pydantic import TypeAdapter
 
 from adk_extra_sessions import RedisSessionService
+from adk_extra_sessions.aio.threads import settle
 from adk_extra_sessions.codec import encode_event
 from adk_extra_sessions.records import AppendRequest, SessionKey
-from adk_extra_sessions.threads import settle
 from benchmarks.budgets import Result, ms
 from benchmarks.measure import medians, progress
 from benchmarks.peers import adk_redis, adk_redis_session, community_redis

@@ -10,7 +10,7 @@ from google.adk.events.event_actions import EventActions
 from google.adk.sessions import BaseSessionService, Session
 from google.genai import types
 
-from adk_extra_sessions.service import SessionService
+from adk_extra_sessions.aio.service import SessionService
 from benchmarks.measure import rate
 
 APP = "bench"

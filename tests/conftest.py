@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 from pymongo import MongoClient
-from redis_cluster import RedisClusterServers
-from servers import MongoServer, RedisServer, Server, binary, initiate, missing
+from support.redis_cluster import RedisClusterServers
+from support.servers import MongoServer, RedisServer, Server, binary, initiate, missing
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
 
 if TYPE_CHECKING:
-    from adk_extra_sessions.service import SessionService
+    from adk_extra_sessions.aio.service import SessionService
 
 SERVERS = os.environ.get("ADK_EXTRA_SESSIONS_SERVERS", "")
 

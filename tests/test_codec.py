@@ -17,9 +17,9 @@ from google.genai import types
 from pydantic import BaseModel
 
 from adk_extra_sessions import codec
-from adk_extra_sessions.contract.samples import an_event
 from adk_extra_sessions.errors import CorruptRecordError, EventValueError, InputValidationError, StateValueError
 from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.testing.contract.samples import an_event
 
 KEY = SessionKey("app", "user", "one")
 

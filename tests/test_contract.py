@@ -10,9 +10,9 @@ from google.adk.sessions import BaseSessionService, InMemorySessionService, Sess
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
 from google.adk.version import __version__ as adk_version
 
-from adk_extra_sessions.contract import SessionServiceContract
-from adk_extra_sessions.service import SessionService
-from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.aio.service import SessionService
+from adk_extra_sessions.store import SessionStore
+from adk_extra_sessions.testing.contract import SessionServiceContract
 
 ADK_VERSION = tuple(int(part) for part in adk_version.split(".")[:2])
 

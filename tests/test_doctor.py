@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from servers import free_port
+from support.servers import free_port
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import APP, an_event
+from adk_extra_sessions.backends.redis import doctor as redis_doctor
 from adk_extra_sessions.doctor import Finding, Level, examine
-from adk_extra_sessions.stores.redis import doctor as redis_doctor
+from adk_extra_sessions.testing.contract.samples import APP, an_event
 
 HEALTHY = {
     "redis_version": "7.0.15",

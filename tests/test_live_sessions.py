@@ -14,8 +14,8 @@ from google.adk.events import Event
 from google.adk.sessions import Session
 
 from adk_extra_sessions import SessionStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event, ids
-from adk_extra_sessions.service import SessionService
+from adk_extra_sessions.aio.service import SessionService
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids
 
 NAMES = {"app_name": APP, "user_id": USER}
 

@@ -13,8 +13,8 @@ import pytest
 
 import adk_extra_sessions
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event
-from adk_extra_sessions.stores.mongodb import shared_state
+from adk_extra_sessions.backends.mongodb import shared_state
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
 
 NAMES = {"app_name": APP, "user_id": USER}
 SECRET = "4711-sesame"
@@ -60,7 +60,7 @@ def test_ordinary_work_says_nothing_above_debug(store: SessionStore, caplog: pyt
 def test_moving_events_to_a_chunk_is_a_detail(mongo: MongoSessionStore, said: Any) -> None:
     session = mongo.create_session(**NAMES, session_id="one")
     mongo.append_many([(session, an_event(str(number))) for number in range(300)])
-    assert "stores.mongodb.history: one: 50 events were copied to a chunk." in said(logging.DEBUG)
+    assert "backends.mongodb.history: one: 50 events were copied to a chunk." in said(logging.DEBUG)
 
 
 def test_what_a_crash_left_is_told_when_it_is_mended(
@@ -80,7 +80,7 @@ def test_what_a_crash_left_is_told_when_it_is_mended(
     assert found is not None and said(logging.INFO) == []
     mongo.append_event(found, an_event())
     (told,) = said(logging.INFO)
-    assert told.startswith("stores.mongodb.shared_state: Session 'one' of user")
+    assert told.startswith("backends.mongodb.shared_state: Session 'one' of user")
     assert SECRET not in told
 
 
@@ -88,7 +88,7 @@ def test_a_server_that_forgot_the_scripts_is_a_detail(said: Any) -> None:
     with RedisSessionStore(f"fakeredis://{uuid.uuid4()}") as store:
         store.client.script_flush()
         store.create_session(**NAMES)
-    assert said(logging.DEBUG) == ["stores.redis.scripts: The server did not know a script; it is sent the source."]
+    assert said(logging.DEBUG) == ["backends.redis.scripts: The server did not know a script; it is sent the source."]
 
 
 @pytest.fixture

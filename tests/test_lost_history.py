@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conversations import fill_store
+from support.conversations import fill_store
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
+from adk_extra_sessions.backends.redis.layout import AppKeys, SessionKeys
 from adk_extra_sessions.cli.main import main
-from adk_extra_sessions.contract.samples import APP, an_event
 from adk_extra_sessions.doctor import Finding, Level, examine
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.stores.redis.keys import AppKeys, SessionKeys
+from adk_extra_sessions.testing.contract.samples import APP, an_event
 
 LONG = SessionKey(APP, "u:0", "long")
 Damage = Callable[[Any], object]

@@ -39,7 +39,7 @@ def test_spans_are_printed_among_adks_own() -> None:
 
 
 def test_logs_are_printed() -> None:
-    assert "DEBUG:adk_extra_sessions.stores.redis.scripts:" in run("logging").stderr
+    assert "DEBUG:adk_extra_sessions.backends.redis.scripts:" in run("logging").stderr
 
 
 def test_the_health_endpoints_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,11 +29,11 @@ AGENT_TEST = """
 def test_the_fixtures_need_no_server_and_start_empty(pytester: Any, fixture: str) -> None:
     service = {"redis": "RedisSessionService", "mongo": "MongoSessionService"}[fixture]
     pytester.makepyfile(AGENT_TEST.format(fixture=fixture, service=service))
-    plugin = [] if _installed() else ["-p", "adk_extra_sessions.pytest_plugin"]
+    plugin = [] if _installed() else ["-p", "adk_extra_sessions.testing.pytest_plugin"]
     pytester.runpytest_subprocess("-q", *plugin).assert_outcomes(passed=2)
 
 
 def _installed() -> bool:
     from importlib.metadata import entry_points
 
-    return any(one.value == "adk_extra_sessions.pytest_plugin" for one in entry_points(group="pytest11"))
+    return any(one.value == "adk_extra_sessions.testing.pytest_plugin" for one in entry_points(group="pytest11"))

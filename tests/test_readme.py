@@ -43,7 +43,7 @@ def test_block_runs(block: str) -> None:
 def test_block_of_tests_passes(block: str, tmp_path: Path) -> None:
     (tmp_path / "test_block.py").write_text(block, "utf-8")
     # The plugin by its name, so that it is found whether or not the package is installed.
-    options = ["-p", "adk_extra_sessions.pytest_plugin", "--rootdir", str(tmp_path)]
+    options = ["-p", "adk_extra_sessions.testing.pytest_plugin", "--rootdir", str(tmp_path)]
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
     command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)

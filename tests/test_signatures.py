@@ -11,7 +11,7 @@ import pytest
 
 import adk_extra_sessions
 from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore
-from adk_extra_sessions.service import SessionService
+from adk_extra_sessions.aio.service import SessionService
 
 PUBLIC = [getattr(adk_extra_sessions, name) for name in adk_extra_sessions.__all__]
 PAIRS = [(RedisSessionService, RedisSessionStore), (MongoSessionService, MongoSessionStore)]

@@ -23,9 +23,9 @@ from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore, telemetry
-from adk_extra_sessions.contract.samples import APP, USER, a_session, an_event
+from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.errors import AlreadyExistsError, SessionNotFoundError, StateValueError
-from adk_extra_sessions.service import SessionService
+from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event
 
 pytestmark = pytest.mark.anyio
 

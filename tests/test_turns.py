@@ -25,8 +25,8 @@ from adk_extra_sessions import (
     StaleSessionError,
     TurnLostError,
 )
+from adk_extra_sessions.backends.mongodb import documents
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.stores.mongodb import documents
 from adk_extra_sessions.turns import queue
 from adk_extra_sessions.turns.queue import TurnQueue
 

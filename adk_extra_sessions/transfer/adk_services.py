@@ -82,7 +82,7 @@ def _on_redis(url: str) -> BaseSessionService:
 def _on_mongodb(url: str) -> BaseSessionService:
     from google.adk.integrations.mongodb import MongoDbSessionService
 
-    from adk_extra_sessions.stores.mongodb.client import database_name
+    from adk_extra_sessions.backends.mongodb.client import database_name
 
     plain = url.removeprefix(PREFIX)
     database = database_name(plain)

@@ -13,10 +13,10 @@ from typing import Any
 from anyio.from_thread import start_blocking_portal
 from google.adk.sessions import BaseSessionService
 
+from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.redaction import redact
-from adk_extra_sessions.service import SessionService
-from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.transfer import adk_services
 from adk_extra_sessions.transfer.places import Place, StorePlace
 from adk_extra_sessions.transfer.services import ServicePlace

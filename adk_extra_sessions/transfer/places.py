@@ -12,7 +12,7 @@ from google.adk.sessions import Session
 from typing_extensions import Self, override
 
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.transfer.items import Item, SessionItem, SharedStateItem
 from adk_extra_sessions.transfer.restoring import Restored, restore_session, write_shared_state
 from adk_extra_sessions.transfer.streams import StreamedSession, stream_session

@@ -17,13 +17,13 @@ from attrs import define, evolve, frozen
 from google.adk.events import Event
 from google.adk.sessions import Session
 
-from adk_extra_sessions.adk_private import storage_marker
+from adk_extra_sessions.adk.private import storage_marker
+from adk_extra_sessions.appends import PIECE_BYTES, PIECE_EVENTS
 from adk_extra_sessions.codec import describe, encode_event, encode_state
 from adk_extra_sessions.errors import SessionConflictError, SessionNotFoundError
 from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey, StateTexts
 from adk_extra_sessions.state import split
-from adk_extra_sessions.stores.appends import PIECE_BYTES, PIECE_EVENTS
-from adk_extra_sessions.stores.base import SessionStore
+from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.transfer.comparing import not_yet_there, state_differences
 from adk_extra_sessions.transfer.streams import stream_session
 

@@ -10,7 +10,7 @@ from google.adk.sessions import Session
 
 from adk_extra_sessions.codec import decode_events
 from adk_extra_sessions.records import SessionKey, SessionRecord, Window
-from adk_extra_sessions.stores.base import SessionStore, session_of
+from adk_extra_sessions.store import SessionStore, session_of
 
 AT_ONCE = 200
 """Newest events read together with the session itself; most sessions have no more."""

@@ -6,6 +6,6 @@ ADK reads this file when it is started with the folder:
     adk api_server examples/sessions --session_service_uri "mongodb://localhost:27017/adk"
 """
 
-from adk_extra_sessions.adk_registry import register
+from adk_extra_sessions.adk.registry import register
 
 register()

@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from adk_server import copy_of_examples
 from google.adk.cli import service_registry
 from google.adk.cli.service_registry import ServiceRegistry
+from support.adk_server import copy_of_examples
 
-from adk_extra_sessions.service import SessionService
+from adk_extra_sessions.aio.service import SessionService
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from adk_server import AdkServer, Conversation, texts
 from fastapi.testclient import TestClient
 from google.adk.cli.fast_api import get_fast_api_app
+from support.adk_server import AdkServer, Conversation, texts
 
 
 def talk(client: httpx.Client) -> None:

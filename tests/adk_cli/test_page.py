@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from adk_server import EXAMPLES
+from support.adk_server import EXAMPLES
 
 PAGE = EXAMPLES.parents[1] / "docs" / "adk.md"
 

@@ -12,7 +12,7 @@ from google.adk.cli.service_registry import get_service_registry, load_services_
 from google.adk.sessions import InMemorySessionService
 
 from adk_extra_sessions import ConfigurationError, MongoSessionService, RedisSessionService
-from adk_extra_sessions.adk_registry import register
+from adk_extra_sessions.adk.registry import register
 
 URIS = {
     "redis://host:7/3": RedisSessionService,
@@ -104,6 +104,6 @@ def test_ours_replace_what_was_registered(new_registry: None) -> None:
 
 
 def test_registering_imports_no_driver() -> None:
-    script = "from adk_extra_sessions.adk_registry import register; register(); import sys; print(*sys.modules)"
+    script = "from adk_extra_sessions.adk.registry import register; register(); import sys; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"redis", "pymongo", "fakeredis", "mongomock"} & set(ran.stdout.split())

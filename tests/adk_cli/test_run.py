@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from adk_server import texts
 from google.adk.sessions import Session
-from servers import RedisServer
+from support.adk_server import texts
+from support.servers import RedisServer
 
 QUESTION = "What did I say before?"
 

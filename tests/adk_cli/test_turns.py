@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from adk_server import AdkServer
+from support.adk_server import AdkServer
 
 from adk_extra_sessions.turns import queue
 

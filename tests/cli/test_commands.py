@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from conftest import FAKES
-from conversations import LENGTHS, fill_store
 from google.adk.events import Event, EventActions
 from google.adk.sessions import Session
 from google.genai import types
+from support.conversations import LENGTHS, fill_store
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import APP, an_event
+from adk_extra_sessions.testing.contract.samples import APP, an_event
 
 Run = Callable[..., "object"]
 EVERY = 2 * len(LENGTHS)
@@ -191,8 +191,8 @@ def test_a_session_that_cannot_be_read_stops_no_copy(run: Run, url: str, other_u
 
 def damage(store: SessionStore, session_id: str) -> None:
     from adk_extra_sessions import MongoSessionStore, RedisSessionStore
+    from adk_extra_sessions.backends.redis.layout import SessionKeys
     from adk_extra_sessions.records import SessionKey
-    from adk_extra_sessions.stores.redis.keys import SessionKeys
 
     if isinstance(store, RedisSessionStore):
         keys = SessionKeys.of(store.prefix, SessionKey(APP, "u:0", session_id))

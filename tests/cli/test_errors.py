@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from servers import free_port
+from support.servers import free_port
 
 from adk_extra_sessions.cli.errors import explain, hidden
 from adk_extra_sessions.transfer import open_place, plan_items

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conversations import fill_store
+from support.conversations import fill_store
 
 from adk_extra_sessions import MongoSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import APP
+from adk_extra_sessions.testing.contract.samples import APP
 
 Run = Callable[..., "object"]
 ONLY_FAKE = pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
@@ -48,8 +48,8 @@ def lose_an_early_event(store: SessionStore, session_id: str) -> None:
         chunks = store.client[store.db_name]["event_chunks"]
         assert chunks.delete_one({"session_id": session_id}).deleted_count == 1
         return
+    from adk_extra_sessions.backends.redis.layout import SessionKeys
     from adk_extra_sessions.records import SessionKey
-    from adk_extra_sessions.stores.redis.keys import SessionKeys
 
     keys = SessionKeys.of(store.prefix, SessionKey(APP, "u:0", session_id))  # type: ignore[attr-defined]
     store.client.lset(keys.events, 5, "{}garbage")  # type: ignore[attr-defined]

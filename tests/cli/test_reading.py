@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from conftest import BACKENDS, FAKES
-from conversations import fill_store
 from pymongo import MongoClient
 from redis import Redis
-from servers import Server
+from support.conversations import fill_store
+from support.servers import Server
 
 from adk_extra_sessions import MongoSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import APP, an_event
+from adk_extra_sessions.testing.contract.samples import APP, an_event
 
 Run = Callable[..., Any]
 
@@ -38,11 +38,32 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+class Expiry:
+    """When a key expires. Redis 6.2 has no PEXPIRETIME, so it is known to some milliseconds only."""
+
+    def __init__(self, milliseconds: int | None) -> None:
+        self.milliseconds = milliseconds
+
+    @classmethod
+    def of(cls, redis: Redis, key: bytes) -> Expiry:
+        (seconds, micros), left = redis.pipeline().time().pttl(key).execute()
+        return cls(None if left < 0 else seconds * 1000 + micros // 1000 + left)
+
+    def __eq__(self, other: object) -> bool:
+        assert isinstance(other, Expiry)
+        if self.milliseconds is None or other.milliseconds is None:
+            return self.milliseconds == other.milliseconds
+        return abs(self.milliseconds - other.milliseconds) < 100
+
+    def __repr__(self) -> str:
+        return f"Expiry({self.milliseconds})"
+
+
 def everything(server: Server) -> Any:
     """All that a server holds for its users: databases, collections, indexes, documents; keys, values, expiry."""
     if server.name == "redis-server":
         with Redis(port=server.port) as redis:
-            return {key: (redis.dump(key), redis.execute_command("PEXPIRETIME", key)) for key in redis.scan_iter()}
+            return {key: (redis.dump(key), Expiry.of(redis, key)) for key in redis.scan_iter()}
     with MongoClient(server.url) as client:  # type: ignore[attr-defined]
         held = {}
         for name in set(client.list_database_names()) - {"admin", "config", "local"}:

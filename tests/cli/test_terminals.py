@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable
 
 import pytest
-from servers import free_port
+from support.servers import free_port
 
 Run = Callable[..., "object"]
 
 FILL = """
 import sys
 from adk_extra_sessions import RedisSessionStore
-from adk_extra_sessions.contract.samples import an_event
+from adk_extra_sessions.testing.contract.samples import an_event
 store = RedisSessionStore("fakeredis://x")
 for number in range(2):
     live = store.create_session(app_name="an app", user_id="user-" + "u" * 40, session_id=f"s{number}-" + "s" * 40)

@@ -17,11 +17,11 @@ from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from pymongo import MongoClient
 from redis import Redis
-from servers import MongoServer
+from support.servers import MongoServer
 
-from adk_extra_sessions.contract.samples import a_session, an_event, stored
-from adk_extra_sessions.service import READ_THREADS, SessionService
+from adk_extra_sessions.aio.service import READ_THREADS, SessionService
 from adk_extra_sessions.state import without_temp
+from adk_extra_sessions.testing.contract.samples import a_session, an_event, stored
 
 TRIES = 1000 // len(BACKENDS) + 1
 """On each backend: a thousand in all."""

@@ -17,13 +17,13 @@ import pytest
 import redis
 from google.adk.sessions import Session
 from pymongo.errors import PyMongoError
-from redis_cluster import RedisClusterServers
-from servers import MongoServer, RedisServer, Server
+from support.redis_cluster import RedisClusterServers
+from support.servers import MongoServer, RedisServer, Server
 
 from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event, ids, texts
-from adk_extra_sessions.service import SessionService
-from adk_extra_sessions.stores.redis import scripts
+from adk_extra_sessions.aio.service import SessionService
+from adk_extra_sessions.backends.redis import scripts
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids, texts
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 PASSWORD = "swordfish"
@@ -216,7 +216,7 @@ LEAVES = """
 import asyncio, sys, threading
 from google.adk.sessions import Session
 from adk_extra_sessions import MongoSessionService, RedisSessionService
-from adk_extra_sessions.contract.samples import an_event
+from adk_extra_sessions.testing.contract.samples import an_event
 
 url, way = sys.argv[1:]
 if url.startswith("redis"):

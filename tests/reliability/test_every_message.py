@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 import redis
-from every_message_checks import Violation
-from every_message_meanwhile import MEANWHILE
-from every_message_scenes import OPERATIONS
-from every_message_stage import Stage
-from message_proxy import INTERRUPTIONS, Fault, MessageProxy
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from support.every_message_checks import Violation
+from support.every_message_meanwhile import MEANWHILE
+from support.every_message_scenes import OPERATIONS
+from support.every_message_stage import Stage
+from support.message_proxy import INTERRUPTIONS, Fault, MessageProxy
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
 

@@ -14,9 +14,9 @@ from google.adk.events import Event
 from google.adk.sessions import Session
 
 from adk_extra_sessions import RedisSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import APP, a_session, an_event, texts
+from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.errors import SessionNotFoundError
-from adk_extra_sessions.service import SessionService
+from adk_extra_sessions.testing.contract.samples import APP, a_session, an_event, texts
 
 TTL = 0.2
 """Seconds."""

@@ -11,11 +11,11 @@ import pytest
 from google.adk.sessions import Session
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
+from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.redis.layout import SessionKeys
 from adk_extra_sessions.errors import AlreadyExistsError, CorruptRecordError
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.stores.mongodb import documents
-from adk_extra_sessions.stores.redis.keys import SessionKeys
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 KEY = SessionKey(APP, USER, "one")

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from adk_extra_sessions import SessionStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event
 from adk_extra_sessions.errors import InputValidationError, StateValueError
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adk_extra_sessions import MongoSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event
 from adk_extra_sessions.errors import EventTooLargeError, EventValueError, StateValueError
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 MB = 1_000_000

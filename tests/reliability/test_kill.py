@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from google.adk.events import Event
 from google.adk.sessions import Session
-from servers import MongoServer, RedisServer, Server, initiate
+from support.servers import MongoServer, RedisServer, Server, initiate
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import APP, an_event
 from adk_extra_sessions.errors import SessionNotFoundError, StaleSessionError
+from adk_extra_sessions.testing.contract.samples import APP, an_event
 
 WRITERS = 8
 KILLS = 3

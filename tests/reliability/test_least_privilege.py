@@ -15,14 +15,14 @@ import redis
 from google.adk.sessions import BaseSessionService
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
-from redis_cluster import RedisClusterServers
-from servers import MongoServer, RedisServer
+from support.redis_cluster import RedisClusterServers
+from support.servers import MongoServer, RedisServer
 
 from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore
-from adk_extra_sessions.contract import SessionServiceContract
-from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
+from adk_extra_sessions.backends.mongodb import shared_state
 from adk_extra_sessions.errors import AlreadyExistsError, NotReplicatedError
-from adk_extra_sessions.stores.mongodb import shared_state
+from adk_extra_sessions.testing.contract import SessionServiceContract
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
 PASSWORD = "sesame"

@@ -12,13 +12,12 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
-from session_machine import PIECE, Machine
+from support.session_machine import PIECE, Machine
 
-from adk_extra_sessions import SessionStore
-from adk_extra_sessions.stores import appends
-from adk_extra_sessions.stores.mongodb import documents
-from adk_extra_sessions.stores.redis import listing
-from adk_extra_sessions.stores.redis import store as redis_store
+from adk_extra_sessions import SessionStore, appends
+from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.redis import listing
+from adk_extra_sessions.backends.redis import store as redis_store
 
 EXAMPLES = int(os.environ.get("ADK_EXTRA_SESSIONS_EXAMPLES", 0))
 

@@ -13,13 +13,13 @@ import pytest
 from conftest import need
 from google.adk.sessions import Session
 from pymongo import MongoClient, monitoring
-from servers import MongoServer, wait_until
+from support.servers import MongoServer, wait_until
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
+from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb.expiry import NEVER
 from adk_extra_sessions.errors import EventTooLargeError, StaleSessionError
-from adk_extra_sessions.stores.mongodb import documents
-from adk_extra_sessions.stores.mongodb.expiry import NEVER
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 ONE: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from failover_writers import check, write_through
 from pymongo import MongoClient, ReadPreference
-from servers import MongoServer, initiate, wait_until
+from support.failover_writers import check, write_through
+from support.servers import MongoServer, initiate, wait_until
 
 from adk_extra_sessions import MongoSessionService, MongoSessionStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event, ids
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 

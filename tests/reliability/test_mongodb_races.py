@@ -16,8 +16,8 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 from pymongo import MongoClient
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
-from adk_extra_sessions.stores.mongodb import documents
+from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 ONE: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from attrs import define, field
 from google.adk.sessions import Session
-from proxy import ReplyLosingProxy
 from pymongo import monitoring
 from pymongo.errors import PyMongoError
-from servers import MongoServer, initiate, wait_until
+from support.proxy import ReplyLosingProxy
+from support.servers import MongoServer, initiate, wait_until
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
+from adk_extra_sessions.backends.mongodb import documents
 from adk_extra_sessions.errors import StaleSessionError
-from adk_extra_sessions.stores.mongodb import documents
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 

@@ -16,9 +16,9 @@ from google.adk.events import Event
 from google.adk.sessions import Session
 
 from adk_extra_sessions import MongoSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import APP, USER, a_session, an_event, ids, stored
+from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.errors import AlreadyExistsError, SessionNotFoundError, StaleSessionError
-from adk_extra_sessions.service import SessionService
+from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event, ids, stored
 
 NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER}
 ONE: dict[str, Any] = {**NAMES, "session_id": "one"}

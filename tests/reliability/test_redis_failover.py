@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 import redis
-from failover_writers import check, write_through
-from redis_cluster import RedisClusterServers
-from redis_sentinel import NAME, RedisSentinelServers
-from servers import WITH_REPLICAS, RedisServer, has_replicas, wait_until
+from support.failover_writers import check, write_through
+from support.redis_cluster import RedisClusterServers
+from support.redis_sentinel import NAME, RedisSentinelServers
+from support.servers import WITH_REPLICAS, RedisServer, has_replicas, wait_until
 
 from adk_extra_sessions import ConfigurationError, NotReplicatedError, RedisSessionService, RedisSessionStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event, ids, texts
 from adk_extra_sessions.errors import StaleSessionError
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids, texts
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 

@@ -21,13 +21,13 @@ import pytest
 import redis
 from google.adk.events import Event
 from google.adk.sessions import Session
-from proxy import ReplyLosingProxy
 from pymongo.errors import AutoReconnect
 from redis.exceptions import ConnectionError as RedisConnectionError
+from support.proxy import ReplyLosingProxy
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event, texts
-from adk_extra_sessions.service import SessionService
+from adk_extra_sessions.aio.service import SessionService
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER}
 
@@ -238,8 +238,8 @@ AHEAD = """
 import sys, time
 right = time.time
 time.time = lambda: right() + 300
-from messages import WatchedStore
-from adk_extra_sessions.contract.samples import APP, USER, an_event
+from support.messages import WatchedStore
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
 
 store = WatchedStore(*sys.argv[1:]).store
 session = store.create_session(app_name=APP, user_id=USER)

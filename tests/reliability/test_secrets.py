@@ -18,7 +18,7 @@ import redis
 from google.adk.events.event_actions import EventActions
 from google.adk.sessions import Session
 from pymongo import MongoClient
-from servers import free_port
+from support.servers import free_port
 
 from adk_extra_sessions import (
     MongoSessionService,
@@ -27,11 +27,11 @@ from adk_extra_sessions import (
     RedisSessionStore,
     SessionStore,
 )
-from adk_extra_sessions.contract.samples import APP, USER, an_event
+from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.redis import scripts
+from adk_extra_sessions.backends.redis.layout import SessionKeys
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.stores.mongodb import documents
-from adk_extra_sessions.stores.redis import scripts
-from adk_extra_sessions.stores.redis.keys import SessionKeys
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
 
 SECRET = "canary"
 PASSWORD = "canary-password"

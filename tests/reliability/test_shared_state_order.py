@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 import redis
 from google.adk.sessions import Session
-from messages import APPENDING, WatchedStore
-from redis_cluster import RedisClusterServers
+from support.messages import APPENDING, WatchedStore
+from support.redis_cluster import RedisClusterServers
 
 from adk_extra_sessions import MongoSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import USER, an_event, texts
+from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.redis.layout import SessionKeys
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.stores.mongodb import documents
-from adk_extra_sessions.stores.redis.keys import SessionKeys
+from adk_extra_sessions.testing.contract.samples import USER, an_event, texts
 
 MOMENTS = range(1, APPENDING + 2)
 """Before each message, and after the last."""
@@ -33,8 +33,8 @@ import os, sys, time
 url, place, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 right = time.time
 time.time = lambda: right() + 300
-from messages import WatchedStore
-from adk_extra_sessions.contract.samples import USER, an_event
+from support.messages import WatchedStore
+from adk_extra_sessions.testing.contract.samples import USER, an_event
 
 for moment in range(1, count + 1):
     child = os.fork()

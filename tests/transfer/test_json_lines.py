@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conversations import LENGTHS, fill_store, outcomes
 from google.adk.events import Event
 from google.adk.sessions import Session
+from support.conversations import LENGTHS, fill_store, outcomes
 
 from adk_extra_sessions import SessionFileError, SessionStore
-from adk_extra_sessions.contract.samples import APP, an_event
 from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.testing.contract.samples import APP, an_event
 from adk_extra_sessions.transfer import (
     SessionItem,
     SharedStateItem,

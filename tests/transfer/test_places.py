@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conversations import LENGTHS, count, fill_store, outcomes
+from support.conversations import LENGTHS, count, fill_store, outcomes
 
 from adk_extra_sessions import SessionStore
-from adk_extra_sessions.contract.samples import APP, an_event
+from adk_extra_sessions.testing.contract.samples import APP, an_event
 from adk_extra_sessions.transfer import Outcome, StorePlace, copy_items, plan_items, verify_items
 from adk_extra_sessions.transfer.overview import App, Summary, apps, newest, sessions, users
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conversations import LENGTHS, bodies, events, fill_store
 from google.adk.events import Event
 from google.adk.sessions import Session
+from support.conversations import LENGTHS, bodies, events, fill_store
 
 from adk_extra_sessions import SessionConflictError, SessionNotFoundError, SessionStore, StaleSessionError
-from adk_extra_sessions.contract.samples import APP, an_event
+from adk_extra_sessions.testing.contract.samples import APP, an_event
 from adk_extra_sessions.transfer import Status, StreamedSession, restore_session, stream_session, write_shared_state
 
 NAMES = {"app_name": APP, "user_id": "u:0"}
@@ -138,7 +138,7 @@ def test_a_time_is_not_set_over_a_newer_one(store: SessionStore) -> None:
     live = store.create_session(**NAMES, session_id="one")
     stale = stored(store, "one")
     store.append_event(live, an_event(at=50.0))
-    from adk_extra_sessions.adk_private import storage_marker
+    from adk_extra_sessions.adk.private import storage_marker
     from adk_extra_sessions.records import SessionKey
 
     store._set_time(SessionKey.of(APP, "u:0", "one"), int(storage_marker(stale) or 0), 1.0)

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conversations import IN_ORDER, LENGTHS, count, filled, outcomes
 from google.adk.sessions import InMemorySessionService
 from google.adk.sessions.sqlite_session_service import SqliteSessionService
-from servers import MongoServer, RedisServer
+from support.conversations import IN_ORDER, LENGTHS, count, filled, outcomes
+from support.servers import MongoServer, RedisServer
 
 from adk_extra_sessions import ConfigurationError, RedisSessionService, RedisSessionStore, SessionStore
-from adk_extra_sessions.contract.samples import APP
+from adk_extra_sessions.testing.contract.samples import APP
 from adk_extra_sessions.transfer import (
     Place,
     ServicePlace,

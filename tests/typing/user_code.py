@@ -38,7 +38,7 @@ from adk_extra_sessions import (
     StaleSessionError,
     StateValueError,
 )
-from adk_extra_sessions.contract import SessionServiceContract
+from adk_extra_sessions.testing.contract import SessionServiceContract
 from adk_extra_sessions.transfer import Place, SessionKey
 
 

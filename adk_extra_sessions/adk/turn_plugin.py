@@ -1,0 +1,126 @@
+"""An ADK plugin that lets a Runner take turns, for `adk web`, `adk api_server` and `get_fast_api_app`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+from google.adk.agents.invocation_context import InvocationContext
+from google.adk.plugins.base_plugin import BasePlugin
+from google.adk.sessions.base_session_service import GetSessionConfig
+from google.genai import types
+
+from adk_extra_sessions.adk.private import set_storage_marker, storage_marker
+from adk_extra_sessions.aio.service import SessionService
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.turns import queue
+from adk_extra_sessions.turns.holding import WAIT, seconds
+from adk_extra_sessions.turns.renewal import renewal
+
+
+class TurnPlugin(BasePlugin):
+    """Makes the runs of one session follow each other, across tasks, processes and machines.
+
+    A run that comes while another is under way waits for it, then brings its
+    session up to date and goes on. Give it to an `App`, or to ADK's command
+    line:
+
+        App(name="shop", root_agent=agent, plugins=[TurnPlugin()])
+        adk api_server agents --extra_plugins adk_extra_sessions.TurnPlugin
+
+    Without one of this package's session services it does nothing.
+
+    Args:
+        name: The plugin's name; ADK's command line passes one.
+        wait: How long a run waits for the one before, as for `SessionService.turn`.
+
+    Raises:
+        InputValidationError: `wait` is no duration.
+    """
+
+    def __init__(self, name: str = "adk_extra_sessions_turns", wait: float | timedelta | str | None = WAIT) -> None:
+        super().__init__(name=name)
+        self._wait = seconds(wait)
+        self._held: dict[int, AsyncExitStack] = {}
+
+    async def on_user_message_callback(
+        self, *, invocation_context: InvocationContext, user_message: types.Content
+    ) -> types.Content | None:
+        """Takes the turn before the user's message is stored."""
+        await self._enter(invocation_context)
+        return None
+
+    async def before_run_callback(self, *, invocation_context: InvocationContext) -> types.Content | None:
+        """Takes the turn for a run that has no new message, such as one that is resumed."""
+        await self._enter(invocation_context)
+        return None
+
+    async def after_run_callback(self, *, invocation_context: InvocationContext) -> None:
+        """Gives the turn back."""
+        await self._leave(invocation_context)
+
+    async def on_run_error_callback(self, *, invocation_context: InvocationContext, error: Exception) -> None:
+        """Gives the turn back after a run that failed."""
+        await self._leave(invocation_context)
+
+    async def _enter(self, context: InvocationContext) -> None:
+        service = context.session_service
+        if not isinstance(service, SessionService) or id(context) in self._held:
+            return
+        key = SessionKey.of(context.app_name, context.user_id, context.session.id)
+        if renewal.is_held(service.store._turns, key, asyncio.current_task()):
+            return  # the caller runs the agent inside a turn of its own
+        stack = AsyncExitStack()
+        await stack.enter_async_context(service._turn(key, self._wait, _Run(context).is_gone))
+        self._held[id(context)] = stack
+        weakref.finalize(context, self._held.pop, id(context), None)
+        try:
+            await _bring_up_to_date(service, context)
+        except BaseException:
+            await self._leave(context)
+            raise
+
+    async def _leave(self, context: InvocationContext) -> None:
+        stack = self._held.pop(id(context), None)
+        if stack is not None:
+            await stack.aclose()
+
+
+async def _bring_up_to_date(service: SessionService, context: InvocationContext) -> None:
+    """Gives the live session what the runs before have stored since it was loaded."""
+    session = context.session
+    config = context.run_config.get_session_config if context.run_config else None
+    names = {"app_name": session.app_name, "user_id": session.user_id, "session_id": session.id}
+    stored = await service.get_session(**names, config=GetSessionConfig(num_recent_events=0))
+    if stored is not None and storage_marker(stored) != storage_marker(session):
+        stored = await service.get_session(**names, config=config)
+        if stored is not None:
+            session.events[:] = stored.events
+    if stored is not None:  # else it was deleted: the append that follows raises SessionNotFoundError
+        session.state.clear()
+        session.state.update(stored.state)
+        session.last_update_time = stored.last_update_time
+        set_storage_marker(session, storage_marker(stored) or "")
+
+
+class _Run:
+    """Whether a run is gone without a word: a cancelled one calls no plugin."""
+
+    def __init__(self, context: InvocationContext) -> None:
+        self._context = weakref.ref(context)
+        self._task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._ended: float | None = None
+
+    def is_gone(self) -> bool:
+        """Tells whether nobody can go on with the run."""
+        if self._context() is None or self._loop.is_closed():
+            return True
+        if self._task is None or not self._task.done():
+            return False
+        # Each step of a run may have a task of its own: the next one may be about to begin.
+        self._ended = self._ended or time.monotonic()
+        return time.monotonic() - self._ended > queue.LEASE

@@ -1,0 +1,70 @@
+"""The async service on MongoDB."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from adk_extra_sessions.aio.service import SessionService, given_options, refuse_with_store
+from adk_extra_sessions.urls import exactly_one
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
+
+    from adk_extra_sessions.backends.mongodb.store import MongoSessionStore
+
+
+class MongoSessionService(SessionService):
+    """Sessions on MongoDB, for a `Runner`.
+
+    Args:
+        mongo_url: As for `MongoSessionStore`.
+        db_name: The database; may be the URL's path instead.
+        uri: The same as `mongo_url`; what ADK's `services.yaml` calls it.
+        store: Instead of a URL, a store. It is not closed with the service.
+        agents_dir: Passed by ADK's command line; not needed.
+        client: As for `MongoSessionStore`, and so are all that follow.
+        collection_prefix: What the names of the collections begin with.
+        ttl: Seconds, a timedelta or a text such as "30d" after its last
+            write at which a session expires. None: never.
+        on_stale: What an append to a superseded session does: "raise", or "append".
+        unserializable: What becomes of a state value without a JSON form: "raise", or "coerce".
+        **client_options: Passed to `pymongo.MongoClient`.
+
+    Raises:
+        ConfigurationError: A wrong URL, option or combination of them.
+    """
+
+    store: MongoSessionStore
+
+    def __init__(
+        self,
+        mongo_url: str | None = None,
+        db_name: str | None = None,
+        *,
+        uri: str | None = None,
+        store: MongoSessionStore | None = None,
+        agents_dir: str | None = None,
+        client: MongoClient[Any] | None = None,
+        collection_prefix: str | None = None,
+        ttl: float | timedelta | str | None = None,
+        on_stale: Literal["raise", "append"] | None = None,
+        unserializable: Literal["raise", "coerce"] | None = None,
+        **client_options: Any,
+    ) -> None:
+        exactly_one(mongo_url=mongo_url, uri=uri, store=store, client=client)
+        given = given_options(
+            db_name=db_name,
+            collection_prefix=collection_prefix,
+            ttl=ttl,
+            on_stale=on_stale,
+            unserializable=unserializable,
+        )
+        if store is None:
+            from adk_extra_sessions import MongoSessionStore  # which tells what to install if its driver is missing
+
+            made = MongoSessionStore(mongo_url or uri, client=client, **given, **client_options)
+            super().__init__(made, owns_store=True)
+        else:
+            refuse_with_store({**given, **client_options})
+            super().__init__(store)

@@ -1,0 +1,77 @@
+"""The async service on Redis."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from adk_extra_sessions.aio.service import SessionService, given_options, refuse_with_store
+from adk_extra_sessions.urls import exactly_one
+
+if TYPE_CHECKING:
+    import redis
+
+    from adk_extra_sessions.backends.redis.store import RedisSessionStore
+
+
+class RedisSessionService(SessionService):
+    """Sessions on Redis, for a `Runner`.
+
+    Args:
+        redis_url: As for `RedisSessionStore`.
+        uri: The same; what ADK's `services.yaml` calls it.
+        store: Instead of a URL, a store. It is not closed with the service.
+        agents_dir: Passed by ADK's command line; not needed.
+        client: As for `RedisSessionStore`, and so are all that follow.
+        prefix: What all keys begin with; None for "adk".
+        ttl: Seconds, a timedelta or a text such as "30d" after its last
+            write at which a session expires. None: never.
+        refresh_on_read: Whether reading a session renews its expiry too.
+        wait_replicas: How many replicas must have a write before it counts
+            as stored. None: it need not leave the master.
+        wait_timeout: How long to wait for them, as for `ttl`; None for 2 seconds.
+        on_stale: What an append to a superseded session does: "raise", or "append".
+        unserializable: What becomes of a state value without a JSON form: "raise", or "coerce".
+        **from_url_options: Passed to `redis.Redis.from_url`.
+
+    Raises:
+        ConfigurationError: A wrong URL, option or combination of them.
+    """
+
+    store: RedisSessionStore
+
+    def __init__(
+        self,
+        redis_url: str | None = None,
+        *,
+        uri: str | None = None,
+        store: RedisSessionStore | None = None,
+        agents_dir: str | None = None,
+        client: redis.Redis | redis.RedisCluster | None = None,
+        prefix: str | None = None,
+        ttl: float | timedelta | str | None = None,
+        refresh_on_read: bool | None = None,
+        wait_replicas: int | None = None,
+        wait_timeout: float | timedelta | str | None = None,
+        on_stale: Literal["raise", "append"] | None = None,
+        unserializable: Literal["raise", "coerce"] | None = None,
+        **from_url_options: Any,
+    ) -> None:
+        exactly_one(redis_url=redis_url, uri=uri, store=store, client=client)
+        given = given_options(
+            prefix=prefix,
+            ttl=ttl,
+            refresh_on_read=refresh_on_read,
+            wait_replicas=wait_replicas,
+            wait_timeout=wait_timeout,
+            on_stale=on_stale,
+            unserializable=unserializable,
+        )
+        if store is None:
+            from adk_extra_sessions import RedisSessionStore  # which tells what to install if its driver is missing
+
+            made = RedisSessionStore(redis_url or uri, client=client, **given, **from_url_options)
+            super().__init__(made, owns_store=True)
+        else:
+            refuse_with_store({**given, **from_url_options})
+            super().__init__(store)

@@ -1,0 +1,249 @@
+"""One append: from a live session and an event to a request, and from its outcome back.
+
+The live session changes here and only here, in one step, after the write has
+succeeded; `live_sessions` keeps the order of those steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define, field
+from google.adk.events import Event
+from google.adk.sessions import Session
+
+from adk_extra_sessions.adk.private import StaleSessionError, set_storage_marker, storage_marker
+from adk_extra_sessions.codec import describe, encode_event
+from adk_extra_sessions.errors import EventValueError, InputValidationError
+from adk_extra_sessions.live_sessions import live_sessions
+from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey
+from adk_extra_sessions.state import without_temp
+
+PIECE_EVENTS = 50
+"""Events of one session that are stored in one go, at most."""
+
+PIECE_BYTES = 1 << 20
+"""Bytes of them, at most; a larger event goes alone."""
+
+
+@define(eq=False)
+class Append:
+    """An event on its way into a live session.
+
+    Attributes:
+        error: Set when the event was refused; each append has an error object of its own.
+        key: The session's names; None if they, or other parts of it, are of wrong types.
+        fresh: Whether the event was stored and is new to the live session.
+        marker: Once it is stored, the marker that the live session gets with it.
+        marker_before: The marker that the live session has just before that.
+        committed: Whether nothing is left to be done to the live session.
+    """
+
+    session: Session = field(repr=False)
+    event: Event = field(repr=False)
+    record: EventRecord | None = None
+    error: BaseException | None = None
+    key: SessionKey | None = None
+    fresh: bool = False
+    marker: str | None = field(default=None, repr=False)
+    marker_before: str | None = field(default=None, repr=False)
+    committed: bool = True
+
+    @classmethod
+    def of(cls, session: object, event: object) -> Append:
+        """Checks what a caller passed. A session that cannot be written to is this append's own `error`.
+
+        Raises:
+            InputValidationError: Not a `Session` and an `Event`.
+        """
+        if not isinstance(session, Session) or not isinstance(event, Event):
+            raise InputValidationError("append_event takes an ADK Session and an ADK Event.")
+        append = cls(session, event)
+        if append.wanted:
+            try:
+                append.key = _checked(session)
+            except InputValidationError as error:
+                append.error = error.with_traceback(None)
+        return append
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is something to store: no partial event, no earlier error."""
+        return self.error is None and not self.event.partial
+
+    @property
+    def size(self) -> int:
+        """Bytes of the encoded event."""
+        return len(self.record.body) if self.record is not None else 0
+
+    def encode(self, *, coerce: bool) -> int:
+        """Fills in `record`, or `error`; returns how many bytes the record has."""
+        if self.wanted and self.record is None:
+            try:
+                self.record = encode_event(self.event, coerce=coerce)
+            except Exception as error:
+                self.error = own_error(error)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                # pydantic's own code panics over a dictionary that grows meanwhile: no Exception, and nothing to end a
+                # program for.
+                kind = type(error).__name__
+                self.error = EventValueError(
+                    f"Event {self.event.id!r} cannot be encoded ({kind}). Nothing was written."
+                )
+        return self.size
+
+    def commit(self) -> None:
+        """Brings the live session up to date, with all that was stored before it; does nothing if it was refused.
+
+        To be called in a thread of a caller that owns the live session, if there is one left.
+        """
+        if not self.committed:
+            live_sessions.commit(self)
+
+    def change_session(self) -> None:
+        """Changes the live session in one step; done again if it was interrupted."""
+        try:
+            if self.fresh:
+                self._add_event()
+            # Anything else: somebody changed the session otherwise, and its next append must find out.
+            if storage_marker(self.session) == self.marker_before and self.marker is not None:
+                set_storage_marker(self.session, self.marker)
+        except Exception as error:  # the session was made unusable while its event was stored: its caller's to know
+            self.error = own_error(error)
+        self.committed = True
+
+    def _add_event(self) -> None:
+        session, event = self.session, self.event
+        delta = event.actions.state_delta
+        if delta:
+            session.state.update(delta)
+            event.actions.state_delta = without_temp(delta)
+        if not session.events or session.events[-1] is not event:
+            session.events.append(event)
+        session.last_update_time = event.timestamp
+
+    def result(self) -> Event:
+        """Returns the event, or raises why it was refused."""
+        if self.error is not None:
+            raise self.error
+        return self.event
+
+
+def runs(appends: Sequence[Append]) -> list[list[Append]]:
+    """Groups appends by live session, keeping each session's order."""
+    by_session: dict[int, list[Append]] = {}
+    for append in appends:
+        by_session.setdefault(id(append.session), []).append(append)
+    return list(by_session.values())
+
+
+def pieces(run: Sequence[Append]) -> list[list[Append]]:
+    """Cuts a run into parts that a backend stores in one go."""
+    cut: list[list[Append]] = []
+    size = 0
+    for append in run:
+        length = append.size
+        if not cut or len(cut[-1]) == PIECE_EVENTS or size + length > PIECE_BYTES:
+            cut.append([])
+            size = 0
+        cut[-1].append(append)
+        size += length
+    return cut
+
+
+def request(run: Sequence[Append], *, any_revision: bool) -> AppendRequest:
+    """Makes the request that stores a run of one live session's events.
+
+    Raises:
+        StaleSessionError: The session's marker is not one of ours.
+    """
+    session, key = run[0].session, run[0].key
+    assert key is not None
+    events = [append.record for append in run if append.record is not None]
+    marker = run[0].marker_before = live_sessions.marker(session)
+    if any_revision:
+        return AppendRequest(key, events)
+    if marker is None:
+        return AppendRequest(key, events, not_after=session.last_update_time)
+    if not _is_ours(marker):
+        raise stale_session(key)
+    return AppendRequest(key, events, expected=int(marker))
+
+
+def stale_session(key: SessionKey) -> StaleSessionError:
+    """Returns the error for an append to a session that another holder has changed."""
+    return StaleSessionError(
+        # ADK's own words, which its tests and other people's code look for.
+        f"{describe(key)} has been modified in storage since it was loaded."
+        " Reload it and append the event again. With a Runner, use service.turn() or TurnPlugin."
+    )
+
+
+def record_error(run: Sequence[Append], error: BaseException) -> None:
+    """Notes on each append of a run, in an error of its own, why it was refused."""
+    for append in run:
+        append.error = own_error(error)
+
+
+def own_error(error: BaseException) -> BaseException:
+    """Copies an error that several callers get, for one of them.
+
+    The copy has no traceback: its frames hold what all of those callers stored.
+    Nor have the errors that caused it.
+    """
+    kind = type(error)
+    copied = kind.__new__(kind, *error.args)  # not kind(*args): drivers' errors take other arguments than they keep
+    copied.args = error.args
+    copied.__dict__.update({name: _own_value(value) for name, value in vars(error).items()})
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        copied.__cause__ = own_error(cause)
+    return copied
+
+
+def record_revisions(run: Sequence[Append], request: AppendRequest, revisions: Sequence[int]) -> None:
+    """Notes on each append of a run whether it is new to the live session, and the marker that comes with it.
+
+    Over a gap the marker does not move: a repeated event may have been stored after
+    others that the live session knows nothing of, and its next append must find out.
+    """
+    session = run[0].session
+    marker = run[0].marker_before
+    held = int(marker) if marker is not None and _is_ours(marker) else None
+    newest = held or 0
+    any_revision = request.expected is None and request.not_after is None
+    for append, revision in zip(run, revisions, strict=True):
+        # Without a marker only the events themselves tell what the session already has.
+        known = held is None and any(event.id == append.event.id for event in session.events)
+        append.fresh = revision > newest and not known
+        if any_revision or held is None or revision <= newest + 1:
+            newest = max(newest, revision)
+        append.marker_before, append.marker, append.committed = marker, str(newest), False
+        marker = append.marker
+        live_sessions.add(append)
+
+
+def _is_ours(marker: str) -> bool:
+    return isinstance(marker, str) and marker.isdecimal()
+
+
+def _own_value(value: object) -> object:
+    return value.copy() if isinstance(value, (dict, list, set)) else value
+
+
+def _checked(session: Session) -> SessionKey:
+    """Returns a session's names, if it is one that an event can come into.
+
+    Raises:
+        InputValidationError: It has no id, or something in it is of another type than ADK gives it.
+    """
+    key = SessionKey.of(session.app_name, session.user_id, session.id)
+    if not key.session_id:
+        raise InputValidationError("The session has no id.")
+    if not isinstance(session.events, list) or not isinstance(session.state, dict):
+        raise InputValidationError("The session's events must be a list, and its state a dictionary.")
+    if not isinstance(session.last_update_time, (int, float)):
+        raise InputValidationError("The session's last_update_time must be a number of seconds.")
+    return key

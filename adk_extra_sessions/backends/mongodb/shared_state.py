@@ -1,0 +1,225 @@
+"""The app's and the user's state: reading it, and applying what session documents hold for it.
+
+`stores.shared_deltas` has the algorithm, `tickets` its first step.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import define, field, frozen
+from pymongo.errors import DocumentTooLarge, DuplicateKeyError, WriteError
+
+from adk_extra_sessions.backends.damaged import DAMAGE, damage_named, left_out_if_damaged
+from adk_extra_sessions.backends.mongodb import bulk, documents
+from adk_extra_sessions.backends.mongodb.documents import Document
+from adk_extra_sessions.backends.mongodb.tickets import Tickets, in_the_way
+from adk_extra_sessions.backends.mongodb.values import state_of
+from adk_extra_sessions.backends.shared_deltas import merged
+from adk_extra_sessions.codec import describe
+from adk_extra_sessions.records import AppendRequest, SessionKey, SharedState, StateTexts
+
+logger = logging.getLogger(__name__)
+
+TRIES = 50
+"""Tries of what fails only when another is quicker, or when something foreign is in the way."""
+
+
+@frozen
+class Pending:
+    """A delta in a session's document."""
+
+    key: SessionKey
+    delta: Document = field(repr=False)
+
+
+@define
+class Change:
+    """What some deltas change in one state document: for each key the value of the newest."""
+
+    selected: Document
+    values: Document = field(factory=dict, repr=False)
+    tickets: dict[str, int] = field(factory=dict, repr=False)
+
+    def add(self, part: Document) -> None:
+        """Adds a delta's part for this document."""
+        self.values, self.tickets = merged(self.values, self.tickets, [(part["ticket"], part["state"])])
+
+    def update(self, held: Mapping[str, int], *, upsert: bool) -> bulk.Update:
+        """Returns what applies the change, if no other one changes its keys meanwhile.
+
+        Args:
+            held: The tickets that the document's keys have, as far as known.
+            upsert: Whether there is no document yet.
+        """
+        condition: Document = dict(self.selected)
+        changed: Document = {}
+        for name, ticket in self.tickets.items():
+            if held.get(name, 0) < ticket:
+                condition[f"tickets.{name}"] = {"$not": {"$gte": ticket}}
+                changed.update({f"state.{name}": self.values[name], f"tickets.{name}": ticket})
+            else:
+                condition[f"tickets.{name}"] = {"$gte": ticket}
+        return self._applied(condition, changed, upsert=upsert)
+
+    def whole_update(self, document: Document | None) -> bulk.Update:
+        """Returns what applies the change to a document as it was read, if nothing was applied to it since."""
+        found = document or {}
+        one_by_one = ((ticket, {name: self.values[name]}) for name, ticket in self.tickets.items())
+        state, tickets = merged(found.get("state", {}), found.get("tickets", {}), one_by_one)
+        condition = {**self.selected, "applied": found.get("applied", {"$exists": False})}
+        return self._applied(condition, {"state": state, "tickets": tickets}, upsert=document is None)
+
+    def _applied(self, condition: Document, changed: Document, *, upsert: bool) -> bulk.Update:
+        update = {"$max": {"ticket": max(self.tickets.values())}, "$inc": {"applied": 1}}
+        return bulk.Update(condition, {**update, "$set": changed} if changed else update, upsert)
+
+
+@frozen
+class SharedStates:
+    """The `state` collection, and the deltas in `sessions` that concern it."""
+
+    states: Any
+    sessions: Any
+
+    @property
+    def tickets(self) -> Tickets:
+        """The counters beside the state. What is stored with a ticket waits for the majority, and it with that."""
+        return Tickets(bulk.without_majority(self.states))
+
+    def view(self, found: Sequence[Document], pending: Sequence[Document], key: SessionKey) -> SharedState:
+        """Returns shared state as a reader of a session must see it, its pending deltas included."""
+        by_id = {document["_id"]: document for document in found}
+        states = []
+        for scope, selected in documents.shared_filters(key):
+            document = by_id.get(selected["_id"], {})
+            deltas = [(one[scope]["ticket"], one[scope]["state"]) for one in pending if scope in one]
+            state, _ = merged(document.get("state", {}), document.get("tickets", {}) if deltas else {}, deltas)
+            states.append(state_of(state))
+        return SharedState(*states)
+
+    def views(self, app_name: str, users: Iterable[str], found: Sequence[Document]) -> dict[str, SharedState]:
+        """Returns the state that each user's sessions share, where nothing is pending.
+
+        Raises:
+            CorruptRecordError: That of the app is damaged. Users whose own state is are left out.
+        """
+        by_id = {document["_id"]: document for document in found}
+        with damage_named(SessionKey(app_name, "", "")):
+            app = state_of(by_id.get(documents.app_id(app_name), {}).get("state", {}))
+        shared = {}
+        for user in users:
+            with left_out_if_damaged(SessionKey(app_name, user, "")):
+                state = by_id.get(documents.user_id(app_name, user), {}).get("state", {})
+                shared[user] = SharedState(app, state_of(state))
+        return shared
+
+    def read(self, key: SessionKey) -> list[Document]:
+        """Reads the documents that a session shares."""
+        return list(self.states.find({"$or": [selected for _, selected in documents.shared_filters(key)]}))
+
+    def write(self, key: SessionKey, state: StateTexts) -> None:
+        """Sets keys of the app's and the user's state that no session's event changes."""
+        self._apply(_changes(Pending(key, delta) for delta in self.tickets.reserve(key, {"": state})))
+
+    def apply(self, pending: Sequence[Pending]) -> None:
+        """Applies deltas whose sessions have reached the majority, then removes them from there.
+
+        Returns when shared state has reached the majority too.
+        """
+        if pending:
+            self._apply(_changes(pending))
+            bulk.send_and_forget(self.sessions, _removals(pending))
+
+    def apply_left(self, key: SessionKey, left: Sequence[Document], own: Collection[str] = ()) -> list[str]:
+        """Applies what interrupted writers left in a session, then removes it from there.
+
+        Args:
+            key: The session.
+            left: Its pending deltas.
+            own: Ids of those whose failure is raised.
+
+        Returns:
+            Ids of those that could not be applied, since a state document is full or damaged.
+        """
+        failed = []
+        for delta in left:
+            one = Pending(key, delta)
+            (removal,) = _removals([one])
+            if not bulk.confirm(self.sessions, removal.filter):
+                continue  # gone, or taken back with its event by a change of primary
+            try:
+                self._apply(_changes([one]))
+            except (WriteError, DocumentTooLarge, *DAMAGE) as error:
+                if delta["id"] in own:
+                    raise
+                logger.warning("%s holds state that could not be applied (%s).", describe(key), type(error).__name__)
+                failed.append(delta["id"])
+                continue
+            bulk.send(self.sessions, [removal])
+            logger.info("%s: applied shared state that another append had left.", describe(key))
+        return failed
+
+    def _apply(self, changes: Sequence[Change]) -> None:
+        few = [change for change in changes if len(change.tickets) <= documents.PATHS]
+        if few:
+            self._apply_few(few)
+        for change in changes:
+            if len(change.tickets) > documents.PATHS:
+                self._apply_many(change)
+
+    def _apply_few(self, changes: Sequence[Change]) -> None:
+        """Applies changes of few keys, in one message where none has a larger ticket already."""
+        found: dict[str, Document] = {change.selected["_id"]: {} for change in changes}
+        for _ in range(TRIES):
+            updates = [_update(change, found.get(change.selected["_id"])) for change in changes]
+            try:
+                if bulk.send(self.states, updates).matched == len(updates):
+                    return
+            except DuplicateKeyError:
+                pass  # made at the same moment, or foreign
+            names = {f"tickets.{name}": 1 for change in changes for name in change.tickets}
+            selected = {"$or": [change.selected for change in changes]}
+            found = {one["_id"]: one for one in self.states.find(selected, names)}
+        raise in_the_way(changes[0].selected)
+
+    def _apply_many(self, change: Change) -> None:
+        """Applies a change of many keys: the server's time for one by one grows with their square."""
+        for _ in range(TRIES):
+            document = self.states.find_one(change.selected)
+            try:
+                if bulk.send(self.states, [change.whole_update(document)]).matched:
+                    return
+            except DuplicateKeyError:
+                pass
+        raise in_the_way(change.selected)
+
+
+def pending_in(request: AppendRequest, update: Document) -> list[Pending]:
+    """Returns the deltas to shared state that an append's update stores with its events."""
+    return [Pending(request.key, delta) for delta in update["$push"].get("pending", {}).get("$each", [])]
+
+
+def _changes(pending: Iterable[Pending]) -> list[Change]:
+    by_document: dict[str, Change] = {}
+    for one in pending:
+        for scope, selected in documents.shared_filters(one.key):
+            if scope in one.delta:
+                by_document.setdefault(selected["_id"], Change(selected)).add(one.delta[scope])
+    return list(by_document.values())
+
+
+def _update(change: Change, document: Document | None) -> bulk.Update:
+    return change.update((document or {}).get("tickets", {}), upsert=document is None)
+
+
+def _removals(pending: Sequence[Pending]) -> list[bulk.Update]:
+    return [
+        bulk.Update(
+            {**documents.session_filter(one.key), "pending.id": one.delta["id"]},
+            {"$pull": {"pending": {"id": one.delta["id"]}}},
+        )
+        for one in pending
+    ]

@@ -1,0 +1,87 @@
+"""Finding documents that belong to no session, or that are none of ours: after a delete by hand, or a mishap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+from urllib.parse import unquote
+
+from adk_extra_sessions.backends.findings import Finding, Level, rm_command
+from adk_extra_sessions.backends.mongodb.documents import Document, encoded
+from adk_extra_sessions.backends.mongodb.expiry import NEVER
+from adk_extra_sessions.backends.mongodb.paging import pages
+from adk_extra_sessions.codec import describe
+from adk_extra_sessions.records import SessionKey
+
+AT_ONCE = 1000
+"""Documents whose names one round trip reads."""
+
+ALL_TEXTS: Document = {"$gte": ""}
+"""The range of all ids that are texts."""
+
+
+def key_of(found: Document) -> SessionKey | None:
+    """Returns the session whose `_id` a document has; None where that is no session's."""
+    parts = found["_id"].split("/") if isinstance(found["_id"], str) else []
+    key = SessionKey(*map(unquote, parts)) if len(parts) == 3 else None
+    return key if key and [encoded(name) for name in _names(key)] == parts else None
+
+
+def strays(sessions: Any, chunks: Any) -> Iterator[Finding]:
+    """Looks at the names in every document.
+
+    Args:
+        sessions: The collection of sessions.
+        chunks: The collection of their chunks and large bodies.
+    """
+    for collection in (sessions, chunks):
+        for found in collection.find({"_id": {"$not": ALL_TEXTS}}, ["_id"]):
+            yield _foreign(collection, found)
+    for page in pages(sessions, {"_id": ALL_TEXTS}, AT_ONCE, ["app_name", "user_id"]):
+        for found in page:
+            key = key_of(found)
+            if key is None:
+                yield _foreign(sessions, found)
+            elif (found.get("app_name"), found.get("user_id")) != (key.app_name, key.user_id):
+                text = f"{describe(key)} is not found by anyone: its document has other names than its _id"
+                yield Finding(Level.PROBLEM, "records", text, f"Put them right, or delete it: {rm_command(key)}")
+    for page in pages(chunks, {"_id": ALL_TEXTS}, AT_ONCE, ["base", "expires_at"]):
+        yield from _orphans(sessions, chunks, page)
+
+
+def _orphans(sessions: Any, chunks: Any, page: list[Document]) -> Iterator[Finding]:
+    ids = list({_owner(found) for found in page})
+    bases = {found["_id"]: found.get("base") for found in sessions.find({"_id": {"$in": ids}}, ["base"])}
+    left = [found for found in page if found.get("base") is None or bases.get(_owner(found)) != found["base"]]
+    # Asked again: a session may have been created or deleted between two questions.
+    there = {found["_id"] for found in chunks.find({"_id": {"$in": [found["_id"] for found in left]}}, ["_id"])}
+    bases = {found["_id"]: found.get("base") for found in sessions.find({"_id": {"$in": ids}}, ["base"])}
+    left = [
+        found
+        for found in left
+        if found["_id"] in there and (found.get("base") is None or bases.get(_owner(found)) != found["base"])
+    ]
+    for owner, group in groupby(left, _owner):
+        orphans = list(group)
+        key = key_of({"_id": owner})
+        if key is None:
+            yield from (_foreign(chunks, found) for found in orphans)
+        elif any(found.get("expires_at") in (None, NEVER) for found in orphans):
+            text = f"{describe(key)} is not there, and {len(orphans):,} documents with events of it are"
+            remedy = f"Restore it from a backup, or delete what is left of it: {rm_command(key)}"
+            yield Finding(Level.PROBLEM, "records", text, remedy)
+
+
+def _owner(found: Document) -> str:
+    return str(found["_id"]).partition("#")[0]
+
+
+def _foreign(collection: Any, found: Document) -> Finding:
+    text = f"The document with _id {found['_id']!r} in {collection.name} is none of ours"
+    remedy = f"Delete it in mongosh: db.getCollection({collection.name!r}).deleteOne({{_id: ...}})"
+    return Finding(Level.PROBLEM, "records", text, remedy)
+
+
+def _names(key: SessionKey) -> tuple[str, str, str]:
+    return key.app_name, key.user_id, key.session_id

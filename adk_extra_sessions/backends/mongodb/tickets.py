@@ -1,0 +1,174 @@
+"""Taking tickets for changes of shared state, and room for them in its document; see `stores.shared_deltas`.
+
+A state document counts its tickets and, as an upper bound, the bytes that it
+will have when all deltas with a ticket are applied. Only where the bound is
+over the limit, the document is read and measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import bson
+from attrs import define, field, frozen
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError, WriteError
+
+from adk_extra_sessions.backends.mongodb import bulk, documents
+from adk_extra_sessions.backends.mongodb.documents import Document
+from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
+from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey, StateTexts
+
+TRIES = 20
+"""Tries of what fails only when another is quicker, or when something foreign is in the way."""
+
+
+@define
+class Reservation:
+    """Tickets and room in one state document.
+
+    Attributes:
+        scope: "app" or "user".
+        parts: The parts of deltas that change this document.
+        size: Bytes that they may add to it.
+    """
+
+    scope: str
+    selected: Document
+    parts: list[Document] = field(factory=list, repr=False)
+    size: int = 0
+
+    def add(self, part: Document) -> None:
+        """Adds a part of a delta."""
+        self.parts.append(part)
+        self.size += _bytes(part["state"])
+
+    @property
+    def update(self) -> Document:
+        """What takes the tickets and the room."""
+        return {"$inc": {"ticket": len(self.parts), "bytes": self.size}}
+
+    def number(self, last: int) -> None:
+        """Gives each part its ticket, the last of them this one."""
+        for ticket, part in enumerate(self.parts, last - len(self.parts) + 1):
+            part["ticket"] = ticket
+
+
+@frozen
+class Tickets:
+    """The counters in the `state` collection."""
+
+    states: Any
+
+    def reserve(self, key: SessionKey, deltas: Mapping[str, StateTexts]) -> list[Document]:
+        """Takes a ticket for each delta, and room for it.
+
+        Args:
+            key: The session that the deltas are stored with.
+            deltas: Deltas by id, in their order.
+
+        Returns:
+            Those that change shared state, as the session's document holds them.
+
+        Raises:
+            EventTooLargeError: A state document has no room for them.
+        """
+        pending = [one for name, delta in deltas.items() if (one := documents.pending_delta(delta, name))]
+        for reservation in _reservations((key, one) for one in pending):
+            self._take(reservation)
+        return pending
+
+    def reserve_many(self, requests: Sequence[AppendRequest]) -> list[list[Document] | None]:
+        """Takes tickets for the deltas of many requests; None for a request that something stands in the way of."""
+        pending = [_pending(request.events) for request in requests]
+        owned = [(request.key, one) for request, deltas in zip(requests, pending, strict=True) for one in deltas]
+        reservations = _reservations(owned)
+        if len(reservations) == 1 or not self._take_together(reservations):
+            for reservation in reservations:
+                with suppress(WriteError, CorruptRecordError, EventTooLargeError):
+                    self._take(reservation)
+        return [deltas if all(map(_is_numbered, deltas)) else None for deltas in pending]
+
+    def _take_together(self, reservations: Sequence[Reservation]) -> bool:
+        """Takes tickets in two messages; returns whether that was possible."""
+        try:
+            bulk.send(self.states, [bulk.Update(one.selected, one.update, upsert=True) for one in reservations])
+        except WriteError:  # a document made at the same moment, or a foreign one
+            return False
+        selected = {
+            name: {"$in": [one.selected[name] for one in reservations]} for name in ("_id", "app_name", "user_id")
+        }
+        found = {one["_id"]: one for one in self.states.find(selected, {"ticket": 1, "bytes": 1})}
+        for one in reservations:
+            with suppress(EventTooLargeError):
+                self._accept(one, found[one.selected["_id"]])
+        return True
+
+    def _take(self, reservation: Reservation) -> None:
+        for _ in range(TRIES):
+            with suppress(DuplicateKeyError):  # made at the same moment, or foreign
+                found = self.states.find_one_and_update(
+                    reservation.selected,
+                    reservation.update,
+                    {"ticket": 1, "bytes": 1},
+                    upsert=True,
+                    return_document=ReturnDocument.AFTER,
+                )
+                self._accept(reservation, found)
+                return
+        raise in_the_way(reservation.selected)
+
+    def _accept(self, reservation: Reservation, found: Document) -> None:
+        """Numbers a reservation's deltas if the document has room for them."""
+        if found["bytes"] > documents.STATE_BYTES:
+            self._measure(reservation)
+        reservation.number(found["ticket"])
+
+    def _measure(self, reservation: Reservation) -> None:
+        """Replaces a document's bound by what it really holds, or gives back what it has no room for."""
+        document = self.states.find_one(reservation.selected) or {}
+        size, limit = _size_with(document, reservation), documents.STATE_BYTES
+        if size > limit:
+            back = bulk.Update(reservation.selected, {"$inc": {"bytes": -reservation.size}})
+            bulk.send(self.states, [back])
+            raise EventTooLargeError(f"The {reservation.scope}'s state", size, limit, len(bson.encode(document)))
+        unchanged = {**reservation.selected, "bytes": document.get("bytes")}
+        bulk.send(self.states, [bulk.Update(unchanged, {"$set": {"bytes": size}})])
+
+
+def in_the_way(selected: Document) -> CorruptRecordError:
+    """The error for a foreign document in the place of some state."""
+    return CorruptRecordError(f"State {selected['_id']!r} cannot be written: a foreign document is in its place.")
+
+
+def _pending(events: Sequence[EventRecord]) -> list[Document]:
+    found = (documents.pending_delta(event.state, event.digest.hex()) for event in events)
+    return [delta for delta in found if delta]
+
+
+def _is_numbered(delta: Document) -> bool:
+    return all("ticket" in delta[scope] for scope in ("app", "user") if scope in delta)
+
+
+def _reservations(deltas: Iterable[tuple[SessionKey, Document]]) -> list[Reservation]:
+    by_document: dict[str, Reservation] = {}
+    for key, delta in deltas:
+        for scope, selected in documents.shared_filters(key):
+            if scope in delta:
+                by_document.setdefault(selected["_id"], Reservation(scope, selected)).add(delta[scope])
+    return list(by_document.values())
+
+
+def _bytes(values: Document) -> int:
+    """Bytes that values and their tickets take in a state document."""
+    return len(bson.encode(values)) + sum(len(name.encode()) + 10 for name in values)
+
+
+def _size_with(document: Document, reservation: Reservation) -> int:
+    """Bytes of a state document after what is to be changed in it."""
+    state = document.get("state", {})
+    changed = {name: value for part in reservation.parts for name, value in part["state"].items()}
+    replaced = {name: state[name] for name in changed if name in state}
+    return len(bson.encode(document)) + _bytes(changed) - _bytes(replaced)

@@ -1,0 +1,71 @@
+"""What there is to say about a Redis server that keeps sessions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from redis import RedisCluster
+from redis.exceptions import RedisError
+
+from adk_extra_sessions.backends.findings import Finding, Level
+
+OLDEST = (6, 0, 6)
+"""The first Redis with LPOS, which recognises repeated events."""
+
+FULL = 0.9
+"""Share of `maxmemory` from which on there is little left."""
+
+
+def findings(client: Any) -> Iterator[Finding]:
+    """Examines version, memory, eviction and durability; one node's of a cluster."""
+    try:
+        info = _info(client)
+    except RedisError as error:
+        yield Finding(Level.NOTE, "server", f"it does not tell about itself: {error}", "Allow this user INFO.")
+        return
+    yield _version(str(info.get("redis_version", "")))
+    if "used_memory" in info:
+        yield _memory(int(info["used_memory"]), int(info.get("maxmemory", 0)))
+    if "maxmemory_policy" in info:
+        yield _eviction(str(info["maxmemory_policy"]))
+    if "aof_enabled" in info:
+        yield _durability(bool(int(info["aof_enabled"])))
+
+
+def _info(client: Any) -> Mapping[str, Any]:
+    if isinstance(client, RedisCluster):
+        return dict(client.info(target_nodes=client.get_random_node()))  # type: ignore[no-untyped-call]
+    return dict(client.info())
+
+
+def _version(version: str) -> Finding:
+    numbers = tuple(map(int, re.findall(r"\d+", version)[:3]))
+    if not numbers or numbers >= OLDEST:
+        return Finding(Level.OK, "version", f"Redis {version}")
+    oldest = ".".join(map(str, OLDEST))
+    return Finding(
+        Level.PROBLEM, "version", f"Redis {version} lacks commands that are needed", f"Use {oldest} or newer."
+    )
+
+
+def _memory(used: int, limit: int) -> Finding:
+    text = f"{used / 2**20:,.1f} MiB used, {f'{limit / 2**20:,.1f} MiB allowed' if limit else 'no limit set'}"
+    if limit and used > FULL * limit:
+        return Finding(Level.PROBLEM, "memory", text, "Raise maxmemory, let sessions expire (ttl), or delete some.")
+    return Finding(Level.OK, "memory", text)
+
+
+def _eviction(policy: str) -> Finding:
+    if policy == "noeviction":
+        return Finding(Level.OK, "eviction", "none: a full server refuses writes and forgets nothing")
+    remedy = "CONFIG SET maxmemory-policy noeviction"
+    return Finding(Level.PROBLEM, "eviction", f"{policy}: a full server forgets sessions", remedy)
+
+
+def _durability(appendonly: bool) -> Finding:
+    if appendonly:
+        return Finding(Level.OK, "durability", "appendonly is on")
+    text = "appendonly is off: a crash loses all writes since the last snapshot"
+    return Finding(Level.NOTE, "durability", text, "CONFIG SET appendonly yes, and in redis.conf")

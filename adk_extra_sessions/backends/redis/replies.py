@@ -1,0 +1,161 @@
+"""Redis replies to records: whatever the client's protocol and decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from attrs import field, frozen
+from redis.exceptions import ResponseError
+
+from adk_extra_sessions.backends.damaged import damage_named
+from adk_extra_sessions.backends.redis.scripts import Argument
+from adk_extra_sessions.codec import check_format, decode_value, describe
+from adk_extra_sessions.errors import CorruptRecordError
+from adk_extra_sessions.records import SessionKey
+
+Reply: TypeAlias = bytes | str
+
+
+def text(reply: Reply) -> str:
+    """Returns a reply as text, also from a client that does not decode."""
+    return reply.decode() if isinstance(reply, bytes) else reply
+
+
+def fields(reply: Mapping[Reply, Reply] | Sequence[Reply]) -> dict[str, Reply]:
+    """Returns a hash as a dictionary, also where it came as a flat array."""
+    if isinstance(reply, Mapping):
+        return {text(name): value for name, value in reply.items()}
+    return {text(name): value for name, value in zip(reply[::2], reply[1::2], strict=True)}
+
+
+def values(hash_fields: Mapping[str, Reply]) -> dict[str, Any]:
+    """Returns the state values among a hash's fields."""
+    return {name[2:]: decode_value(value) for name, value in hash_fields.items() if name.startswith("s:")}
+
+
+def state_pairs(texts: Mapping[str, str]) -> list[Argument]:
+    """Returns state as a script takes it: a count, then that many fields and values."""
+    pairs: list[Argument] = [len(texts)]
+    for name, value in texts.items():
+        pairs += (f"s:{name}", value)
+    return pairs
+
+
+@frozen
+class PendingDelta:
+    """An app delta that a session holds until it has been applied (Redis Cluster).
+
+    Attributes:
+        id: What it is known by.
+        ticket: Its place in the order of all changes of the app's state.
+        texts: Raw key to JSON text.
+    """
+
+    id: str
+    ticket: int
+    texts: Mapping[str, str] = field(repr=False)
+
+
+@frozen
+class StoredSession:
+    """A session's hash.
+
+    Attributes:
+        base: The revision it was created with.
+        backstep: How far back, in seconds, an event's timestamp ever was
+            behind that of an earlier one, those of `ahead` left aside.
+        ahead: Timestamps and positions of the newest few events.
+    """
+
+    revision: int
+    base: int
+    last_update_time: float
+    backstep: float
+    ahead: Sequence[tuple[float, int]]
+    state: Mapping[str, Any] = field(repr=False)
+    pending: Sequence[PendingDelta] = field(factory=tuple)
+
+    @property
+    def count(self) -> int:
+        """How many events it has."""
+        return self.revision - self.base
+
+    @classmethod
+    def of(cls, reply: Mapping[Reply, Reply] | Sequence[Reply], key: SessionKey) -> StoredSession:
+        """Reads a session's hash.
+
+        Raises:
+            CorruptRecordError: It was not written by this package, or only in part.
+        """
+        with damage_named(key):
+            found = fields(reply)
+            check_format(text(found.get("v", "")), key)
+            return cls(
+                int(found["r"]),
+                int(found["b"]),
+                float(found["t"]),
+                float(found.get("d", 0)),
+                _ahead(text(found.get("k", ""))),
+                values(found),
+                [pending_delta(name[2:], value, key) for name, value in found.items() if name.startswith("p:")],
+            )
+
+
+def _ahead(field_value: str) -> list[tuple[float, int]]:
+    parts = field_value.split()
+    return [(float(timestamp), int(place)) for timestamp, place in zip(parts[::3], parts[1::3], strict=True)]
+
+
+@contextmanager
+def foreign_type_named(key: SessionKey) -> Iterator[None]:
+    """Turns the server's error about a key of a foreign type into `CorruptRecordError`."""
+    try:
+        yield
+    except ResponseError as error:
+        raise _named(error, key) from None
+
+
+def state_of(reply: Any, key: SessionKey) -> dict[str, Any]:
+    """Returns the state in the reply to an HGETALL, or raises the error that came in its place.
+
+    Raises:
+        CorruptRecordError: The hash cannot be read.
+    """
+    found = checked(reply, key)
+    with damage_named(key):
+        return values(fields(found))
+
+
+def pending_delta(name: str, value: Reply, key: SessionKey) -> PendingDelta:
+    """Reads the record of an app delta from a session's field.
+
+    Raises:
+        CorruptRecordError: It cannot be read.
+    """
+    with damage_named(key):
+        recorded = decode_value(value)
+        return PendingDelta(name, int(recorded["ticket"]), recorded["state"])
+
+
+def checked(reply: Any, key: SessionKey) -> Any:
+    """Returns a script's reply, or raises the error that came in its place.
+
+    Raises:
+        CorruptRecordError: One of the session's keys holds something else.
+    """
+    if isinstance(reply, Exception):
+        raise _named(reply, key) from None
+    return reply
+
+
+def _named(error: Exception, key: SessionKey) -> Exception:
+    if "WRONGTYPE" in str(error):
+        return CorruptRecordError(f"{describe(key)} cannot be used: one of its keys is of a foreign type.")
+    return error
+
+
+def texts(replies: Iterable[Reply]) -> list[str]:
+    """Returns replies as texts."""
+    return [text(reply) for reply in replies]

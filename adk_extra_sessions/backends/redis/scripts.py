@@ -1,0 +1,201 @@
+"""The Lua scripts and how they are called: by digest, one round trip, any number at once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, TypeAlias
+
+from attrs import field, frozen
+from redis import RedisCluster
+from redis.exceptions import (
+    ClusterDownError,
+    ConnectionError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
+
+from adk_extra_sessions.backends.redis.replication import Replication
+from adk_extra_sessions.codec import FORMAT
+
+logger = logging.getLogger(__name__)
+
+Argument: TypeAlias = str | bytes | int
+
+LARGE = 1 << 20
+"""Bytes of an argument, as many as the smallest `proto-max-bulk-len` allows: a server may refuse it."""
+
+_REPORTED: dict[str, type[ResponseError]] = {
+    "The user executing the script can't": NoPermissionError,
+    "OOM command not allowed": OutOfMemoryError,
+}
+
+NO_WAIT = Replication()
+
+
+@frozen
+class Script:
+    """A script as the server runs it.
+
+    Attributes:
+        text: Its source, without comments, which would only travel along.
+        sha: The digest that Redis knows it by.
+    """
+
+    text: str
+    sha: str
+
+    @classmethod
+    def load(cls, name: str) -> Script:
+        """Reads `lua/NAME.lua`, below what all scripts share."""
+        folder = files("adk_extra_sessions.backends.redis") / "lua"
+        shared, own = ((folder / f"{part}.lua").read_text("utf-8") for part in ("common", name))
+        source = f"local FORMAT = {FORMAT}\n{shared}{own}"
+        text = re.sub(r"^\s*--.*\n|^\s*\n", "", source, flags=re.MULTILINE)
+        return cls(text, hashlib.sha1(text.encode()).hexdigest())
+
+
+@frozen
+class Call:
+    """One run of a script."""
+
+    script: Script
+    keys: Sequence[str]
+    arguments: Sequence[Argument] = field(repr=False)
+
+
+APPEND = Script.load("append")
+APPLY = Script.load("apply")
+CREATE = Script.load("create")
+DELETE = Script.load("delete")
+ENTER = Script.load("enter")
+LIST = Script.load("list")
+LOOK_AFTER = Script.load("look_after")
+PAGE = Script.load("page")
+READ = Script.load("read")
+READ_TURN = Script.load("read_turn")
+REMOVE_PENDING = Script.load("remove_pending")
+SET_TIME = Script.load("set_time")
+SWAP_TURN = Script.load("swap_turn")
+TAKE_TICKETS = Script.load("take_tickets")
+
+
+def run(client: Any, call: Call) -> Any:
+    """Runs a script and returns its reply.
+
+    A server that does not know it (the first time, after SCRIPT FLUSH or a
+    failover) is sent its source, and knows it from then on.
+    """
+    try:
+        return _run(client, call)
+    except ResponseError as error:
+        raise _script_error_named(error) from None
+
+
+def _run(client: Any, call: Call) -> Any:
+    try:
+        return client.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
+    except NoScriptError:
+        logger.debug("The server did not know a script; it is sent the source.")
+        return client.eval(call.script.text, len(call.keys), *call.keys, *call.arguments)
+
+
+def run_many(client: Any, calls: Sequence[Call], wait: Replication = NO_WAIT) -> list[Any]:
+    """Runs scripts in one round trip (on a cluster, one for each node), and large ones in one of their own.
+
+    Args:
+        client: A redis-py client.
+        calls: What to run.
+        wait: Which replicas must have what the scripts write.
+
+    Returns:
+        For each call its reply, or its exception.
+    """
+    small = [call for call in calls if not _is_large(call)]
+    if len(small) == len(calls):
+        return _run_together(client, calls, wait)
+    rest = iter(_run_together(client, small, wait) if small else ())
+    return [_run_alone(client, call, wait) if _is_large(call) else next(rest) for call in calls]
+
+
+def _is_large(call: Call) -> bool:
+    """Whether a server may refuse a call; it then closes the connection, and what was sent along fails too."""
+    return any(
+        len(argument) * (1 if isinstance(argument, bytes) else 4) >= LARGE
+        for argument in call.arguments
+        if not isinstance(argument, int)
+    )
+
+
+def _run_alone(client: Any, call: Call, wait: Replication) -> Any:
+    try:
+        return _run_together(client, [call], wait)[0]
+    except RedisError as error:
+        return error
+
+
+def _run_together(client: Any, calls: Sequence[Call], wait: Replication) -> list[Any]:
+    if len(calls) == 1 and not wait.replicas:
+        return [_reply_or_error(client, calls[0])]
+    replies = _pipelined(client, calls, wait, by_source=False)
+    unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    if unknown:
+        again = _pipelined(client, [calls[at] for at in unknown], wait, by_source=True)
+        for at, reply in zip(unknown, again, strict=True):
+            replies[at] = reply
+    return replies
+
+
+def _pipelined(client: Any, calls: Sequence[Call], wait: Replication, *, by_source: bool) -> list[Any]:
+    pipeline = client.pipeline(transaction=False)
+    for call in calls:
+        # Not by `pipeline.evalsha`, which a cluster's pipeline refuses because
+        # some node may not know the script: that node is sent it next.
+        command = ("EVAL", call.script.text) if by_source else ("EVALSHA", call.script.sha)
+        pipeline.execute_command(*command, len(call.keys), *call.keys, *call.arguments)
+    if wait.replicas:
+        pipeline.execute_command("WAIT", wait.replicas, wait.timeout_ms)
+    try:
+        replies = [_script_error_named(reply) for reply in pipeline.execute(raise_on_error=False)]
+    except RedisError:
+        if not isinstance(client, RedisCluster):
+            raise
+        logger.info("A node of the cluster failed; %d calls are sent one by one.", len(calls))
+        return _node_by_node(client, calls)
+    return wait.vouched(replies[:-1], replies[-1]) if wait.replicas else replies
+
+
+def _script_error_named(reply: Any) -> Any:
+    """Returns a reply, or redis-py's error for a command, where a script reports it in its own words."""
+    if isinstance(reply, ResponseError):
+        for words, error in _REPORTED.items():
+            if words in str(reply):
+                return error(*reply.args)
+    return reply
+
+
+def _node_by_node(cluster: RedisCluster, calls: Sequence[Call]) -> list[Any]:
+    """Runs scripts after a node has failed: its calls fail with it, after one try, and no others."""
+    failed: dict[str, Exception] = {}
+    replies: list[Any] = []
+    for call in calls:
+        node = cluster.get_node_from_key(call.keys[0]).name  # type: ignore[no-untyped-call]
+        reply = failed.get(node) or _reply_or_error(cluster, call)
+        if isinstance(reply, (ConnectionError, TimeoutError, ClusterDownError)):
+            failed[node] = reply
+        replies.append(reply)
+    return replies
+
+
+def _reply_or_error(client: Any, call: Call) -> Any:
+    try:
+        return run(client, call)
+    except Exception as error:
+        return error

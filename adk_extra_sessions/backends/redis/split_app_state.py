@@ -1,0 +1,131 @@
+"""The app's state on a Redis Cluster, where it is in another slot than the session.
+
+A delta to it is stored in the session's hash by the script call that stores the
+event, and applied to the app's state by another; `stores.shared_deltas` tells how.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from adk_extra_sessions.backends.damaged import damage_named
+from adk_extra_sessions.backends.redis import scripts
+from adk_extra_sessions.backends.redis.layout import AppKeys, SessionKeys
+from adk_extra_sessions.backends.redis.replies import (
+    Reply,
+    StoredSession,
+    fields,
+    pending_delta,
+    state_of,
+    text,
+    values,
+)
+from adk_extra_sessions.backends.shared_deltas import merged
+from adk_extra_sessions.codec import decode_value, encode_value
+from adk_extra_sessions.records import AppendRequest, NewSession
+
+logger = logging.getLogger(__name__)
+
+
+def pending_pairs(state: Mapping[str, str], name: str, ticket: int) -> list[str]:
+    """Returns the fields and values that store an app delta in its session's hash; `p` tells that there are any."""
+    return [f"p:{name}", encode_value("app:", {"ticket": ticket, "state": dict(state)}), "p", "1"]
+
+
+def with_pending(app: Mapping[str, Reply], stored: StoredSession) -> Mapping[str, Any]:
+    """Returns the app's state as a reader of a session must see it.
+
+    Args:
+        app: The fields of the app's state.
+        stored: The session.
+    """
+    tickets = {name[2:]: int(value) for name, value in app.items() if name.startswith("t:")}
+    decoded = [(one.ticket, {name: decode_value(value) for name, value in one.texts.items()}) for one in stored.pending]
+    return merged(values(app), tickets, decoded)[0]
+
+
+@frozen
+class SplitAppState:
+    """What operations that change or read the app's state do beside their script call for the session."""
+
+    client: Any
+
+    def before_create(self, keys: SessionKeys, new: NewSession) -> int:
+        """Takes a ticket, if the session changes the app's state."""
+        return self.take_ticket(keys.app) if new.state.app else 0
+
+    def after_create(self, keys: SessionKeys, new: NewSession, ticket: int) -> Mapping[str, Any]:
+        """Applies a new session's app state and returns what the app's state is then."""
+        if new.state.app:
+            self.apply(keys.app, ticket, new.state.app)
+            self._remove(keys, [new.nonce])
+        return state_of(self.client.hgetall(keys.app), keys.owner)
+
+    def before_append(self, prefix: str, requests: Sequence[AppendRequest]) -> list[int | Exception]:
+        """Takes tickets for the events of each request; returns the first, or the error that came instead."""
+        counts = [sum(bool(event.state.app) for event in request.events) for request in requests]
+        sharing = [at for at, count in enumerate(counts) if count]
+        apps = [AppKeys.of(prefix, requests[at].key.app_name).state for at in sharing]
+        calls = [scripts.Call(scripts.TAKE_TICKETS, [app], [counts[at]]) for at, app in zip(sharing, apps, strict=True)]
+        tickets: list[int | Exception] = [0] * len(requests)
+        for at, reply in zip(sharing, scripts.run_many(self.client, calls) if calls else [], strict=True):
+            tickets[at] = reply if isinstance(reply, Exception) else int(reply) - counts[at] + 1
+        return tickets
+
+    def after_append(
+        self, keys: SessionKeys, request: AppendRequest, revisions: Sequence[int], ticket: int, *, left: bool
+    ) -> None:
+        """Applies the app deltas of events just stored, and those that interrupted writers have left.
+
+        Args:
+            keys: The session's keys.
+            request: The events.
+            revisions: The script's reply; negative for an event that had been stored before. The delta
+                of such a one has the ticket that was stored with it, or has been applied.
+            ticket: The ticket of the first delta.
+            left: Whether the session held deltas before.
+        """
+        done = []
+        for event, revision in zip(request.events, revisions, strict=True):
+            if event.state.app:
+                if revision > 0:
+                    self.apply(keys.app, ticket, event.state.app)
+                    done.append(event.digest.hex())
+                ticket += 1
+        if done or left:
+            self.apply_left(keys, self._remove(keys, done))
+
+    def apply_left(self, keys: SessionKeys, flat: Sequence[Any]) -> None:
+        """Applies what interrupted writers have left in a session, then removes it from there."""
+        left = [
+            pending_delta(text(name)[2:], value, keys.owner) for name, value in zip(flat[::2], flat[1::2], strict=True)
+        ]
+        for one in left:
+            self.apply(keys.app, one.ticket, one.texts)
+        if left:
+            self._remove(keys, [one.id for one in left])
+            logger.info("%s: applied the app's state that another append had left.", keys.session)
+
+    def read(self, keys: SessionKeys, stored: StoredSession) -> Mapping[str, Any]:
+        """Returns the app's state as a reader of the session must see it."""
+        reply = self.client.hgetall(keys.app)
+        with damage_named(keys.owner):
+            return with_pending(fields(reply), stored)
+
+    def take_ticket(self, app: str) -> int:
+        """Takes one ticket."""
+        return int(scripts.run(self.client, scripts.Call(scripts.TAKE_TICKETS, [app], [1])))
+
+    def apply(self, app: str, ticket: int, texts: Mapping[str, str]) -> None:
+        """Sets keys of the app's state, each only where it has a smaller ticket."""
+        pairs = [part for pair in texts.items() for part in pair]
+        scripts.run(self.client, scripts.Call(scripts.APPLY, [app], [ticket, *pairs]))
+
+    def _remove(self, keys: SessionKeys, ids: Sequence[str]) -> Sequence[Any]:
+        """Removes deltas from a session; returns those it still holds."""
+        found: Sequence[Any] = scripts.run(self.client, scripts.Call(scripts.REMOVE_PENDING, [keys.session], ids))
+        return found

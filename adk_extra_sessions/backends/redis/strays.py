@@ -1,0 +1,119 @@
+"""Finding keys that belong to no session, and sessions that nobody finds: after a delete by hand or an eviction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+from urllib.parse import unquote
+
+from attrs import frozen
+
+from adk_extra_sessions.backends.findings import Finding, Level, rm_command
+from adk_extra_sessions.backends.redis.layout import SessionKeys, encoded, matching
+from adk_extra_sessions.backends.redis.replies import text
+from adk_extra_sessions.codec import describe
+from adk_extra_sessions.records import SessionKey
+
+AT_ONCE = 500
+"""Keys that one round trip asks about."""
+
+SCANNED = 5000
+"""Keys that one step of the walk looks at."""
+
+NEVER_EXPIRES = -1
+"""What Redis's PTTL says of a key without expiry."""
+
+TYPES = {"s": "hash", "e": "list", "i": "zset", "u": "hash", "a": "hash"}
+"""What the keys hold, by the letter in their name."""
+
+
+@frozen
+class _Found:
+    """A key met on the walk."""
+
+    name: str
+    letter: str
+    session: SessionKey | None
+
+    @classmethod
+    def of(cls, name: str) -> _Found | None:
+        tag, _, rest = name.rpartition("{")[2].partition("}:")
+        letter, _, session_id = rest.partition(":")
+        app, slash, user = tag.partition("/")
+        if letter in ("s", "e") and slash:
+            return cls(name, letter, SessionKey(unquote(app), unquote(user), unquote(session_id)))
+        return cls(name, letter, None) if letter in ("i", "u", "a") else None
+
+
+def strays(client: Any, prefix: str) -> Iterator[Finding]:
+    """Looks at every key below a prefix.
+
+    Args:
+        client: A redis-py client.
+        prefix: What the store's keys begin with.
+    """
+    walk = client.scan_iter(match=f"{matching(prefix)}:{{*}}:*", count=SCANNED)
+    met = (found for found in (_Found.of(text(name)) for name in walk) if found)
+    while page := list(islice(met, AT_ONCE)):
+        suspects = list(_wrong(client, prefix, page))
+        # Asked again: one may have been created, deleted or expired between two questions.
+        for found, problem in _wrong(client, prefix, [found for found, _ in suspects]):
+            yield _finding(found, problem)
+
+
+def lost(client: Any, prefix: str, keys: Iterable[SessionKey]) -> Iterator[Finding]:
+    """Finds sessions that are listed and not there, though nothing of their user expires."""
+    listed = iter(keys)
+    while page := list(islice(listed, AT_ONCE)):
+        pipeline = client.pipeline(transaction=False)
+        for key in page:
+            names = SessionKeys.of(prefix, key)
+            pipeline.exists(names.session)
+            pipeline.pttl(names.index)
+        replies = pipeline.execute()
+        for key, there, left in zip(page, replies[::2], replies[1::2], strict=True):
+            if not there and left == NEVER_EXPIRES:
+                yield Finding(
+                    Level.PROBLEM,
+                    "records",
+                    f"{describe(key)} is listed, and is not there: evicted, deleted by hand, or expired",
+                    "If it has expired, listing the sessions removes it. Else restore it from a backup, or remove it "
+                    f"from the list: {rm_command(key)}",
+                )
+
+
+def _wrong(client: Any, prefix: str, page: Iterable[_Found]) -> Iterator[tuple[_Found, str]]:
+    page = list(page)
+    pipeline = client.pipeline(transaction=False)
+    for found in page:
+        pipeline.type(found.name)
+        if found.session is not None:
+            keys = SessionKeys.of(prefix, found.session)
+            pipeline.exists(keys.session)
+            pipeline.zscore(keys.index, encoded(found.session.session_id))
+    replies = iter(pipeline.execute(raise_on_error=False))
+    for found in page:
+        kind = next(replies)
+        problem = _type_problem(text(kind), TYPES[found.letter])
+        if found.session is not None:
+            there, listed = next(replies), next(replies)
+            if found.letter == "e" and not there:
+                problem = "has events and is not there itself"
+            elif found.letter == "s" and there and listed is None:
+                problem = "is there and in no list"
+        if problem:
+            yield found, problem
+
+
+def _type_problem(kind: str, wanted: str) -> str:
+    return "" if kind in (wanted, "none") else f"is a {kind}, not a {wanted}"
+
+
+def _finding(found: _Found, problem: str) -> Finding:
+    if found.session is None:
+        remedy = "Restore it from a backup, or delete it: redis-cli DEL KEY"
+        return Finding(Level.PROBLEM, "records", f"The key {found.name} {problem}", remedy)
+    remedy = f"Restore it from a backup, or delete what is left of it: {rm_command(found.session)}"
+    subject = describe(found.session) if "not a" not in problem else f"A key of {describe(found.session)}"
+    return Finding(Level.PROBLEM, "records", f"{subject} {problem}", remedy)

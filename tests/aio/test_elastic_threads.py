@@ -1,0 +1,190 @@
+"""Threads that grow in number while that helps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from support.no_threads import no_new_threads
+
+from adk_extra_sessions.aio import elastic_threads
+from adk_extra_sessions.aio.elastic_threads import ElasticThreads
+from adk_extra_sessions.aio.threads import settle
+
+pytestmark = pytest.mark.anyio
+
+SIZE = 8
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def threads() -> Iterator[ElasticThreads]:
+    made = ElasticThreads(SIZE, "elastic")
+    yield made
+    made.close()
+
+
+async def test_results_errors_and_context_are_the_callers_own(threads: ElasticThreads) -> None:
+    who: contextvars.ContextVar[str] = contextvars.ContextVar("who")
+
+    async def caller(number: int) -> str:
+        who.set(f"caller {number}")
+        return await settle(threads.run(who.get))
+
+    def fails(what: str) -> None:
+        raise LookupError(what)
+
+    assert await asyncio.gather(*map(caller, range(50))) == [f"caller {number}" for number in range(50)]
+    with pytest.raises(LookupError, match="this one"):
+        await settle(threads.run(fails, what="this one"))
+
+
+async def test_calls_that_wait_for_each_other_all_get_a_thread(threads: ElasticThreads) -> None:
+    together = threading.Barrier(SIZE, timeout=30)
+    for _ in range(2):
+        await asyncio.gather(*(settle(threads.run(together.wait)) for _ in range(SIZE)))
+
+
+async def test_there_are_never_more_threads_than_allowed(threads: ElasticThreads) -> None:
+    met: set[str] = set()
+
+    def waits() -> None:
+        met.add(threading.current_thread().name)
+        time.sleep(0.02)
+
+    await asyncio.gather(*(settle(threads.run(waits)) for _ in range(SIZE * 8)))
+    assert 1 < len(met) <= SIZE
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+async def test_one_slow_call_holds_up_no_others(
+    threads: ElasticThreads, monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    if busy:
+        monkeypatch.setattr(elastic_threads.time, "process_time", time.monotonic)
+    free = threading.Event()
+    slow = asyncio.ensure_future(settle(threads.run(free.wait, 30)))
+    assert await asyncio.gather(*(settle(threads.run(int, number)) for number in range(20))) == list(range(20))
+    assert not slow.done()
+    free.set()
+    assert await slow
+
+
+async def test_a_busy_interpreter_gets_no_more_threads(
+    threads: ElasticThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elastic_threads.time, "process_time", time.monotonic)
+    monkeypatch.setattr(elastic_threads, "MUCH", 2.0)
+    at_once = most = 0
+
+    def works() -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        time.sleep(0.001)
+        at_once -= 1
+
+    await asyncio.gather(*(settle(threads.run(works)) for _ in range(200)))
+    assert most < SIZE // 2
+
+
+async def test_threads_too_many_end(threads: ElasticThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(SIZE, timeout=30)
+    first = [asyncio.ensure_future(settle(threads.run(together.wait))) for _ in range(SIZE)]
+    await asyncio.gather(*first)
+    monkeypatch.setattr(elastic_threads.time, "process_time", time.monotonic)
+    late: list[int] = []
+
+    def works() -> None:
+        late.append(threads._working)
+        time.sleep(0.002)
+
+    threads._working += SIZE - 1
+    for _ in range(SIZE - 1):
+        threads._start_working()
+    await asyncio.gather(*(settle(threads.run(works)) for _ in range(400)))
+    assert late[-1] < SIZE
+    threads.close()
+    assert threads._working == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+async def test_without_a_thread_nobody_waits_for_one(threads: ElasticThreads) -> None:
+    made: list[int] = []
+    with no_new_threads():
+        for _ in range(SIZE + 2):
+            with pytest.raises(RuntimeError, match="new thread"):
+                await asyncio.wait_for(settle(threads.run(made.append, 1)), 10)
+    assert await asyncio.wait_for(settle(threads.run(int)), 10) == 0
+    # As quick as before, and with as many threads; what was refused is not made after all.
+    began = time.monotonic()
+    for _ in range(100):
+        await settle(threads.run(int))
+    assert time.monotonic() - began < 0.5
+    together = threading.Barrier(SIZE, timeout=30)
+    await asyncio.gather(*(settle(threads.run(together.wait)) for _ in range(SIZE)))
+    assert made == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+async def test_threads_that_are_there_go_on_when_no_more_can_start(threads: ElasticThreads) -> None:
+    assert await settle(threads.run(int)) == 0
+    with no_new_threads():
+        calls = (settle(threads.run(time.sleep, 0.005)) for _ in range(40))
+        await asyncio.wait_for(asyncio.gather(*calls), timeout=20)
+    together = threading.Barrier(SIZE, timeout=30)
+    await asyncio.gather(*(settle(threads.run(together.wait)) for _ in range(SIZE)))
+
+
+async def test_a_call_not_begun_can_be_cancelled(threads: ElasticThreads) -> None:
+    free = threading.Event()
+    begun: list[int] = []
+    running = [asyncio.ensure_future(settle(threads.run(free.wait, 30))) for _ in range(SIZE)]
+    queued = threads.run(begun.append, 1)
+    queued.cancel()
+    await asyncio.sleep(0)
+    free.set()
+    await asyncio.gather(*running)
+    await settle(threads.run(int))
+    assert begun == []
+
+
+def test_loops_come_and_go(threads: ElasticThreads) -> None:
+    async def some() -> list[int]:
+        return await asyncio.gather(*(settle(threads.run(int, number)) for number in range(20)))
+
+    for _ in range(3):
+        assert asyncio.run(some()) == list(range(20))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_starts_with_no_threads_and_no_queue(threads: ElasticThreads) -> None:
+    free = threading.Event()
+
+    async def held() -> None:
+        await asyncio.gather(*(settle(threads.run(free.wait, 30)) for _ in range(SIZE + 5)))
+
+    async def one() -> int:
+        return await asyncio.wait_for(settle(threads.run(int, 7)), 20)
+
+    parent = threading.Thread(target=asyncio.run, args=(held(),))
+    parent.start()
+    while not threads._queue:
+        time.sleep(0.001)
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if asyncio.run(one()) == 7 else 1)
+    free.set()
+    parent.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -1,0 +1,63 @@
+"""One bad document is named, and in nobody's way: in lists, in reading, in copies."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from adk_extra_sessions import MongoSessionStore
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids
+from adk_extra_sessions.transfer import StorePlace, copy_items
+
+
+@pytest.fixture
+def sound(store: MongoSessionStore) -> Any:
+    session = store.create_session(app_name=APP, user_id=USER, session_id="sound", state={"user:a": 1, "app:a": 1})
+    store.append_event(session, an_event())
+    return session
+
+
+@pytest.mark.parametrize("update", [{"$unset": {"user_id": 1}}, {"$set": {"user_id": 7}}], ids=["none", "number"])
+def test_a_session_without_its_user_is_named_in_the_list(
+    store: MongoSessionStore, sound: Any, update: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.create_session(app_name=APP, user_id="other", session_id="bad")
+    store._sessions.update_one({"session_id": "bad"}, update)
+    with caplog.at_level(logging.WARNING):
+        assert [one.id for one in store.list_sessions(app_name=APP).sessions] == ["sound"]
+    assert "'app/other/bad'" in caplog.text
+    assert list(StorePlace(store).sessions(APP))
+
+
+@pytest.mark.parametrize("field", ["expires_at", "active_at", "created", "nonce"])
+def test_what_can_be_read_is_listed(store: MongoSessionStore, sound: Any, field: str) -> None:
+    store._sessions.update_one({}, {"$unset": {field: 1}})
+    found = store.get_session(app_name=APP, user_id=USER, session_id="sound")
+    assert found is not None and ids(found) == ids(sound)
+    assert [one.id for one in store.list_sessions(app_name=APP).sessions] == ["sound"]
+
+
+@pytest.mark.parametrize(
+    "update",
+    [{"$set": {"state": "x"}}, {"$set": {"state": {"a": {"_json": "{"}}}}, {"$set": {"user_id": 7}}],
+    ids=["text", "no-json", "number-for-user"],
+)
+def test_a_bad_state_ends_no_copy(
+    store: MongoSessionStore, sound: Any, update: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    for user in ("bad", ""):
+        store.create_session(app_name=APP, user_id=user, session_id="s", state={"user:b": 2})
+    store._states.update_one({"user_id": "bad"}, update)
+    with MongoSessionStore("mongomock://copy-of-bad", db_name="copy") as destination:
+        with caplog.at_level(logging.WARNING):
+            results = list(copy_items(StorePlace(store).items([APP]), StorePlace(destination)))
+        assert "bad" in caplog.text
+        assert destination.get_user_state(app_name=APP, user_id=USER) == {"a": 1}
+        assert destination.get_user_state(app_name=APP, user_id="") == {"b": 2}  # "" is a user too
+        copied = destination.list_sessions(app_name=APP).sessions
+        assert {(one.user_id, one.id) for one in copied} >= {(USER, "sound"), ("", "s")}
+        assert len(results) >= 5
+        destination.client["copy"].drop_collection("sessions")
+        destination.client["copy"].drop_collection("state")

@@ -1,0 +1,131 @@
+"""The app's and the user's state on MongoDB: limits, crashes between two writes, late writers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import bson
+import pytest
+from support.histories import NAMES
+
+from adk_extra_sessions import MongoSessionStore
+from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.errors import EventTooLargeError
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
+
+MANY = 40_000
+
+SECONDS = 30.0
+"""What a change of that many keys may take on a busy machine; one by one it takes the server longer."""
+
+
+def shared(store: MongoSessionStore, scope: str) -> dict[str, Any]:
+    found = store._states.find_one({"user_id": None if scope == "app" else USER})
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("scope", ["app", "user"])
+def test_shared_state_over_the_limit_is_refused(store: MongoSessionStore, scope: str) -> None:
+    session = store.create_session(**NAMES)
+    for key in "ab":
+        store.append_event(session, an_event(delta={f"{scope}:{key}": "x" * (7 << 20)}))
+    with pytest.raises(EventTooLargeError, match=f"The {scope}'s state would take 22,0.* holds 14,6.*15,728,640") as no:
+        store.append_event(session, an_event(delta={f"{scope}:c": "x" * (7 << 20), "own": 1}))
+    assert no.value.size > no.value.limit > no.value.held
+    with pytest.raises(EventTooLargeError, match=scope):
+        store.create_session(app_name=APP, user_id=USER, session_id="two", state={f"{scope}:c": "x" * (7 << 20)})
+    assert store.get_session(**NAMES) == session
+    assert [one.id for one in store.list_sessions(app_name=APP).sessions] == ["one"]
+    store.append_event(session, an_event(delta={f"{scope}:d": 1}))
+    for _ in range(3):  # what is replaced takes no room twice
+        store.append_event(session, an_event(delta={f"{scope}:a": "y" * (7 << 20)}))
+    store.delete_session(**NAMES)
+
+
+def test_many_small_deltas_are_refused_when_their_document_is_full(store: MongoSessionStore) -> None:
+    sessions = [store.create_session(app_name=APP, user_id=USER) for _ in range(8)]
+    store.append_event(sessions[0], an_event(delta={"user:big": "x" * (14 << 20)}))
+    value = "x" * 100_000
+    outcomes: list[Any] = []
+    for turn in range(3):
+        outcomes += store.append_many(
+            (one, an_event(delta={f"user:{turn}-{number}": value, "own": turn})) for number, one in enumerate(sessions)
+        )
+    refused = [isinstance(one, EventTooLargeError) for one in outcomes]
+    assert sum(refused) == len(outcomes) - 10 and not any(refused[:8])
+    assert len(bson.encode(shared(store, "user"))) <= documents.STATE_BYTES
+    assert sum(len(store.get_session(app_name=APP, user_id=USER, session_id=one.id).events) for one in sessions) == 11
+    assert all(one["pending"] == [] for one in store._sessions.find())
+
+
+@pytest.mark.parametrize("scope", ["app", "user", "own"])
+def test_a_delta_of_many_keys_is_applied_soon(server: Any, store: MongoSessionStore, scope: str) -> None:
+    prefix = "" if scope == "own" else f"{scope}:"
+    session = store.create_session(**NAMES, state={f"{prefix}before": 1, f"{prefix}3": "old"})
+    begun = time.monotonic()
+    for value in (1, 2):
+        store.append_event(session, an_event(delta={f"{prefix}{number}": value for number in range(MANY)}))
+        assert store.get_session(**NAMES).state == session.state
+    assert time.monotonic() - begun < SECONDS
+    assert len(session.state) == MANY + 1
+    store.append_event(session, an_event(delta={f"{prefix}3": 3}))
+    assert store.get_session(**NAMES).state[f"{prefix}3"] == 3
+    assert store._sessions.find_one({"session_id": "one"})["pending"] == []
+
+
+def test_a_full_session_is_named_with_what_it_holds(server: Any, store: MongoSessionStore) -> None:
+    session = store.create_session(**NAMES)
+    store.append_event(session, an_event(delta={"a": "x" * (10 << 20)}))
+    with pytest.raises(EventTooLargeError, match=r"session's document would take .* holds 10,4.*16,711,680") as no:
+        store.append_event(session, an_event(delta={"b": "x" * (10 << 20)}))
+    assert no.value.size > no.value.limit
+    # What waits to be applied is in the session's document as well.
+    with pytest.raises(EventTooLargeError, match="session's document"):
+        store.append_event(session, an_event(delta={"user:c": "x" * (10 << 20)}))
+    assert len(store.get_session(**NAMES).events) == 1
+    assert store._chunks.count_documents({}) == 1
+    store.append_event(session, an_event(delta={"user:c": 1}))
+
+
+@pytest.mark.parametrize("full", ["full", "foreign"])
+def test_a_delta_that_cannot_be_applied_stops_nobody(
+    store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    session = store.create_session(**NAMES, state={"app:b": 1})
+    size = (16 << 20) - 300
+    store._states.update_one({}, {"$set": {"state.filler": "x" * size} if full == "full" else {"state": "no object"}})
+    left = {"id": "p", "app": {"ticket": 9, "state": {"a": "x" * 400}}}
+    store._sessions.update_one({}, {"$push": {"pending": left}})
+    if full == "full" and type(store.client).__module__.startswith("mongomock"):
+        pytest.skip("mongomock has no limit")
+    store.append_event(session, an_event("next"))
+    store.delete_session(**NAMES)
+    assert store._sessions.count_documents({}) == 0
+
+
+def test_a_delta_is_applied_late_and_twice(store: MongoSessionStore) -> None:
+    """A writer is slower than everybody: the next one has applied its delta, and others came after it."""
+    session = store.create_session(**NAMES, state={"user:a": 0})
+    late = {"id": "late", "user": {"ticket": 2, "state": {"a": "late", "b": "late"}}}
+    store._states.update_one({"user_id": USER}, {"$set": {"ticket": 2}})
+    store._sessions.update_one({}, {"$push": {"pending": late}})
+    assert store.get_session(**NAMES).state == {"user:a": "late", "user:b": "late"}
+    store.append_event(session, an_event(delta={"user:a": "later"}))
+    for _ in range(2):
+        store._sessions.update_one({}, {"$push": {"pending": late}})
+        assert store.get_session(**NAMES).state == {"user:a": "later", "user:b": "late"}
+        store.append_event(session, an_event())
+        assert store.get_user_state(app_name=APP, user_id=USER) == {"a": "later", "b": "late"}
+    assert store._sessions.find_one({"session_id": "one"})["pending"] == []
+
+
+def test_events_stored_together_set_a_key_in_their_order(store: MongoSessionStore) -> None:
+    session, other = (store.create_session(app_name=APP, user_id=USER) for _ in range(2))
+    for turn in range(3):
+        appends = [(session, an_event(str(number), delta={"user:a": number, "app:b": turn})) for number in range(20)]
+        assert not any(isinstance(one, Exception) for one in store.append_many(appends))
+        assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 19}
+        store.append_many([*((session, an_event(delta={"app:b": 8 - at})) for at in range(3)), (other, an_event())])
+    assert len(texts(store.get_session(app_name=APP, user_id=USER, session_id=session.id))) == 69

@@ -1,0 +1,169 @@
+"""The indexes of sessions and users: in order, expiring, and free of what is gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from adk_extra_sessions import RedisSessionStore
+from adk_extra_sessions.backends.redis.layout import AppKeys, UserKeys
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
+
+NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER}
+Stores = Callable[..., RedisSessionStore]
+
+
+@pytest.fixture(params=["fakeredis", "redis", "rediscluster"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Redis only."""
+    from conftest import BACKENDS
+
+    if request.param not in BACKENDS:
+        pytest.skip("ADK_EXTRA_SESSIONS_SERVERS=1 tests real servers")
+    return str(request.param)
+
+
+def index(store: RedisSessionStore, user: str = USER) -> str:
+    return UserKeys.of(store.prefix, APP, user).index
+
+
+def users(store: RedisSessionStore) -> dict[str, float]:
+    found = store.client.zrange(AppKeys.of(store.prefix, APP).users, 0, -1, withscores=True)
+    return {user.decode(): score for user, score in found}
+
+
+def let_time_pass(store: RedisSessionStore) -> None:
+    """Has all users' times in the app's index pass, which takes ten minutes at least."""
+    key = AppKeys.of(store.prefix, APP).users
+    for user in users(store):
+        store.client.zadd(key, {user: 1.0})
+
+
+def test_a_users_sessions_are_in_the_order_of_their_last_update(store: RedisSessionStore) -> None:
+    sessions = [store.create_session(**NAMES, session_id=f"{number}:ä%") for number in range(3)]
+    for at, number in ((5e9, 1), (4e9, 2), (6e9, 0)):
+        store.append_event(sessions[number], an_event(at=at))
+    found = store.client.zrange(index(store), 0, -1, withscores=True)
+    assert found == [(b"2%3A%C3%A4%25", 4e9), (b"1%3A%C3%A4%25", 5e9), (b"0%3A%C3%A4%25", 6e9)]
+    assert {one.id for one in store.list_sessions(**NAMES).sessions} == {one.id for one in sessions}
+
+
+def test_an_index_lives_as_long_as_its_longest_lived_session(make_store: Stores) -> None:
+    short, long, forever = make_store(ttl=100), make_store(ttl=1000), make_store()
+    one = short.create_session(**NAMES)
+    left = lambda: short.client.pttl(index(short))  # noqa: E731
+    assert 90_000 < left() <= 100_000
+    two = long.create_session(**NAMES)
+    short.append_event(one, an_event())
+    assert 900_000 < left() <= 1_000_000
+    three = forever.create_session(**NAMES)
+    short.append_event(one, an_event())
+    assert left() == -1
+    short.delete_session(**NAMES, session_id=two.id)
+    short.delete_session(**NAMES, session_id=three.id)
+    short.append_event(one, an_event())
+    assert 90_000 < left() <= 100_000
+
+
+def test_an_expired_users_index_is_gone_by_itself(make_store: Stores) -> None:
+    store = make_store(ttl=0.3)
+    for _ in range(3):
+        store.create_session(**NAMES)
+    time.sleep(0.4)
+    assert not store.client.exists(index(store))
+
+
+def test_creating_drops_expired_sessions_from_the_users_index(make_store: Stores) -> None:
+    store, forever = make_store(ttl=0.2), make_store()
+    for _ in range(20):
+        forever.create_session(**NAMES)
+    for _ in range(30):
+        store.create_session(**NAMES)
+    time.sleep(0.3)
+    for _ in range(200):
+        forever.delete_session(**NAMES, session_id=forever.create_session(**NAMES).id)
+    assert 20 <= store.client.zcard(index(store)) < 25
+
+
+def test_users_whose_sessions_have_expired_leave_the_apps_index(make_store: Stores) -> None:
+    store, forever = make_store(ttl=0.2), make_store()
+    for number in range(35):
+        store.create_session(app_name=APP, user_id=f"user {number}")
+    forever.create_session(app_name=APP, user_id="user 0")
+    time.sleep(0.3)
+    let_time_pass(store)
+    for _ in range(6):
+        forever.create_session(**NAMES)
+    left = users(store)
+    assert len(left) <= 2 + 9 and {USER, "user%200"} <= {*left}
+    let_time_pass(store)
+    listed = forever.list_sessions(app_name=APP).sessions
+    assert {one.user_id for one in listed} == {USER, "user 0"}
+    assert {*users(store)} == {USER, "user%200"}
+
+
+def test_a_list_leaves_users_in_the_index_who_may_be_creating_a_session(make_store: Stores) -> None:
+    store = make_store(ttl="30d")
+    keys = AppKeys.of(store.prefix, APP)
+    store.create_session(**NAMES)
+    creating = store._users(_key("new"))
+    creating.enter("new", 0)
+    store.list_sessions(app_name=APP)
+    store.list_sessions(app_name=APP)
+    assert "new" in users(store)
+    store.client.zadd(keys.users, {"new": 1.0})
+    creating.enter("new", 0)
+    creating.remove({"new": 1.0})  # by a list that had read the time before
+    assert "new" in users(store)
+
+
+def test_the_last_session_of_a_user_takes_the_user_along(store: RedisSessionStore, backend: str) -> None:
+    one, two = (store.create_session(**NAMES) for _ in range(2))
+    store.delete_session(**NAMES, session_id=one.id)
+    assert USER in users(store)
+    store.delete_session(**NAMES, session_id=two.id)
+    if backend == "rediscluster":  # the user's sessions are in another slot: somebody may be creating one
+        assert users(store)[USER] < (time.time() + 700) * 1000
+        let_time_pass(store)
+        assert store.list_sessions(app_name=APP).sessions == []
+    assert users(store) == {}
+
+
+def _key(user: str) -> Any:
+    from adk_extra_sessions.records import SessionKey
+
+    return SessionKey(APP, user, "")
+
+
+def test_a_list_beside_a_bulk_clean_up_has_each_session_once(
+    store: RedisSessionStore, server: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = store.create_session(**NAMES, session_id="original")
+    keys = UserKeys.of(store.prefix, APP, USER)
+    content = store.client.dump(keys.session(session.id))
+    names = [f"copy{number}" for number in range(25_000)]
+    with store.client.pipeline(transaction=False) as pipeline:
+        for name in names:
+            pipeline.restore(keys.session(name), 0, content)
+        pipeline.zadd(keys.index, dict.fromkeys(names, 1.0))
+        pipeline.execute()
+    execute, pages = store.client.execute_command, []
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        if arguments[0] != "ZSCAN":
+            return execute(*arguments, **options)
+        # Redis mostly repeats members where many go, and some stay that it has just told.
+        kept = {name.decode() for name, _ in pages[0][-100:]}
+        execute("ZREM", keys.index, *(name for name in names if name not in kept))
+        cursor, page = execute(*arguments, **options)
+        pages.append(page)
+        return cursor, page
+
+    _, page = store.client.zscan(keys.index, 0, count=10_000)  # as the list begins
+    pages.append(page)
+    monkeypatch.setattr(store.client, "execute_command", interrupted)
+    found = [one.id for one in store.list_sessions(**NAMES).sessions]
+    assert len(found) == len(set(found)) and {*found} >= {name.decode() for name, _ in page[-100:]}

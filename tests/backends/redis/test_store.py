@@ -1,0 +1,235 @@
+"""What only Redis has: round trips, scripts, clients of every kind, damaged records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from google.adk.sessions import Session
+from google.adk.sessions.base_session_service import GetSessionConfig
+from support.servers import RedisServer
+
+from adk_extra_sessions import RedisSessionStore
+from adk_extra_sessions.errors import CorruptRecordError
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
+
+NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
+
+
+@pytest.fixture(params=["fakeredis", "redis"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Redis only."""
+    from conftest import BACKENDS
+
+    if request.param not in BACKENDS:
+        pytest.skip("ADK_EXTRA_SESSIONS_SERVERS=1 tests real servers")
+    return str(request.param)
+
+
+@pytest.fixture
+def round_trips(store: RedisSessionStore, server: object) -> Callable[[Callable[[], Any]], int]:
+    """Counts the round trips of an operation on the server: how often it read from a connection."""
+
+    def received() -> int:
+        return int(store.client.info("stats")["total_reads_processed"])
+
+    def count(operation: Callable[[], Any]) -> int:
+        before = received()
+        operation()
+        return received() - before - 1
+
+    return count
+
+
+def test_round_trips(store: RedisSessionStore, round_trips: Callable[[Callable[[], Any]], int]) -> None:
+    delta = {"a": 1, "user:a": 1, "app:a": 1}
+    session = store.create_session(**NAMES, state=delta)
+    store.append_event(session, an_event(delta=delta))  # from here on the server knows the scripts
+    store.get_session(**NAMES)
+    store.list_sessions(app_name=APP)
+    store.delete_session(**NAMES)
+    session = store.create_session(**NAMES)
+    for operation in (
+        lambda: store.append_event(session, an_event(delta=delta)),
+        lambda: store.append_many((session, an_event()) for _ in range(5)),
+        lambda: store.get_session(**NAMES),
+        lambda: store.get_session(**NAMES, config=GetSessionConfig(num_recent_events=2)),
+        lambda: store.create_session(app_name=APP, user_id="other", state=delta),
+        lambda: store.delete_session(**NAMES),
+    ):
+        assert round_trips(operation) == 1
+    for number in range(20):
+        store.create_session(app_name=APP, user_id=f"user{number % 4}")
+    assert round_trips(lambda: store.list_sessions(app_name=APP, user_id="user1")) <= 2
+    assert round_trips(lambda: store.list_sessions(app_name=APP)) <= 3
+
+
+def test_scripts_survive_being_flushed(store: RedisSessionStore) -> None:
+    session = store.create_session(**NAMES)
+    for number in range(3):
+        store.client.script_flush()
+        store.append_event(session, an_event(str(number)))
+    store.client.script_flush()
+    other = store.create_session(app_name=APP, user_id=USER)
+    store.append_many([(session, an_event("3")), (other, an_event("4"))])
+    store.client.script_flush()
+    found = store.get_session(**NAMES)
+    assert found is not None and texts(found) == ["0", "1", "2", "3"]
+    store.client.script_flush()
+    store.delete_session(**NAMES)
+    assert store.get_session(**NAMES) is None
+
+
+def clients(store: RedisSessionStore) -> Iterator[Any]:
+    pool = store.client.connection_pool
+    fake = store.client.__class__.__module__.startswith("fakeredis")
+    for options in (
+        {"decode_responses": True},
+        {"protocol": 2},
+        {"protocol": 3},
+        {"protocol": 3, "decode_responses": True},
+    ):
+        if fake:
+            yield RedisSessionStore(store._arguments["redis_url"], **options).client
+        else:
+            kwargs = {name: pool.connection_kwargs[name] for name in ("host", "port", "db")}
+            yield redis.Redis(**kwargs, **options)
+
+
+def test_any_client_will_do(store: RedisSessionStore) -> None:
+    session = store.create_session(**NAMES, state={"a": "ä", "user:a": "ä", "app:a": "ä"})
+    for number, client in enumerate(clients(store)):
+        with RedisSessionStore(client=client, prefix=store.prefix) as other:
+            store.append_event(session, an_event(str(number), delta={"a": "ö", "user:a": "ö"}))
+            found = other.get_session(**NAMES)
+            assert found == session
+            found = other.append_event(found, an_event("more")) and found
+            (listed,) = other.list_sessions(app_name=APP).sessions
+            assert listed.state == {"a": "ö", "user:a": "ö", "app:a": "ä"}
+            assert other.get_user_state(app_name=APP, user_id=USER) == {"a": "ö"}
+            created = other.create_session(app_name=APP, user_id=USER)
+            assert created.state == {"user:a": "ö", "app:a": "ä"}
+            other.delete_session(app_name=APP, user_id=USER, session_id=created.id)
+            session = found
+        client.ping()
+
+
+def test_refresh_on_read_renews_expiry(make_store: Callable[..., RedisSessionStore]) -> None:
+    store = make_store(ttl=100, refresh_on_read=True)
+    session = store.create_session(**NAMES)
+    store.append_event(session, an_event())
+    keys = [f"{store.prefix}:{{{APP}/{USER}}}:{kind}".encode() for kind in (f"s:{session.id}", f"e:{session.id}", "i")]
+    for key in keys:
+        store.client.pexpire(key, 5_000)
+    store.get_session(**NAMES)
+    assert all(store.client.pttl(key) > 90_000 for key in keys)
+    others = [key for key in store.client.keys(f"{store.prefix}*") if key not in keys]
+    assert all(store.client.pttl(key) == -1 for key in others)
+
+
+def test_index_entries_of_expired_sessions_are_dropped(store: RedisSessionStore) -> None:
+    for name in ("one", "two", "three"):
+        store.create_session(app_name=APP, user_id=USER, session_id=name)
+    (index,) = [key for key in store.client.keys(f"{store.prefix}*") if key.endswith(b"user}:i")]
+    store.client.delete(*(key for key in store.client.keys(f"{store.prefix}*") if key.endswith((b":s:one", b":s:two"))))
+    assert [one.id for one in store.list_sessions(app_name=APP).sessions] == ["three"]
+    assert store.client.zrange(index, 0, -1) == [b"three"]
+
+
+def test_the_last_session_of_a_user_takes_the_user_along(store: RedisSessionStore) -> None:
+    store.create_session(**NAMES)
+    store.delete_session(**NAMES)
+    assert store.client.keys(f"{store.prefix}*") == []
+
+
+def session_key(store: RedisSessionStore, kind: str) -> bytes:
+    (key,) = [key for key in store.client.keys(f"{store.prefix}*") if key.endswith(f":{kind}:one".encode())]
+    return bytes(key)
+
+
+DAMAGE: dict[str, Callable[[RedisSessionStore], Any]] = {
+    "event-not-json": lambda store: store.client.lset(session_key(store, "e"), 1, "{"),
+    "event-not-an-event": lambda store: store.client.lset(session_key(store, "e"), 1, '{"content": 7}'),
+    "two-events-in-one": lambda store: store.client.lset(session_key(store, "e"), 1, "{},{}"),
+    "event-lost": lambda store: store.client.rpop(session_key(store, "e")),
+    "events-evicted": lambda store: store.client.delete(session_key(store, "e")),
+    "no-revision": lambda store: store.client.hdel(session_key(store, "s"), "r"),
+    "foreign-hash": lambda store: (
+        store.client.delete(session_key(store, "s")),
+        store.client.hset(session_key_name(store), "x", "y"),
+    ),
+    "foreign-type": lambda store: (
+        store.client.delete(session_key(store, "e")),
+        store.client.set(session_key_name(store, "e"), "x"),
+    ),
+    "newer-format": lambda store: store.client.hset(session_key(store, "s"), "v", "99"),
+    "bad-state": lambda store: store.client.hset(session_key(store, "s"), "s:a", "{"),
+}
+
+
+def session_key_name(store: RedisSessionStore, kind: str = "s") -> str:
+    return f"{store.prefix}:{{{APP}/{USER}}}:{kind}:one"
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_record_is_named_and_never_half_read(
+    store: RedisSessionStore, damage: Callable[[RedisSessionStore], Any]
+) -> None:
+    session = store.create_session(**NAMES, state={"a": 1})
+    for number in range(3):
+        store.append_event(session, an_event(str(number)))
+    damage(store)
+    with pytest.raises(CorruptRecordError, match="'one'"):
+        store.get_session(**NAMES)
+
+
+def test_an_unreadable_event_is_named_by_position(store: RedisSessionStore) -> None:
+    session = store.create_session(**NAMES)
+    for number in range(3):
+        store.append_event(session, an_event(str(number)))
+    store.client.lset(session_key(store, "e"), 1, '{"content": "private words"}')
+    with pytest.raises(CorruptRecordError, match="position 1") as error:
+        store.get_session(**NAMES)
+    assert "private" not in str(error.value)
+
+
+def test_a_foreign_key_fails_before_anything_is_written(store: RedisSessionStore) -> None:
+    session = store.create_session(**NAMES)
+    store.client.set(f"{store.prefix}:{{{APP}/{USER}}}:u", "foreign")
+    with pytest.raises(CorruptRecordError, match="foreign type"):
+        store.append_event(session, an_event(delta={"a": 1, "user:a": 1}))
+    assert session.events == [] and session.state == {}
+    store.client.delete(f"{store.prefix}:{{{APP}/{USER}}}:u")
+    found = store.get_session(**NAMES)
+    assert found == session
+
+
+def test_what_fails_before_the_server_answers_is_no_damage() -> None:
+    with redis.Redis(port=1, retry=3) as client:  # type: ignore[arg-type]
+        store = RedisSessionStore(client=client)
+        session = Session(id="one", app_name=APP, user_id=USER)
+        for operation in (
+            lambda: store.create_session(**NAMES),
+            lambda: store.get_session(**NAMES),
+            lambda: store.list_sessions(app_name=APP),
+            lambda: store.delete_session(**NAMES),
+            lambda: store.get_user_state(app_name=APP, user_id=USER),
+            lambda: store.append_event(session, an_event()),
+        ):
+            with pytest.raises(AttributeError):
+                operation()
+
+
+def test_an_event_over_what_the_server_takes_fails_alone(backend: str) -> None:
+    if backend != "redis":
+        pytest.skip("needs a server of its own")
+    with RedisServer("--proto-max-bulk-len", "1mb") as server, RedisSessionStore(server.url) as store:
+        sessions = [store.create_session(app_name=APP, user_id=USER) for _ in range(5)]
+        appends = [(session, an_event("x" * (2 << 20) if at == 2 else "small")) for at, session in enumerate(sessions)]
+        results = store.append_many(appends)
+        assert [isinstance(result, redis.RedisError) for result in results] == [False, False, True, False, False]
+        for at, session in enumerate(sessions):
+            found = store.get_session(app_name=APP, user_id=USER, session_id=session.id)
+            assert found == session and texts(found) == ([] if at == 2 else ["small"])

@@ -1,0 +1,317 @@
+"""What a store can be told, and what it says to what it cannot be told."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from google.adk.sessions import Session
+
+from adk_extra_sessions import (
+    MongoSessionService,
+    MongoSessionStore,
+    RedisSessionService,
+    RedisSessionStore,
+    SessionStore,
+)
+from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids
+
+NAMES = {"app_name": APP, "user_id": USER}
+
+WRONG: dict[str, Callable[[], Any]] = {
+    "no-url": lambda: RedisSessionStore(),
+    "no-url-mongo": lambda: MongoSessionStore(),
+    "url-and-client": lambda: RedisSessionStore("redis://h", client=object()),
+    "uri-and-url": lambda: RedisSessionService("redis://h:secret@h", uri="redis://h"),
+    "scheme": lambda: RedisSessionStore("http://user:secret@host"),
+    "scheme-mongo": lambda: MongoSessionStore("redis://user:secret@host", db_name="x"),
+    "no-scheme": lambda: RedisSessionStore("localhost:6379"),
+    "no-text": lambda: RedisSessionStore(7),  # type: ignore[arg-type]
+    "option": lambda: RedisSessionStore("redis://user:secret@host", tll=5),
+    "option-mongo": lambda: MongoSessionStore("mongodb://user:secret@host/db", tll=5),
+    "query-option": lambda: RedisSessionStore("redis://user:secret@host?tll=5"),
+    "query-option-mongo": lambda: MongoSessionStore("mongodb://user:secret@host/db?tll=5"),
+    "option-fake": lambda: RedisSessionStore("fakeredis://", tll=5),
+    "option-fake-mongo": lambda: MongoSessionStore("mongomock://secret/db", tll=5),
+    "query-option-fake": lambda: RedisSessionStore("fakeredis://?tll=5"),
+    "query-option-fake-mongo": lambda: MongoSessionStore("mongomock:///db?tll=5"),
+    "option-twice": lambda: RedisSessionStore("redis://user:secret@host?ttl=5", ttl=5),
+    "option-twice-in-url": lambda: RedisSessionStore("redis://user:secret@host?ttl=5&ttl=6"),
+    "ttl": lambda: RedisSessionStore("redis://user:secret@host?ttl=soon"),
+    "negative-ttl": lambda: RedisSessionStore("redis://user:secret@host", ttl=-1),
+    "on-stale": lambda: MongoSessionStore("mongodb://user:secret@host/db?on_stale=ignore"),
+    "unserializable": lambda: RedisSessionStore("redis://user:secret@host", unserializable="drop"),  # type: ignore[arg-type]
+    "flag": lambda: RedisSessionStore("redis://user:secret@host?refresh_on_read=perhaps"),
+    "no-database": lambda: MongoSessionStore("mongodb://user:secret@host"),
+    "unacknowledged": lambda: MongoSessionStore("mongodb://user:secret@host/db?w=0", connect=False),
+    "port": lambda: RedisSessionStore("redis://user:secret@host:port"),
+    "password-with-slash": lambda: MongoSessionStore("mongodb://user:se/secret@host:1/db"),
+    "store-and-options": lambda: RedisSessionService(store=RedisSessionStore("fakeredis://"), prefix="x"),
+    "store-and-db": lambda: MongoSessionService(store=MongoSessionStore("mongomock://", db_name="x"), db_name="y"),
+}
+
+
+@pytest.mark.parametrize("make", WRONG.values(), ids=WRONG.keys())
+def test_wrong_options_are_refused_without_telling_the_password(make: Callable[[], Any]) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        make()
+    assert "secret" not in str(refused.value)
+
+
+def test_an_unknown_option_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="tll"):
+        RedisSessionStore("redis://host", tll=5)
+    with pytest.raises(ConfigurationError, match="tll"):
+        MongoSessionStore("mongodb://host/db", tll=5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: RedisSessionStore("redis://user:secret@host:1/0?ttl=1h"),
+        lambda: RedisSessionStore("redis://host:1/0?username=user&password=secret"),
+        lambda: RedisSessionService("redis://user:secret@host:1"),
+        lambda: MongoSessionStore("mongodb://user:secret@host:1/db?connect=false"),
+        lambda: MongoSessionService("mongodb://user:secret@host:1", db_name="db", connect=False),
+    ],
+    ids=["redis-store", "redis-query", "redis-service", "mongo-store", "mongo-service"],
+)
+def test_a_repr_shows_no_password(make: Callable[[], Any]) -> None:
+    made = make()
+    assert "secret" not in repr(made)
+    assert "host:1" in repr(made)
+
+
+def test_options_may_ride_in_the_url() -> None:
+    store = RedisSessionStore("fakeredis://x?ttl=2m&prefix=mine&refresh_on_read=true&on_stale=append")
+    assert (store.options.ttl_ms, store.prefix, store.refresh_on_read) == (120_000, "mine", True)
+    assert store.options.on_stale == "append"
+    mongo = MongoSessionStore("mongomock://x/base?ttl=1d&collection_prefix=adk_&unserializable=coerce")
+    assert (mongo.options.ttl_ms, mongo.collection_prefix, mongo.db_name) == (86_400_000, "adk_", "base")
+    assert mongo.options.unserializable == "coerce"
+
+
+def test_driver_options_pass_through() -> None:
+    store = RedisSessionStore("redis://host:7/3?socket_timeout=2", client_name="me", max_connections=3)
+    pool = store.client.connection_pool
+    assert pool.max_connections == 3
+    kept = {name: pool.connection_kwargs[name] for name in ("host", "port", "db", "socket_timeout", "client_name")}
+    assert kept == {"host": "host", "port": 7, "db": 3, "socket_timeout": 2.0, "client_name": "me"}
+    assert RedisSessionStore("redis://host?timeout=1.5").client.connection_pool.timeout == 1.5
+    mongo = MongoSessionStore("mongodb://host/db?appname=me", connect=False, maxPoolSize=7)
+    assert mongo.client.options.pool_options.max_pool_size == 7
+    assert mongo.client.options.pool_options.appname == "me"
+
+
+def test_waits_are_bounded_and_writes_go_to_the_majority() -> None:
+    pool = RedisSessionStore("redis://host").client.connection_pool
+    assert pool.connection_kwargs["socket_timeout"] and pool.connection_kwargs["socket_connect_timeout"]
+    options = MongoSessionStore("mongodb://host/db", connect=False).client.options
+    assert options.timeout == 20
+    assert options.write_concern.document["w"] == "majority"
+    assert MongoSessionStore("mongodb://host/db?w=1", connect=False).client.options.write_concern.document["w"] == 1
+
+
+def test_a_store_can_be_pickled_unless_its_client_was_given(store: SessionStore, backend: str) -> None:
+    if backend == "rediscluster":
+        with pytest.raises(TypeError, match="client"):
+            pickle.dumps(store)
+        return
+    session = store.create_session(**NAMES, state={"key": 1})
+    for twin in (pickle.loads(pickle.dumps(store)), copy.deepcopy(store)):
+        found = twin.get_session(**NAMES, session_id=session.id)
+        assert found is not None and found.state == {"key": 1}
+        twin.close()
+    options = {"db_name": store.db_name} if isinstance(store, MongoSessionStore) else {}
+    given = type(store)(client=store.client, **options)  # type: ignore[call-arg,attr-defined]
+    with pytest.raises(TypeError, match="client"):
+        pickle.dumps(given)
+
+
+def test_an_outdated_session_may_append_when_told_so(make_store: Callable[..., SessionStore]) -> None:
+    store = make_store(on_stale="append")
+    first = store.create_session(**NAMES)
+    second = _found(store, first)
+    by_hand = Session(app_name=APP, user_id=USER, id=first.id)
+    events = [an_event(str(number), delta={str(number): number}) for number in range(120)]
+    for number, event in enumerate(events):
+        store.append_event((first, second, by_hand)[number % 3], event)
+        store.append_event((first, second, by_hand)[number % 3], event)
+    found = _found(store, first)
+    assert ids(found) == [event.id for event in events]
+    assert found.state == {str(number): number for number in range(120)}
+    assert ids(first) == ids(found)[::3] and ids(second) == ids(found)[1::3] and ids(by_hand) == ids(found)[2::3]
+
+
+def test_what_has_no_json_form_is_stored_as_text_when_told_so(
+    make_store: Callable[..., SessionStore], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Secret:
+        def __repr__(self) -> str:
+            return "hidden words"
+
+    store = make_store(unserializable="coerce")
+    with caplog.at_level(logging.WARNING):
+        session = store.create_session(**NAMES, state={"odd-key": Secret(), "good": 1})
+    assert "odd-key" in caplog.text and "hidden words" not in caplog.text
+    assert session.state == {"odd-key": "hidden words", "good": 1}
+    delta = {"call": print, "user:deep": [Secret()], "bytes": b"\xff", "lone": "a\ud800"}
+    store.append_event(session, an_event(delta=delta))
+    found = _found(store, session)
+    assert found.state["user:deep"] == ["hidden words"]
+    assert "print" in found.state["call"] and "xff" in found.state["bytes"] and "ud800" in found.state["lone"]
+    assert found.events[0].actions.state_delta == {key: found.state[key] for key in delta}
+
+
+def _found(store: SessionStore, session: Session) -> Session:
+    found = store.get_session(app_name=session.app_name, user_id=session.user_id, session_id=session.id)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "user:secret@host:6379",
+        "redis:/user:secret@host",
+        "mongodb:/u:secret@h/db",
+        "mongodb://u:secret",
+        "redis://user:sec[ret]x@host",
+        "redis://user:secret",
+    ],
+)
+def test_broken_urls_tell_no_password(url: str) -> None:
+    for make in (lambda: RedisSessionStore(url), lambda: MongoSessionStore(url, db_name="x")):
+        with pytest.raises(ConfigurationError) as refused:
+            make()
+        assert "secret" not in str(refused.value)
+        assert "sec[" not in str(refused.value)
+
+
+def test_other_clients_are_refused() -> None:
+    import pymongo
+    import redis.asyncio
+
+    for client in (redis.asyncio.Redis(), object(), redis.Redis(encoding="latin-1", decode_responses=True)):
+        with pytest.raises(ConfigurationError, match="client"):
+            RedisSessionStore(client=client)
+    unacknowledged: Any = pymongo.MongoClient("mongodb://h/?w=0", connect=False)
+    for client in (object(), unacknowledged):
+        with pytest.raises(ConfigurationError):
+            MongoSessionStore(client=client, db_name="x")
+    with pytest.raises(ConfigurationError, match="prefix"):
+        RedisSessionStore("redis://h", prefix="{a}")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("ssl", True),
+        ("ssl_cert_reqs", "none"),
+        ("retry", 3),
+        ("retry_on_error", 3),
+        ("credential_provider", 3),
+        ("connection_class", 3),
+        ("parser_class", 3),
+        ("redis_connect_func", 3),
+        ("socket_timeout", "x"),
+        ("socket_connect_timeout", [1]),
+        ("socket_keepalive_options", 3),
+        ("health_check_interval", "x"),
+        ("max_connections", "x"),
+        ("max_connections", -1),
+        ("timeout", "x"),
+        ("protocol", 7),
+        ("encoding", 3),
+        ("encoding_errors", "nix"),
+        ("unix_socket_path", "/x"),
+        ("nix", 1),
+    ],
+)
+@pytest.mark.parametrize("in_url", [True, False], ids=["url", "argument"])
+def test_an_option_that_redis_py_cannot_use_is_named_before_it_connects(option: str, value: Any, in_url: bool) -> None:
+    url = "redis://user:secret@h/0"
+    url, options = (f"{url}?{option}={value}", {}) if in_url else (url, {option: value})
+    with pytest.raises(ConfigurationError, match=f"'{option}'"):
+        RedisSessionStore(url, **options)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("maxPoolSize", "many"),
+        ("maxPoolSize", -1),
+        ("serverSelectionTimeoutMS", "x"),
+        ("readPreference", "nearby"),
+        ("wTimeoutMS", "x"),
+        ("tls", "perhaps"),
+        ("retryWrites", "x"),
+        ("nix", 1),
+    ],
+)
+@pytest.mark.parametrize("in_url", [True, False], ids=["url", "argument"])
+@pytest.mark.parametrize("scheme", ["mongodb", "mongomock"])
+def test_an_option_that_pymongo_cannot_use_is_named(scheme: str, option: str, value: Any, in_url: bool) -> None:
+    url = f"{scheme}://user:secret@h/db"
+    url, options = (f"{url}?{option}={value}", {}) if in_url else (url, {option: value})
+    with pytest.raises(ConfigurationError, match=f"'{option}'") as refused:
+        MongoSessionStore(url, **options)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ssl_cert_reqs": "none", "ssl_ca_certs": "ca.pem", "ssl_password": "x"},
+        {"username": "me", "password": "x", "client_name": "me", "protocol": 3},
+        {"retry_on_timeout": True, "health_check_interval": 5, "socket_keepalive": True},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_options_that_redis_py_takes_are_taken(options: dict[str, Any]) -> None:
+    for store in (
+        RedisSessionStore("rediss://h/0", **options),
+        RedisSessionStore(f"rediss://h/0?{urlencode(options)}"),
+    ):
+        kept = store.client.connection_pool.connection_kwargs
+        assert {name: str(kept[name]) for name in options} == {name: str(value) for name, value in options.items()}
+
+
+def test_an_asyncio_client_is_refused_in_words_that_say_so() -> None:
+    import pymongo
+    import redis.asyncio
+    from fakeredis import FakeAsyncRedis
+
+    class AsyncIOMotorClient:
+        __module__ = "motor.motor_asyncio"
+
+    for client in (redis.asyncio.Redis(), redis.asyncio.RedisCluster("h"), FakeAsyncRedis()):
+        for cls in (RedisSessionStore, RedisSessionService):
+            with pytest.raises(ConfigurationError, match=r"a redis.Redis or .* is an asyncio client"):
+                cls(client=client)  # type: ignore[arg-type]
+    clients: list[Any] = [AsyncIOMotorClient()]
+    if hasattr(pymongo, "AsyncMongoClient"):  # since 4.9
+        clients.append(pymongo.AsyncMongoClient("mongodb://h", connect=False))
+    for client in clients:
+        for made in (MongoSessionStore, MongoSessionService):
+            with pytest.raises(ConfigurationError, match=r"a pymongo.MongoClient; .* is an asyncio client"):
+                made(client=client, db_name="x")  # type: ignore[arg-type]
+
+
+def test_the_database_may_be_the_second_argument() -> None:
+    for cls in (MongoSessionStore, MongoSessionService):
+        made = cls("mongomock://second", "shop")
+        assert (made if isinstance(made, MongoSessionStore) else made.store).db_name == "shop"
+
+
+def test_given_timeouts_have_an_effect() -> None:
+    store = MongoSessionStore("mongodb://h/db", connect=False, serverSelectionTimeoutMS=1000)
+    assert store.client.options.timeout is None
+    assert store.client.options.server_selection_timeout == 1
+    assert store.client.options.pool_options.socket_timeout == 20

@@ -31,9 +31,6 @@ from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStor
 
 DRAWS = int(os.environ.get("ADK_EXTRA_SESSIONS_EXAMPLES", "8"))
 
-NOT_YET = {("append batch", "meanwhile_delete"), ("append batch", "meanwhile_recreate")}
-"""What does not hold yet."""
-
 
 @pytest.fixture(params=["redis", "rediscluster", "mongod", "replicaset"])
 def backend(request: pytest.FixtureRequest) -> str:
@@ -126,7 +123,6 @@ def test_preempted(stage: Stage, backend: str) -> None:
     chance = random.Random(stage.operation.name)
     others = [] if stage.operation.alone else MEANWHILE
     cases = list(itertools.product(range(1, stage.count() + 1), ("before", "after"), others))
-    cases = [case for case in cases if (stage.operation.name, case[2].__name__) not in NOT_YET]
     for at, when, other in chance.sample(cases, min(DRAWS, len(cases))):
         with _named(stage, backend, f"{other.__name__} {when}", at):
             scene = stage.scene()

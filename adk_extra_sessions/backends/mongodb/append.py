@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from attrs import frozen
 from pymongo.errors import ConnectionFailure
 
-from adk_extra_sessions.backends.mongodb.batched_append import BatchedAppend, is_quick
+from adk_extra_sessions.backends.mongodb.batched_append import BatchedAppend
 from adk_extra_sessions.backends.mongodb.checked_append import CheckedAppend
+from adk_extra_sessions.backends.mongodb.ongoing import OngoingAppend
 from adk_extra_sessions.backends.mongodb.retry import retried
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError
@@ -19,42 +20,43 @@ from adk_extra_sessions.records import AppendOutcome, AppendRequest
 class AppendPath:
     """The write path of a MongoDB store."""
 
-    quick: BatchedAppend
-    careful: CheckedAppend
+    batched: BatchedAppend
+    checked: CheckedAppend
 
     def append(self, requests: Sequence[AppendRequest]) -> list[AppendOutcome]:
         """Stores requests; see `SessionStore._append`."""
+        appends = [OngoingAppend(request) for request in requests]
         outcomes: list[AppendOutcome | None] = [None] * len(requests)
-        quick: dict[bool, list[int]] = {}
-        for index, request in enumerate(requests):
-            if request.expected is not None and is_quick(request):
-                quick.setdefault(_shares(request), []).append(index)
-        for shares, chosen in quick.items():
-            done = self._together([requests[index] for index in chosen], shares)
+        batches: dict[bool, list[int]] = {}
+        for index, one in enumerate(appends):
+            if one.request.expected is not None and one.is_small:
+                batches.setdefault(one.shares, []).append(index)
+        for shares, chosen in batches.items():
+            done = self._batch([appends[index] for index in chosen], shares)
             for index, outcome in zip(chosen, done, strict=True):
                 outcomes[index] = outcome
-        left = [request for request, outcome in zip(requests, outcomes, strict=True) if outcome is None]
+        left = [one for one, outcome in zip(appends, outcomes, strict=True) if outcome is None]
         rest = iter(self._one_by_one(left))
         return [next(rest) if outcome is None else outcome for outcome in outcomes]
 
-    def _together(self, requests: Sequence[AppendRequest], shares: bool) -> Sequence[AppendOutcome | None]:
+    def _batch(self, appends: Sequence[OngoingAppend], shares: bool) -> Sequence[AppendOutcome | None]:
         try:
-            return self.quick.together(requests, shares)
+            return self.batched.store(appends, shares)
         except Exception as error:
             if _is_unreachable(error):
                 raise
-            return [AppendOutcome(error=error)] * len(requests)
+            return [AppendOutcome(error=error)] * len(appends)
 
-    def _one_by_one(self, requests: Sequence[AppendRequest]) -> list[AppendOutcome]:
+    def _one_by_one(self, appends: Sequence[OngoingAppend]) -> list[AppendOutcome]:
         outcomes = []
         unreachable: Exception | None = None
-        for request in requests:
+        for one in appends:
             try:
                 if unreachable is not None:
                     raise unreachable
-                outcomes.append(self._singly(request))
+                outcomes.append(self._singly(one))
             except (KeyError, TypeError, AttributeError):
-                damaged = CorruptRecordError(f"{describe(request.key)} cannot be used: its document is damaged.")
+                damaged = CorruptRecordError(f"{describe(one.request.key)} cannot be used: its document is damaged.")
                 outcomes.append(AppendOutcome(error=damaged))
             except Exception as error:
                 outcomes.append(AppendOutcome(error=error))
@@ -64,14 +66,9 @@ class AppendPath:
         return outcomes
 
     @retried
-    def _singly(self, request: AppendRequest) -> AppendOutcome:
-        quickly = self.quick.alone(request) if request.expected is None and is_quick(request) else None
-        return quickly or self.careful.store(request)
-
-
-def _shares(request: AppendRequest) -> bool:
-    """Whether a request changes the app's or the user's state."""
-    return any(event.state.app or event.state.user for event in request.events)
+    def _singly(self, one: OngoingAppend) -> AppendOutcome:
+        stored = self.batched.alone(one) if one.request.expected is None and one.is_small else None
+        return stored or self.checked.store(one)
 
 
 def _is_unreachable(error: Exception) -> bool:

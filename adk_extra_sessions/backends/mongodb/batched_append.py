@@ -7,7 +7,7 @@ just full, room is made for all at once. What is left takes the careful way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,12 +21,13 @@ from adk_extra_sessions.backends.mongodb import bulk, documents
 from adk_extra_sessions.backends.mongodb.documents import Document
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.history import History
+from adk_extra_sessions.backends.mongodb.ongoing import OngoingAppend
 from adk_extra_sessions.backends.mongodb.overflow import Overflow, Waiting
 from adk_extra_sessions.backends.mongodb.paging import of_sessions
 from adk_extra_sessions.backends.mongodb.retry import retried
-from adk_extra_sessions.backends.mongodb.shared_state import SharedStates, pending_in
+from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
 from adk_extra_sessions.errors import CorruptRecordError
-from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord, StateTexts
+from adk_extra_sessions.records import AppendOutcome, AppendRequest
 
 REFUSED = (WriteError, InvalidDocument, OverflowError)
 """Errors for what one update of many asks for, found by the server or, before it is sent, by the driver."""
@@ -42,31 +43,34 @@ class BatchedAppend:
     expiry: Expiry
 
     @retried
-    def together(self, requests: Sequence[AppendRequest], shares: bool) -> list[AppendOutcome | None]:
-        """Stores requests of known revision.
+    def store(self, appends: Sequence[OngoingAppend], shares: bool) -> list[AppendOutcome | None]:
+        """Stores appends of known revision.
 
         Args:
-            requests: What to store, all `is_quick`.
+            appends: What to store, all small.
             shares: Whether they change shared state.
 
         Returns:
-            For each its outcome, or None if that is for the careful way to find out.
+            For each its outcome, or None if that is for the checked append to find out.
         """
-        reserved = self.shared.tickets.reserve_many(requests) if shares else [[] for _ in requests]
-        waiting = {
-            index: Waiting(request, self._update(request, deltas))
-            for index, (request, deltas) in enumerate(zip(requests, reserved, strict=True))
-            if deltas is not None
-        }
-        stored = dict(zip(waiting, self._store(list(waiting.values())), strict=True)) if waiting else {}
-        done = [index for index, one in stored.items() if one]
-        if shares and not self._share([waiting[index] for index in done]):
-            done = []
-        return [AppendOutcome(revisions(one)) if index in done else None for index, one in enumerate(requests)]
+        if shares:
+            self._reserve(appends)
+        waiting = [Waiting(one, self._update(one)) for one in appends if not shares or one.deltas is not None]
+        stored = self._store(waiting) if waiting else []
+        done = {one.append for one, is_stored in zip(waiting, stored, strict=True) if is_stored}
+        if shares and not self._share(done):
+            done = set()
+        return [AppendOutcome(one.revisions()) if one in done else None for one in appends]
 
-    def alone(self, request: AppendRequest) -> AppendOutcome | None:
-        """Stores a request of any revision; returns None if something stands in its way."""
-        reserved = self.shared.tickets.reserve(request.key, deltas_of(request.events))
+    def _reserve(self, appends: Sequence[OngoingAppend]) -> None:
+        left = [one for one in appends if one.deltas is None]
+        if left:
+            for one, deltas in zip(left, self.shared.tickets.reserve_many([one.request for one in left]), strict=True):
+                one.deltas = deltas
+
+    def alone(self, append: OngoingAppend) -> AppendOutcome | None:
+        """Stores an append of any revision; returns None if something stands in its way."""
+        request, reserved = append.request, append.reserve(self.shared.tickets)
         update = documents.append_update(request.events, self.expiry.expires_at(), reserved)
         try:
             found = self.sessions.find_one_and_update(
@@ -80,8 +84,8 @@ class BatchedAppend:
             return None
         own = {delta["id"] for delta in reserved}
         self.shared.apply_left(request.key, [one for one in found["pending"] if one["id"] not in own])
-        self.shared.apply(pending_in(request, update))
-        return AppendOutcome(revisions(request, found["revision"] - len(request.events)))
+        self.shared.apply(append.pending)
+        return AppendOutcome(append.revisions(found["revision"] - len(request.events)))
 
     def _store(self, waiting: Sequence[Waiting]) -> list[bool]:
         """Stores what nothing stands in the way of; returns what is stored now."""
@@ -96,8 +100,9 @@ class BatchedAppend:
         stored = self._which_are_stored(waiting, matched)
         return stored if all(stored) else self._with_full_tails(waiting, stored)
 
-    def _update(self, request: AppendRequest, reserved: Sequence[Document]) -> bulk.Update:
-        update = documents.append_update(request.events, self.expiry.expires_at(), reserved)
+    def _update(self, append: OngoingAppend) -> bulk.Update:
+        request = append.request
+        update = documents.append_update(request.events, self.expiry.expires_at(), append.deltas or ())
         size = sum(len(event.body) for event in request.events) + 2 * len(documents.session_id(request.key))
         return bulk.Update(self._condition(request), update, size=size)
 
@@ -124,8 +129,8 @@ class BatchedAppend:
         if len(waiting) == 1:  # then it is not this one
             return [False]
         fields = ("app_name", "user_id", "base", "revision", "tail_first", "tail.digest", "chunks_fence", "pending")
-        found = of_sessions(self.sessions, [one.request.key for one in waiting], dict.fromkeys(fields, 1))
-        proofs = [_proof(one, found.get(documents.session_id(one.request.key))) for one in waiting]
+        found = of_sessions(self.sessions, [one.append.request.key for one in waiting], dict.fromkeys(fields, 1))
+        proofs = [_proof(one, found.get(documents.session_id(one.append.request.key))) for one in waiting]
         stored = [proof is not None for proof in proofs]
         proven = sum(stored) in (0, matched)
         if proven or bulk.are_confirmed(self.sessions, [proof for proof in proofs if proof is not None]):
@@ -140,10 +145,10 @@ class BatchedAppend:
             return [one or next(done) for one in stored]
         return list(stored)
 
-    def _share(self, stored: Sequence[Waiting]) -> bool:
+    def _share(self, stored: Collection[OngoingAppend]) -> bool:
         """Applies the deltas to shared state that were stored with events; returns whether that was possible."""
         with _left_to_the_careful_way():
-            self.shared.apply([delta for one in stored for delta in pending_in(one.request, one.update.update)])
+            self.shared.apply([delta for one in stored for delta in one.pending])
             return True
         return False
 
@@ -158,39 +163,21 @@ def _left_to_the_careful_way() -> Iterator[None]:
             raise
 
 
-def is_quick(request: AppendRequest) -> bool:
-    """Whether a request may go the quick way: small events, all different."""
-    for event in request.events:
-        if len(event.body) > documents.INLINE_BYTES or len(event.state.session) > documents.PATHS:
-            return False
-    return len(request.events) == 1 or len({event.digest for event in request.events}) == len(request.events)
-
-
-def deltas_of(events: Sequence[EventRecord]) -> dict[str, StateTexts]:
-    """Returns the state that events change, by the id of its delta."""
-    return {event.digest.hex(): event.state for event in events}
-
-
-def revisions(request: AppendRequest, before: int | None = None) -> list[int]:
-    """Returns the revision after each of a request's events; `before` is that before them, if it was not expected."""
-    start = request.expected if before is None else before
-    assert start is not None
-    return [start + at for at in range(1, len(request.events) + 1)]
-
-
 def _proof(waiting: Waiting, session: Document | None) -> Document | None:
-    """Returns a filter for a session whose newest events are a request's, at its revisions, from this very attempt.
+    """Returns a filter for a session whose newest events are an append's, at its revisions, with its own tickets.
 
-    An earlier one's deltas to shared state may have been applied, and superseded, long ago.
+    The deltas of an earlier call may have been applied, and superseded, long ago.
     """
-    request = waiting.request
-    if session is None or session.get("revision") != revisions(request)[-1]:
+    append = waiting.append
+    events = append.request.events
+    if session is None or session.get("revision") != append.revisions()[-1]:
         return None
     try:
-        newest = [bytes(event["digest"]) for event in session["tail"][-len(request.events) :]]
-        ours = [one.delta for one in pending_in(request, waiting.update.update)]
+        newest = [bytes(event["digest"]) for event in session["tail"][-len(events) :]]
         pending = session.get("pending", ())
-        is_ours = newest == [event.digest for event in request.events] and all(delta in pending for delta in ours)
+        is_ours = newest == [event.digest for event in events] and all(
+            delta in pending for delta in append.deltas or ()
+        )
         return documents.as_read(session) if is_ours else None
     except DAMAGE:
         return None

@@ -18,10 +18,10 @@ from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 
 from adk_extra_sessions.appends import stale_session
 from adk_extra_sessions.backends.mongodb import bulk, documents
-from adk_extra_sessions.backends.mongodb.batched_append import deltas_of
 from adk_extra_sessions.backends.mongodb.documents import Document
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.history import History, oldest, same_expiry
+from adk_extra_sessions.backends.mongodb.ongoing import OngoingAppend
 from adk_extra_sessions.backends.mongodb.shared_state import SharedStates, pending_in
 from adk_extra_sessions.codec import check_format, describe
 from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError
@@ -59,13 +59,14 @@ class CheckedAppend:
     shared: SharedStates
     expiry: Expiry
 
-    def store(self, request: AppendRequest) -> AppendOutcome:
-        """Stores a request, or finds out why not."""
+    def store(self, append: OngoingAppend) -> AppendOutcome:
+        """Stores an append, or finds out why not."""
+        request = append.request
         logger.debug("%s: something stands in the way of an append; looking closer.", describe(request.key))
         self._check_size(request)
         tries: list[Try] = []
         try:
-            outcome = self._store_or_refuse(request, tries)
+            outcome = self._store_or_refuse(append, tries)
         except (PyMongoError, EventTooLargeError) as error:
             if not getattr(error, "timeout", False):
                 self._settle(request.key, tries)
@@ -73,10 +74,10 @@ class CheckedAppend:
         self._settle(request.key, tries)
         return outcome
 
-    def _store_or_refuse(self, request: AppendRequest, tries: list[Try]) -> AppendOutcome:
+    def _store_or_refuse(self, append: OngoingAppend, tries: list[Try]) -> AppendOutcome:
+        request = append.request
         events = list({event.digest: event for event in request.events}.values())
         own = {event.digest.hex() for event in events}
-        reserved: list[Document] | None = None
         blobs: dict[bytes, str] = {}
         head: Document | None = None
         while True:
@@ -88,21 +89,21 @@ class CheckedAppend:
                     continue
             if head is None or self.expiry.expired(head):
                 self.history.drop_blobs(request.key, list(blobs.values()))
-                return AppendOutcome(error=SessionNotFoundError(f"Session {request.key.session_id!r} not found."))
+                missing = SessionNotFoundError(f"Session {request.key.session_id!r} not found.")
+                return self._refused(append, missing)
             check_format(head.get("format"), request.key)
             self.shared.apply_left(request.key, head["pending"], own)
             known = self._known(head, events)
             left = [event for event in events if event.digest not in known]
             if left and not _is_allowed(request, head, known):
                 self.history.drop_blobs(request.key, list(blobs.values()))
-                return AppendOutcome(error=stale_session(request.key))
+                return self._refused(append, stale_session(request.key), head)
             if not left:
                 if not bulk.confirm(self.sessions, documents.as_read(head)):
                     continue
                 self.history.drop_blobs(request.key, list(blobs.values()))
                 return self._found_stored(request, head, known)
-            if reserved is None:
-                reserved = self.shared.tickets.reserve(request.key, deltas_of(left))
+            reserved = append.reserve(self.shared.tickets)
             expires_at, chunks_expire_at = self.expiry.expires_at(), self.expiry.chunks_expire_at()
             renewed = bool(blobs) or not self.expiry.chunks_fit(head)
             blobs = blobs or self.history.store_blobs(head, left, chunks_expire_at)
@@ -172,6 +173,17 @@ class CheckedAppend:
         for one, position in self.history.locate(head, old).items():
             known[one] = head["base"] + position + 1
         return known
+
+    def _refused(self, append: OngoingAppend, error: Exception, head: Document | None = None) -> AppendOutcome:
+        """Refuses an append, unless it was stored before its session was deleted: shared state may have its deltas."""
+        expected = append.request.expected
+        if (
+            expected is not None
+            and (head is None or head["base"] > expected)
+            and self.shared.is_applied(append.pending)
+        ):
+            return AppendOutcome(append.revisions())
+        return AppendOutcome(error=error)
 
     def _too_large(self, request: AppendRequest, update: Document) -> EventTooLargeError:
         held = len(bson.encode(self.sessions.find_one(documents.session_filter(request.key)) or {}))

@@ -17,6 +17,7 @@ from adk_extra_sessions.backends.mongodb import bulk, documents
 from adk_extra_sessions.backends.mongodb.documents import Document
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.history import History, oldest, same_expiry
+from adk_extra_sessions.backends.mongodb.ongoing import OngoingAppend
 from adk_extra_sessions.backends.mongodb.paging import of_sessions, portions
 from adk_extra_sessions.codec import check_format
 from adk_extra_sessions.records import AppendRequest
@@ -29,7 +30,7 @@ AT_ONCE = 32
 class Waiting:
     """An append that was refused, and the update that would have stored it."""
 
-    request: AppendRequest
+    append: OngoingAppend
     update: bulk.Update
 
 
@@ -51,12 +52,12 @@ class Overflow:
 
     def _append(self, waiting: Sequence[Waiting]) -> list[bool]:
         until = self.expiry.chunks_expire_at()
-        found = of_sessions(self.sessions, [one.request.key for one in waiting], documents.WITHOUT_STATE)
+        found = of_sessions(self.sessions, [one.append.request.key for one in waiting], documents.WITHOUT_STATE)
         heads, chunks = {}, []
         for index, one in enumerate(waiting):
-            head = found.get(documents.session_id(one.request.key))
+            head = found.get(documents.session_id(one.append.request.key))
             with suppress(*DAMAGE):  # the careful way names it
-                if head is not None and self._is_only_full(one.request, head):
+                if head is not None and self._is_only_full(one.append.request, head):
                     chunks.append(oldest(head, until))
                     heads[index] = head
         done = bool(heads) and self._cut([waiting[index].update for index in heads], [*heads.values()], chunks)

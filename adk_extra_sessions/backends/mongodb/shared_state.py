@@ -133,6 +133,19 @@ class SharedStates:
             self._apply(_changes(pending))
             bulk.send_and_forget(self.sessions, _removals(pending))
 
+    def is_applied(self, pending: Sequence[Pending]) -> bool:
+        """Whether one of these deltas is in shared state for good, so that its event was stored.
+
+        No other delta has its ticket. Where later ones have replaced all of its keys, nobody can tell any more.
+        """
+        for one in pending:
+            for scope, selected in documents.shared_filters(one.key):
+                part = one.delta.get(scope, {"state": ()})
+                proof = [{f"tickets.{name}": part["ticket"]} for name in part["state"]]
+                if proof and bulk.confirm(self.states, {**selected, "$or": proof}):
+                    return True
+        return False
+
     def apply_left(self, key: SessionKey, left: Sequence[Document], own: Collection[str] = ()) -> list[str]:
         """Applies what interrupted writers left in a session, then removes it from there.
 

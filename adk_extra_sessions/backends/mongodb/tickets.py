@@ -75,14 +75,14 @@ class Tickets:
         Raises:
             EventTooLargeError: A state document has no room for them.
         """
-        pending = [one for name, delta in deltas.items() if (one := documents.pending_delta(delta, name))]
+        pending = _pending(deltas)
         for reservation in _reservations((key, one) for one in pending):
             self._take(reservation)
         return pending
 
     def reserve_many(self, requests: Sequence[AppendRequest]) -> list[list[Document] | None]:
         """Takes tickets for the deltas of many requests; None for a request that something stands in the way of."""
-        pending = [_pending(request.events) for request in requests]
+        pending = [_pending(states_of(request.events)) for request in requests]
         owned = [(request.key, one) for request, deltas in zip(requests, pending, strict=True) for one in deltas]
         reservations = _reservations(owned)
         if len(reservations) == 1 or not self._take_together(reservations):
@@ -143,9 +143,13 @@ def in_the_way(selected: Document) -> CorruptRecordError:
     return CorruptRecordError(f"State {selected['_id']!r} cannot be written: a foreign document is in its place.")
 
 
-def _pending(events: Sequence[EventRecord]) -> list[Document]:
-    found = (documents.pending_delta(event.state, event.digest.hex()) for event in events)
-    return [delta for delta in found if delta]
+def states_of(events: Sequence[EventRecord]) -> dict[str, StateTexts]:
+    """Returns the state that events change, by the id of its delta."""
+    return {event.digest.hex(): event.state for event in events}
+
+
+def _pending(deltas: Mapping[str, StateTexts]) -> list[Document]:
+    return [one for name, delta in deltas.items() if (one := documents.pending_delta(delta, name))]
 
 
 def _is_numbered(delta: Document) -> bool:

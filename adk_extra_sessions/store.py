@@ -215,7 +215,7 @@ class SessionStore(Portable):
         """Stores an event and applies its state delta, or does nothing at all.
 
         The event, the session's state, revision and time change together in
-        storage, then in `session`. AppendPath the same event again is done
+        storage, then in `session`. Appending the same event again is done
         once, also when an earlier try broke off with its outcome unknown.
 
         Args:
@@ -223,7 +223,7 @@ class SessionStore(Portable):
             event: The event. A partial one is returned and not stored.
 
         Returns:
-            The event; `temp:` keys have gone from its state delta into `session.state`.
+            The event. Temporary keys of its state delta are now only in `session.state`.
 
         Raises:
             SessionNotFoundError: The session was deleted, has expired, or never was.

@@ -1,49 +1,95 @@
-"""The Python blocks of the documents run, on fakes; their links lead somewhere."""
+"""The pages and the README: their code runs, on fakes; their links, commands and lists are right."""
 
 from __future__ import annotations
 
 import asyncio
+import configparser
+import inspect
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from google.adk.agents import Agent
 from google.adk.runners import Runner
 from google.adk.sessions import InMemorySessionService
 from google.genai import types
+from support.documents import PAGES, README, ROOT, code_blocks, name_of, on_fakes
 
+import adk_extra_sessions
 from adk_extra_sessions import RedisSessionService
+from adk_extra_sessions.cli.group import commands as group
 from adk_extra_sessions.transfer import open_place
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+DOCUMENTS = [README, *PAGES]
+DOCS = ROOT / "docs"
+
+TESTED_ELSEWHERE = {"docs/adk.md": "adk_cli/test_page.py", "docs/observability.md": "test_observability_page.py"}
+"""Pages whose Python blocks another file tests, all of them."""
+
+BLOCKS = [
+    pytest.param(block, f"{name_of(document)}-{number}", id=f"{name_of(document)}-{number}")
+    for document in DOCUMENTS
+    if name_of(document) not in TESTED_ELSEWHERE
+    for number, block in enumerate(code_blocks(document, "python"))
+]
 
 
-def block(document: str, containing: str) -> dict[str, Any]:
-    """Runs the Python block of a document that contains a text; returns its names."""
-    text = (ROOT / "docs" / document).read_text("utf-8")
-    (found,) = [
-        one for one in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE) if containing in one
-    ]
-    found = found.replace("redis://localhost:6379", f"fakeredis://{document}")
-    found = found.replace("mongodb://localhost:27017", f"mongomock://{document}")
-    names: dict[str, Any] = {}
-    exec(compile(found, document, "exec"), names)
+def run(block: str, name: str) -> dict[str, Any]:
+    """Runs a block on fakes; returns its names."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(on_fakes(block, name), name, "exec"), names)
     return names
+
+
+def block_of(page: str, containing: str) -> str:
+    """Returns the Python block of a page that contains a text."""
+    (found,) = [block for block in code_blocks(DOCS / page, "python") if containing in block]
+    return found
+
+
+@pytest.mark.parametrize(("block", "name"), BLOCKS)
+def test_block_runs(block: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if re.search(r"^def test_|^class Test|pytest", block, re.MULTILINE):
+        _run_tests(block, tmp_path)
+    else:
+        run(block, name)
+
+
+def _run_tests(block: str, folder: Path) -> None:
+    (folder / "test_block.py").write_text(on_fakes(block, "page"), "utf-8")
+    # The plugin by its name, so that it is found whether or not the package is installed. Of the contract, some tests.
+    options = ["-p", "adk_extra_sessions.testing.pytest_plugin", "-p", "anyio", "--rootdir", str(folder)]
+    options += ["-k", "not TestMyService or delivered_again"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    command = [sys.executable, "-m", "pytest", *options, str(folder)]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r"\b[1-9]\d* passed", ran.stdout)
+
+
+@pytest.mark.parametrize("page", TESTED_ELSEWHERE)
+def test_pages_tested_elsewhere_are_named_there(page: str) -> None:
+    assert Path(page).name in (ROOT / "tests" / TESTED_ELSEWHERE[page]).read_text("utf-8")
 
 
 def test_a_script_that_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with open_place("fakeredis://command-line.md") as place:
+    with open_place("fakeredis://copies") as place:
         place.write_shared_state("shop", None, {"open": True})
-    names = block("command-line.md", "copy_items")
+    names = run(block_of("command-line.md", "copy_items"), "copies")
     assert len(names["exported"]) == len(names["imported"]) == 1
     assert (tmp_path / "sessions.jsonl.gz").exists()
 
 
 def test_saving_the_sessions_of_a_process() -> None:
-    save = block("migrating/in-memory.md", "async def save")["save"]
+    save = run(block_of("migrating/in-memory.md", "async def save"), "process")["save"]
 
     async def process() -> None:
         service = InMemorySessionService()
@@ -51,16 +97,24 @@ def test_saving_the_sessions_of_a_process() -> None:
         await save(service)
 
     asyncio.run(process())
-    with open_place("fakeredis://migrating/in-memory.md") as place:
+    with open_place("fakeredis://process") as place:
         assert [key.session_id for key in place.keys("shop")] == ["s1"]
         assert place.shared_state("shop", "ada") == {"name": "Ada"}
 
 
-def test_functions_of_a_cluster() -> None:
-    assert callable(block("command-line.md", "RedisCluster")["cluster"])
+def test_the_recipe_for_concurrent_messages() -> None:
+    answer = run(block_of("concurrent-messages.md", "async def answer"), "messages")["answer"]
+    agent = Agent(name="greeter", before_agent_callback=lambda callback_context: types.ModelContent("Hello, Ada."))
+
+    async def talk() -> list[str]:
+        async with RedisSessionService("fakeredis://messages") as service:
+            runner = Runner(app_name="shop", agent=agent, session_service=service, auto_create_session=True)
+            return await asyncio.gather(*(answer(runner, service, "s1", "Hello!") for _ in range(3)))
+
+    assert asyncio.run(talk()) == ["Hello, Ada."] * 3
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("document", [*DOCUMENTS, *sorted(set(ROOT.glob("*.md")) - {README})], ids=name_of)
 def test_links_lead_somewhere(document: Path) -> None:
     for link in re.findall(r"\]\(([^)]+)\)", document.read_text("utf-8")):
         if "://" not in link:
@@ -72,13 +126,57 @@ def test_links_lead_somewhere(document: Path) -> None:
                 assert anchor in [re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads], link
 
 
-def test_the_recipe_for_concurrent_messages() -> None:
-    answer = block("concurrent-messages.md", "async def answer")["answer"]
-    agent = Agent(name="greeter", before_agent_callback=lambda callback_context: types.ModelContent("Hello, Ada."))
+def commands(document: Path) -> list[list[str]]:
+    """Returns the arguments of each `adk-sessions` command in the shell blocks of a document."""
+    lines = [line for block in code_blocks(document, "sh") for line in block.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("adk-sessions ")]
 
-    async def talk() -> list[str]:
-        async with RedisSessionService("fakeredis://concurrent-messages.md") as service:
-            runner = Runner(app_name="shop", agent=agent, session_service=service, auto_create_session=True)
-            return await asyncio.gather(*(answer(runner, service, "s1", "Hello!") for _ in range(3)))
 
-    assert asyncio.run(talk()) == ["Hello, Ada."] * 3
+COMMANDS = [
+    pytest.param(command, id=f"{name_of(document)}-{' '.join(command)}")
+    for document in DOCUMENTS
+    for command in commands(document)
+]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_commands_have_their_options(arguments: list[str]) -> None:
+    context = click.Context(group, info_name="adk-sessions")
+    name, command, rest = group.resolve_command(context, [_plain(argument) for argument in arguments])
+    assert command is not None, name
+    command.make_parser(click.Context(command, parent=context)).parse_args(list(rest))
+
+
+def _plain(argument: str) -> str:
+    # What a shell would insert there; names of users, in these pages.
+    return "--user=ada" if argument.startswith("$(") else argument
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_extras_exist(document: Path) -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    known = set(setup["options.extras_require"])
+    for extras in re.findall(r"adk[-_]extra[-_]sessions(?:-[\w.-]+\.whl)?\[([\w,]+)\]", document.read_text("utf-8")):
+        assert set(extras.split(",")) <= known
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = (DOCS / "api.md").read_text("utf-8")
+    assert [name for name in adk_extra_sessions.__all__ if not re.search(rf"\b{name}\b", page)] == []
+
+
+def test_the_errors_page_has_every_error() -> None:
+    page = (DOCS / "errors.md").read_text("utf-8")
+    errors = [name for name in adk_extra_sessions.__all__ if name.endswith("Error")]
+    assert [name for name in errors if f"| `{name}`" not in page] == []
+
+
+@pytest.mark.parametrize("backend", ["Redis", "Mongo"])
+def test_the_options_page_has_every_option(backend: str) -> None:
+    sections = (DOCS / "options.md").read_text("utf-8").split("\n## ")
+    (own,) = [one for one in sections if one.startswith(backend)]
+    (services,) = [one for one in sections if one.startswith("Only for the services")]
+    documented = set(re.findall(r"^\| `(\w+)`", own + services, re.MULTILINE))
+    taken = inspect.signature(getattr(adk_extra_sessions, f"{backend}SessionService")).parameters.values()
+    assert documented == {one.name for one in taken if one.kind is not one.VAR_KEYWORD}

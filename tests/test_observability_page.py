@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from support.documents import ROOT, code_blocks, on_fakes, run_in_process
 
-PAGE = (Path(__file__).parents[1] / "docs" / "observability.md").read_text("utf-8")
+PAGE = ROOT / "docs" / "observability.md"
 
 
 def block(about: str) -> str:
     """The Python block that holds a word, on fakes."""
-    (found,) = [text for text in re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE) if about in text]
-    found = found.replace("redis://localhost:6379", "fakeredis://page")
-    return str(found.replace("mongodb://localhost:27017", "mongomock://page"))
+    (found,) = [text for text in code_blocks(PAGE, "python") if about in text]
+    return on_fakes(found, "page")
 
 
 def run(about: str) -> subprocess.CompletedProcess[str]:
-    """Runs a block in a process of its own: it changes what is global."""
-    ran = subprocess.run([sys.executable, "-c", block(about)], capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0, ran.stderr
-    return ran
+    return run_in_process(block(about))
 
 
 def test_every_block_is_tested() -> None:
-    assert PAGE.count("```python") == 3
+    assert len(code_blocks(PAGE, "python")) == 3
 
 
 def test_spans_are_printed_among_adks_own() -> None:

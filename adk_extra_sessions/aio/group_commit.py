@@ -118,7 +118,9 @@ class GroupCommit:
         except BaseException as error:
             _refuse(batch, error)
             if not batch:  # nothing was taken, and the next try would not take anything either
-                logger.error("AppendPath broke off (%s); all that waited got the error.", type(error).__name__)
+                logger.error(
+                    "The worker for appends failed (%s); all waiting callers got the error.", type(error).__name__
+                )
                 self._refuse_all(error)
         self._wake(batch)
         _reach(flushes)

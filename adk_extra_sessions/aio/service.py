@@ -136,7 +136,7 @@ class SessionService(BaseSessionService):
             event: The event. A partial one is returned and not stored.
 
         Returns:
-            The event; `temp:` keys have gone from its state delta into `session.state`.
+            The event. Temporary keys of its state delta are now only in `session.state`.
 
         Raises:
             SessionNotFoundError: The session was deleted, has expired, or never was.

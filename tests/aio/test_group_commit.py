@@ -313,7 +313,7 @@ async def test_a_queue_that_cannot_be_read_refuses_all_and_starts_anew(
             *(service.append_event(session, an_event()) for _ in range(3)), return_exceptions=True
         )
     assert [type(outcome) for outcome in outcomes] == [MemoryError] * 3
-    assert "AppendPath broke off (MemoryError)" in caplog.text
+    assert "The worker for appends failed (MemoryError)" in caplog.text
     await service.append_event(session, an_event())
 
 

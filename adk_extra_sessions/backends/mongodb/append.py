@@ -1,4 +1,4 @@
-"""AppendPath on MongoDB: all at once where nothing stands in the way, else one by one with care."""
+"""Appending on MongoDB: all at once where nothing stands in the way, else one by one with care."""
 
 from __future__ import annotations
 

@@ -207,6 +207,8 @@ def test_other_clients_are_refused() -> None:
             MongoSessionStore(client=client, db_name="x")
     with pytest.raises(ConfigurationError, match="prefix"):
         RedisSessionStore("redis://h", prefix="{a}")
+    with pytest.raises(ConfigurationError, match="prefix"):
+        RedisSessionStore("redis://h", prefix="\udc80")
 
 
 @pytest.mark.parametrize(

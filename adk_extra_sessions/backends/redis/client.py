@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import redis
@@ -103,8 +104,8 @@ def checked_prefix(prefix: object) -> str:
     """Returns the prefix of all keys.
 
     Raises:
-        ConfigurationError: It is no text, or holds braces, which would make a hash tag of their own.
+        ConfigurationError: It is no Unicode text, or holds braces, which would make a hash tag of their own.
     """
-    if not isinstance(prefix, str) or set("{}") & set(prefix):
-        raise ConfigurationError(f"prefix must be a text without braces; got {prefix!r}.")
+    if not isinstance(prefix, str) or re.search("[{}\ud800-\udfff]", prefix):
+        raise ConfigurationError(f"prefix must be Unicode text without braces; got {prefix!r}.")
     return prefix

@@ -10,6 +10,7 @@ from attrs import frozen
 from adk_extra_sessions.backends.damaged import left_out_if_damaged
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, UserKeys, decoded
+from adk_extra_sessions.backends.redis.reading import read_hash, scan_index
 from adk_extra_sessions.backends.redis.replies import StoredSession, checked, fields, state_of
 from adk_extra_sessions.backends.redis.split_app_state import with_pending
 from adk_extra_sessions.backends.redis.users import UserIndex
@@ -51,11 +52,11 @@ class Listing:
             without: Gets those of them who have no sessions.
         """
         pipeline = self.client.pipeline(transaction=False)
-        pipeline.hgetall(AppKeys.of(self.prefix, self.app_name).state)
+        read_hash(pipeline, AppKeys.of(self.prefix, self.app_name).state)
         for user_id in user_ids:
             keys = UserKeys.of(self.prefix, self.app_name, user_id)
-            pipeline.hgetall(keys.state)
-            pipeline.zscan(keys.index, 0, count=self.page_size)
+            read_hash(pipeline, keys.state)
+            scan_index(pipeline, keys.index, 0, self.page_size)
         app, *replies = pipeline.execute(raise_on_error=False)
         app_state = self._state(app, "")
         shared: dict[str, SharedState] = {}
@@ -72,7 +73,7 @@ class Listing:
             index = UserKeys.of(self.prefix, self.app_name, user_id).index
             met += self._session_keys(user_id, found)
             while cursor != 0:
-                cursor, found = self.client.zscan(index, cursor, count=self.page_size)
+                cursor, found = scan_index(self.client, index, cursor, self.page_size)
                 met += self._session_keys(user_id, found)
                 yield from self._full_pages(met, shared)
             yield from self._full_pages(met, shared)
@@ -113,7 +114,7 @@ class Listing:
     def _record(self, key: SessionKey, found: Sequence[Any], shared: SharedState) -> SessionRecord:
         stored = StoredSession.of(found, key)
         if self.is_split and stored.pending:
-            app = self.client.hgetall(AppKeys.of(self.prefix, self.app_name).state)
+            app = read_hash(self.client, AppKeys.of(self.prefix, self.app_name).state)
             shared = SharedState(with_pending(fields(app), stored), shared.user)
         return SessionRecord(key, stored.revision, stored.last_update_time, stored.state, shared)
 

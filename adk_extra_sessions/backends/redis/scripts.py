@@ -17,11 +17,13 @@ from redis.exceptions import (
     NoPermissionError,
     NoScriptError,
     OutOfMemoryError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
     TimeoutError,
 )
 
+from adk_extra_sessions.backends.redis.reading import RAW
 from adk_extra_sessions.backends.redis.replication import Replication
 from adk_extra_sessions.codec import FORMAT
 
@@ -35,6 +37,7 @@ LARGE = 1 << 20
 _REPORTED: dict[str, type[ResponseError]] = {
     "The user executing the script can't": NoPermissionError,
     "OOM command not allowed": OutOfMemoryError,
+    "READONLY You can't write": ReadOnlyError,
 }
 
 NO_WAIT = Replication()
@@ -101,10 +104,14 @@ def run(client: Any, call: Call) -> Any:
 
 def _run(client: Any, call: Call) -> Any:
     try:
-        return client.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
+        return client.execute_command("EVALSHA", call.script.sha, *_sent(call), **RAW)
     except NoScriptError:
         logger.debug("The server did not know a script; it is sent the source.")
-        return client.eval(call.script.text, len(call.keys), *call.keys, *call.arguments)
+        return client.execute_command("EVAL", call.script.text, *_sent(call), **RAW)
+
+
+def _sent(call: Call) -> Sequence[Argument]:
+    return [len(call.keys), *call.keys, *call.arguments]
 
 
 def run_many(client: Any, calls: Sequence[Call], wait: Replication = NO_WAIT) -> list[Any]:
@@ -159,7 +166,7 @@ def _pipelined(client: Any, calls: Sequence[Call], wait: Replication, *, by_sour
         # Not by `pipeline.evalsha`, which a cluster's pipeline refuses because
         # some node may not know the script: that node is sent it next.
         command = ("EVAL", call.script.text) if by_source else ("EVALSHA", call.script.sha)
-        pipeline.execute_command(*command, len(call.keys), *call.keys, *call.arguments)
+        pipeline.execute_command(*command, *_sent(call), **RAW)
     if wait.replicas:
         pipeline.execute_command("WAIT", wait.replicas, wait.timeout_ms)
     try:

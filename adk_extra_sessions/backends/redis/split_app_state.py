@@ -15,6 +15,7 @@ from attrs import frozen
 from adk_extra_sessions.backends.damaged import damage_named
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, SessionKeys
+from adk_extra_sessions.backends.redis.reading import read_hash
 from adk_extra_sessions.backends.redis.replies import (
     Reply,
     StoredSession,
@@ -63,7 +64,7 @@ class SplitAppState:
         if new.state.app:
             self.apply(keys.app, ticket, new.state.app)
             self._remove(keys, [new.nonce])
-        return state_of(self.client.hgetall(keys.app), keys.owner)
+        return state_of(read_hash(self.client, keys.app), keys.owner)
 
     def before_append(self, prefix: str, requests: Sequence[AppendRequest]) -> list[int | Exception]:
         """Takes tickets for the events of each request; returns the first, or the error that came instead."""
@@ -112,7 +113,7 @@ class SplitAppState:
 
     def read(self, keys: SessionKeys, stored: StoredSession) -> Mapping[str, Any]:
         """Returns the app's state as a reader of the session must see it."""
-        reply = self.client.hgetall(keys.app)
+        reply = read_hash(self.client, keys.app)
         with damage_named(keys.owner):
             return with_pending(fields(reply), stored)
 

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, UserKeys, decoded, encoded
+from adk_extra_sessions.backends.redis.reading import scan_index
 from adk_extra_sessions.backends.redis.replies import checked, foreign_type_named, text
 from adk_extra_sessions.records import SessionKey
 
@@ -43,7 +44,7 @@ class UserIndex:
         cursor: int | None = None
         while cursor != 0:
             with foreign_type_named(SessionKey(self.app_name, "", "")):
-                cursor, found = self.client.zscan(self._key, cursor or 0, count=page_size)
+                cursor, found = scan_index(self.client, self._key, cursor or 0, page_size)
             yield {decoded(user): float(time) for user, time in found}
 
     def look_after_overdue(self, overdue: Sequence[Any]) -> None:

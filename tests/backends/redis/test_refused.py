@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 from conftest import need
-from redis.exceptions import NoPermissionError, OutOfMemoryError, RedisError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, RedisError
 from support.servers import RedisServer
 
 from adk_extra_sessions import RedisSessionStore
@@ -132,7 +132,7 @@ def test_a_replica_can_be_read(own_server: RedisServer, admin: redis.Redis) -> N
         admin.delete(*admin.keys("*:s:expired"))
         admin.delete(*admin.keys("*/gone}:i"))
         admin.replicaof("127.0.0.1", str(own_server.port + 1))
-        with pytest.raises(RedisError):
+        with pytest.raises(ReadOnlyError):
             store.create_session(**NAMES)
         _readable(store)()
 

@@ -116,6 +116,33 @@ def test_any_client_will_do(store: RedisSessionStore) -> None:
         client.ping()
 
 
+NO_UTF_8: dict[str, Callable[[RedisSessionStore], Any]] = {
+    "event": lambda store: store.client.lset(session_key_name(store, "e"), 0, b"\xff"),
+    "state": lambda store: store.client.hset(session_key_name(store), b"s:a", b"\xff"),
+    "name": lambda store: store.client.hset(session_key_name(store), b"s:\xff", b"1"),
+    "user-state": lambda store: store.client.hset(f"{store.prefix}:{{{APP}/{USER}}}:u", b"s:\xff", b"\xff"),
+    "app-state": lambda store: store.client.hset(f"{store.prefix}:{{{APP}}}:a", b"s:\xff", b"\xff"),
+}
+
+
+@pytest.mark.parametrize("place", NO_UTF_8)
+def test_what_is_no_utf_8_is_damage_to_any_client(store: RedisSessionStore, place: str) -> None:
+    session = store.create_session(**NAMES)
+    store.append_event(session, an_event())
+    store.create_session(app_name=APP, user_id="other")
+    NO_UTF_8[place](store)
+    for client in clients(store):
+        with RedisSessionStore(client=client, prefix=store.prefix) as other:
+            with pytest.raises(CorruptRecordError):
+                other.get_session(**NAMES)
+            if place == "app-state":
+                with pytest.raises(CorruptRecordError):
+                    other.list_sessions(app_name=APP)
+            else:
+                listed = {one.user_id for one in other.list_sessions(app_name=APP).sessions}
+                assert listed == ({"other", USER} if place == "event" else {"other"})
+
+
 def test_refresh_on_read_renews_expiry(make_store: Callable[..., RedisSessionStore]) -> None:
     store = make_store(ttl=100, refresh_on_read=True)
     session = store.create_session(**NAMES)
@@ -127,6 +154,19 @@ def test_refresh_on_read_renews_expiry(make_store: Callable[..., RedisSessionSto
     assert all(store.client.pttl(key) > 90_000 for key in keys)
     others = [key for key in store.client.keys(f"{store.prefix}*") if key not in keys]
     assert all(store.client.pttl(key) == -1 for key in others)
+
+
+def test_a_reader_shortens_nobodys_expiry(make_store: Callable[..., RedisSessionStore]) -> None:
+    kept, brief = make_store(), make_store(ttl=1, refresh_on_read=True)
+    session = kept.create_session(**NAMES)
+    kept.append_event(session, an_event())
+    brief.get_session(**NAMES)
+    keys = list(kept.client.scan_iter(match=f"{kept.prefix}*"))
+    assert all(kept.client.pttl(key) == -1 for key in keys)
+    make_store(ttl=100).append_event(session, an_event())
+    brief.get_session(**NAMES)
+    left = [kept.client.pttl(key) for key in keys]
+    assert sum(one > 99_000 for one in left) == 3 and all(one > 99_000 or one == -1 for one in left)
 
 
 def test_index_entries_of_expired_sessions_are_dropped(store: RedisSessionStore) -> None:

@@ -6,7 +6,7 @@
 --         session still holds, as a flat array of FIELD, VALUE}. If there are
 --         any, nothing is deleted: they must be applied first.
 local session, events, index, users = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local prefix, name = split_key(session)
+local _, name = split_key(session)
 local pending = {}
 if not users then
   local found = redis.pcall('HGETALL', session)  -- a foreign key is deleted, too
@@ -21,7 +21,6 @@ if #pending > 0 then return {0, pending} end
 -- A key of a foreign type fails here, and a missing right.
 redis.call('ZREM', index, NOBODY)
 if users then redis.call('ZREM', users, NOBODY) end
-drop_expired(index, prefix, now())
 redis.call('UNLINK', session, events)
 redis.call('ZREM', index, name)
 local gone = redis.call('EXISTS', index) == 0

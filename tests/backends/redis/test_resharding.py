@@ -1,0 +1,79 @@
+"""A slot of a Redis Cluster that is half moved: some of a user's keys are on one node, the others on another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import redis
+from conftest import need
+from redis.exceptions import RedisError
+
+from adk_extra_sessions import RedisSessionStore
+from adk_extra_sessions.backends.redis.layout import UserKeys
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
+
+NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER}
+ONE = {**NAMES, "session_id": "one"}
+
+
+@pytest.fixture
+def backend() -> str:
+    """A real cluster only."""
+    need("redis-server")
+    return "rediscluster"
+
+
+@contextmanager
+def half_moved(cluster: redis.RedisCluster, slot: int, first: list[str]) -> Iterator[None]:
+    """Moves some keys of a slot to another node; the others and the slot itself follow when the block ends."""
+    source = cluster.nodes_manager.get_node_from_slot(slot)  # type: ignore[no-untyped-call]
+    target = next(node for node in cluster.get_primaries() if node.name != source.name)  # type: ignore[no-untyped-call]
+    ids = {node.name: node.redis_connection.cluster("myid").decode() for node in (source, target)}
+    target.redis_connection.cluster("setslot", slot, "IMPORTING", ids[source.name])
+    source.redis_connection.cluster("setslot", slot, "MIGRATING", ids[target.name])
+
+    def move(keys: list[Any]) -> None:
+        source.redis_connection.migrate(target.host, target.port, keys, 0, 5000)
+
+    try:
+        move(first)
+        yield
+    finally:
+        while keys := source.redis_connection.cluster("getkeysinslot", slot, 100):
+            move(keys)
+        for node in (target, source):
+            node.redis_connection.cluster("setslot", slot, "NODE", ids[target.name])
+
+
+def test_deleting_a_session_hides_no_session_that_is_still_on_the_other_node(store: RedisSessionStore) -> None:
+    for name in ("one", "two", "three"):
+        session = store.create_session(**NAMES, session_id=name)
+        store.append_event(session, an_event(name))
+    keys = UserKeys.of(store.prefix, APP, USER)
+    first = [keys.index, keys.session("one"), keys.events("one")]
+    with half_moved(store.client, store.client.keyslot(keys.index), first):
+        store.delete_session(**ONE)
+    assert {one.id for one in store.list_sessions(**NAMES).sessions} == {"two", "three"}
+
+
+def test_what_a_half_moved_slot_refuses_is_not_stored(store: RedisSessionStore) -> None:
+    session = store.create_session(**ONE)
+    store.append_event(session, an_event("before"))
+    keys = UserKeys.of(store.prefix, APP, USER)
+    with half_moved(store.client, store.client.keyslot(keys.index), [keys.events("one")]):
+        before = session.model_copy(deep=True)
+        for operation in (
+            lambda: store.append_event(session, an_event("refused")),
+            lambda: store.create_session(**NAMES, session_id="two"),
+            lambda: store.delete_session(**ONE),
+        ):
+            with pytest.raises(RedisError):
+                operation()
+        assert session == before
+    store.append_event(session, an_event("after"))
+    assert texts(session) == ["before", "after"]
+    assert session == store.get_session(**ONE)
+    assert [one.id for one in store.list_sessions(**NAMES).sessions] == ["one"]

@@ -39,7 +39,7 @@ def examine(
     yield server
     if server.level is Level.PROBLEM:
         return
-    yield from store._findings()
+    yield from store.archive.findings()
     if records:
         yield from _records(store, met)
 
@@ -53,14 +53,14 @@ def server_finding(store: SessionStore) -> Finding:
     start = time.perf_counter()
     try:
         store.ping()
-    except store._driver_errors.kind as error:
+    except store.backend.driver_error as error:
         remedy = "Check host, port, password and TLS in the URL, and that the server runs."
         return Finding(Level.PROBLEM, "server", f"it does not answer: {error}", remedy)
     return Finding(Level.OK, "server", f"it answers in {(time.perf_counter() - start) * 1000:.1f} ms")
 
 
 def _records(store: SessionStore, met: Callable[[], object]) -> Iterator[Finding]:
-    keys = (key for app_name in store._app_names() for key in store._session_keys(app_name, None))
+    keys = (key for app_name in store.archive.app_names() for key in store.archive.session_keys(app_name, None))
     sessions = events = gone = unreadable = 0
     for key, count in each(partial(_read, store), keys, JOBS):
         met()
@@ -76,7 +76,7 @@ def _records(store: SessionStore, met: Callable[[], object]) -> Iterator[Finding
         yield Finding(Level.PROBLEM, "records", f"{unreadable - NAMED:,} more sessions cannot be read")
     level = Level.NOTE if unreadable else Level.OK
     yield Finding(level, "records", f"{sessions:,} sessions with {events:,} events can be read")
-    yield from _first(store._strays())
+    yield from _first(store.archive.strays())
     if gone:
         yield Finding(
             Level.NOTE,

@@ -1,4 +1,4 @@
-"""The driver's errors: they keep their type, and tell which operation failed and where."""
+"""The driver's errors: they keep their type, and name the operation that failed and its server."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class DriverErrors:
     server: str
 
     @contextmanager
-    def told(self, operation: str) -> Iterator[None]:
-        """Has whatever the driver raises inside tell the operation and the server."""
+    def named(self, operation: str) -> Iterator[None]:
+        """Adds the operation and the server to the errors that the driver raises inside."""
         try:
             yield
         except self.kind as error:
-            self.tell(error, operation)
+            self.name(error, operation)
             raise
 
-    def tell(self, error: BaseException, operation: str) -> None:
-        """Puts operation and server before the message of an error, if it is the driver's, once."""
+    def name(self, error: BaseException, operation: str) -> None:
+        """Adds the operation and the server to the message of an error, once, if it is one of the driver's."""
         before = f"{operation} on {self.server}: "
         if isinstance(error, self.kind) and not str(error).startswith(before):
             error.args = (f"{before}{error}", *error.args[1:])

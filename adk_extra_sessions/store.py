@@ -1,15 +1,10 @@
-"""ADK's session rules, once, for every backend.
-
-A backend subclasses `SessionStore` and supplies the primitives at its end.
-CONTRIBUTING.md walks through a new one file by file.
-"""
+"""The blocking session store: ADK's session rules, once, over any backend."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from operator import attrgetter
@@ -24,54 +19,43 @@ from google.adk.sessions.base_session_service import GetSessionConfig, ListSessi
 from typing_extensions import Self
 
 from adk_extra_sessions import telemetry
-from adk_extra_sessions.adk.private import StaleSessionError, set_storage_marker
-from adk_extra_sessions.appends import (
-    Append,
-    pieces,
-    record_error,
-    record_revisions,
-    request,
-    runs,
-)
-from adk_extra_sessions.backends.portable import Portable
+from adk_extra_sessions.appends import Append
+from adk_extra_sessions.archive import Archive
+from adk_extra_sessions.backends.base import Backend, TakesTurns
 from adk_extra_sessions.codec import decode_events, decode_value, encode_state
 from adk_extra_sessions.driver_errors import DriverErrors
-from adk_extra_sessions.errors import AlreadyExistsError, ClosedError, InputValidationError
-from adk_extra_sessions.live_sessions import live_sessions
+from adk_extra_sessions.errors import AlreadyExistsError, ClosedError, ConfigurationError, InputValidationError
 from adk_extra_sessions.options import StoreOptions
-from adk_extra_sessions.records import (
-    AppendOutcome,
-    AppendRequest,
-    NewSession,
-    SessionKey,
-    SessionRecord,
-    SharedState,
-    Window,
-    checked_name,
-)
+from adk_extra_sessions.records import NewSession, SessionKey, SessionRecord, checked_name
+from adk_extra_sessions.sessions import session_of, window_of
 from adk_extra_sessions.state import split
-from adk_extra_sessions.telemetry import Target, traced
+from adk_extra_sessions.telemetry import traced
 from adk_extra_sessions.turns.holding import WAIT, holding, seconds
-from adk_extra_sessions.turns.turn import Turn, TurnStorage
+from adk_extra_sessions.turns.storage import NamedTurnStorage, TurnStorage
+from adk_extra_sessions.turns.turn import Turn
+from adk_extra_sessions.writer import Writer
 
 
-class SessionStore(Portable):
+class SessionStore:
     """A blocking session store: ADK's `BaseSessionService` minus `await`.
 
     Safe to share between threads. A context manager: leaving it closes the
     client, unless that was the caller's own.
+
+    Args:
+        backend: The database that keeps the sessions.
+        options: What the rules leave open; None for the defaults.
     """
 
-    _target: Target
-    """What its spans say that it works on; set by the backend's constructor."""
+    backend: Backend
+    """The database that keeps the sessions."""
 
-    _turns: TurnStorage
-    """Where turns are kept; set by the backend's constructor."""
-
-    def __init__(self, options: StoreOptions, driver_errors: DriverErrors) -> None:
-        self.options = options
-        self._driver_errors = driver_errors
+    def __init__(self, backend: Backend, options: StoreOptions | None = None) -> None:
+        self.backend = backend
+        self.options = options or StoreOptions()
+        self._errors = DriverErrors(backend.driver_error, backend.server)
         self._closed = False
+        self.writer = Writer(backend, self.options, self._errors, self._check_open)
 
     @traced
     def create_session(
@@ -106,7 +90,7 @@ class SessionStore(Portable):
         texts = encode_state(state or {}, coerce=self.options.unserializable == "coerce")
         new = NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, platform_time.get_time(), texts)
         with self._operation("create_session"):
-            shared = self._insert(new)
+            shared = self.backend.create(new)
         if shared is None:
             raise AlreadyExistsError(f"Session with id {key.session_id!r} already exists.")
         own = {name: decode_value(text) for name, text in texts.session.items()}
@@ -134,9 +118,9 @@ class SessionStore(Portable):
             CorruptRecordError: What is stored cannot be read.
         """
         key = SessionKey.of(app_name, user_id, session_id)
-        window = _window(config)
+        window = window_of(config)
         with self._operation("get_session"):
-            record = self._read(key, window)
+            record = self.backend.read(key, window)
         if record is None:
             return None
         events = decode_events(record.bodies, key, record.first)
@@ -184,7 +168,7 @@ class SessionStore(Portable):
 
     def _sessions_by_page(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Session]:
         # A generator of its own: what `iter_sessions` refuses is refused by the call, not by the first `next`.
-        pages = telemetry.pages(self, "iter_sessions", self._pages(app_name, user_id, page_size))
+        pages = telemetry.pages(self.backend, "iter_sessions", self.backend.pages(app_name, user_id, page_size))
         while True:
             with self._operation("list_sessions"):
                 page = next(pages, None)
@@ -201,14 +185,14 @@ class SessionStore(Portable):
         """
         key = SessionKey.of(app_name, user_id, session_id)
         with self._operation("delete_session"):
-            self._delete(key)
+            self.backend.delete(key)
 
     @traced
     def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """Reads the user's state, keys without the `user:` prefix."""
         names = checked_name("app_name", app_name), checked_name("user_id", user_id)
         with self._operation("get_user_state"):
-            return dict(self._user_state(*names))
+            return dict(self.backend.user_state(*names))
 
     @traced
     def append_event(self, session: Session, event: Event) -> Event:
@@ -232,7 +216,7 @@ class SessionStore(Portable):
             EventTooLargeError: It is over what the server stores.
         """
         append = Append.of(session, event)
-        self._write([append], commit=True)
+        self.writer.write([append], commit=True)
         return append.result()
 
     def append_many(self, appends: Iterable[tuple[Session, Event]]) -> list[Event | BaseException]:
@@ -247,64 +231,9 @@ class SessionStore(Portable):
             For each pair its event, or the exception that `append_event` would have raised.
         """
         pending = [Append.of(session, event) for session, event in appends]
-        with telemetry.many(self, len(pending)):
-            self._write(pending, commit=True)
+        with telemetry.many(self.backend, len(pending)):
+            self.writer.write(pending, commit=True)
         return [append.error or append.event for append in pending]
-
-    def _encode(self, append: Append) -> int:
-        """Encodes an append's event ahead of `_write`; returns its size in bytes."""
-        return append.encode(coerce=self.options.unserializable == "coerce")
-
-    def _write(self, appends: Sequence[Append], *, commit: bool = False) -> None:
-        """Stores what `appends` hold and notes each one's outcome on it.
-
-        Args:
-            appends: What to store.
-            commit: Whether this thread owns their live sessions and brings them
-                up to date as well; else the caller does.
-        """
-        for append in appends:
-            self._encode(append)
-        encoded = [append for append in appends if append.wanted]
-        with live_sessions.storing([append.session for append in encoded]):
-            self._write_encoded(encoded)
-            if commit:
-                for append in encoded:
-                    append.commit()
-
-    def _write_encoded(self, appends: Sequence[Append]) -> None:
-        waiting = [pieces(run) for run in runs(appends)]
-        while waiting:
-            self._write_pieces([run[0] for run in waiting])
-            for done, *rest in waiting:
-                # What follows a refused event of the same session is refused with it.
-                if done[0].error is not None:
-                    record_error([append for piece in rest for append in piece], done[0].error)
-            waiting = [rest for done, *rest in waiting if rest and done[0].error is None]
-
-    def _write_pieces(self, waiting: Sequence[Sequence[Append]]) -> None:
-        sent, requests = [], []
-        any_revision = self.options.on_stale == "append"
-        for piece in waiting:
-            try:
-                requests.append(request(piece, any_revision=any_revision))
-                sent.append(piece)
-            except StaleSessionError as error:
-                record_error(piece, error)
-        try:
-            self._check_open()
-            outcomes = self._append(requests) if requests else []
-        except Exception as error:
-            outcomes = [AppendOutcome(error=error)] * len(requests)
-        for piece, asked, outcome in zip(sent, requests, outcomes, strict=True):
-            if outcome.error is None:
-                record_revisions(piece, asked, outcome.revisions)
-            else:
-                self._driver_errors.tell(outcome.error, "append_event")
-                if len(requests) == len(piece) == 1:  # whose traceback holds what is its own
-                    piece[0].error = outcome.error
-                else:
-                    record_error(piece, outcome.error)
 
     def turn(
         self, *, app_name: str, user_id: str, session_id: str, wait: float | timedelta | str | None = WAIT
@@ -332,7 +261,29 @@ class SessionStore(Portable):
             TurnLostError: On leaving: the process had been paused for so long that somebody else could have it.
         """
         key = SessionKey.of(app_name, user_id, session_id)
-        return holding(self._turns, key, seconds(wait))
+        return holding(self.turns, key, seconds(wait))
+
+    @property
+    def turns(self) -> TurnStorage:
+        """Where turns are kept.
+
+        Raises:
+            ConfigurationError: The backend keeps none.
+            ClosedError: The store is closed.
+        """
+        self._check_open()
+        if isinstance(self.backend, TakesTurns):
+            return NamedTurnStorage(self.backend.turns, self._errors)
+        raise ConfigurationError(f"A {type(self.backend).__name__} keeps no turns.")
+
+    @property
+    def archive(self) -> Archive:
+        """All that the store keeps, as it is stored: for copies, exports and examinations.
+
+        Raises:
+            ConfigurationError: The backend cannot be copied.
+        """
+        return Archive.of(self.backend, self._operation, self._errors)
 
     def __enter__(self) -> Self:
         return self
@@ -342,14 +293,14 @@ class SessionStore(Portable):
     ) -> None:
         self.close()
 
-    @abstractmethod
     def server_address(self) -> tuple[str, int | None] | None:
-        """The server's name (or socket) and port, for spans; None where it is not one server, or not known."""
+        """Returns the server's name (or socket) and port, for spans; None where it is not one server, or not known."""
+        return self.backend.server_address()
 
     def ping(self) -> None:
         """Makes one round trip to the server, for health checks; raises the driver's error."""
         with self._operation("ping"):
-            self._ping()
+            self.backend.ping()
 
     def close(self) -> None:
         """Closes the store, and its client if the store made it. May be called more than once.
@@ -357,87 +308,15 @@ class SessionStore(Portable):
         Every later operation raises `ClosedError`.
         """
         self._closed = True
-        self._close()
+        self.backend.close()
 
     @contextmanager
     def _operation(self, name: str) -> Iterator[None]:
-        """Refuses an operation on a closed store, and has the driver's errors name it."""
+        """Refuses an operation on a closed store, and adds its name to the driver's errors."""
         self._check_open()
-        with self._driver_errors.told(name):
+        with self._errors.named(name):
             yield
 
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError(f"This {type(self).__name__} is closed: make a new one.")
-
-    @abstractmethod
-    def _close(self) -> None:
-        """Closes the client if this store made it. May be called more than once."""
-
-    @abstractmethod
-    def _ping(self) -> None:
-        """Makes one round trip."""
-
-    @abstractmethod
-    def _insert(self, new: NewSession) -> SharedState | None:
-        """Stores a new session and its state of all scopes, all or nothing.
-
-        Returns:
-            The app's and the user's state after it; None when the session exists.
-        """
-
-    @abstractmethod
-    def _read(self, key: SessionKey, window: Window) -> SessionRecord | None:
-        """Reads one session; may return events older than `window.after`, never fewer."""
-
-    @abstractmethod
-    def _pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
-        """Reads all sessions of an app or of one user, without events, page by page."""
-
-    @abstractmethod
-    def _delete(self, key: SessionKey) -> None:
-        """Deletes one session and its events."""
-
-    def _discard(self, key: SessionKey) -> None:
-        """Deletes whatever is in the place of a session: one that is damaged, too, or what is none."""
-        self._delete(key)
-
-    @abstractmethod
-    def _user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
-        """Reads the user's state, raw key to value."""
-
-    @abstractmethod
-    def _append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
-        """Stores each request's events and state, each request all or nothing.
-
-        No two requests are of one live session. One request's error is its own.
-        """
-
-
-def _window(config: GetSessionConfig | None) -> Window:
-    if config is None:
-        return Window()
-    if not isinstance(config, GetSessionConfig):
-        raise InputValidationError(f"config must be a GetSessionConfig, not {type(config).__name__}.")
-    recent, after = config.num_recent_events, config.after_timestamp
-    if recent is not None and (not isinstance(recent, int) or recent < 0):
-        raise InputValidationError("num_recent_events must be an integer, greater than or equal to 0.")
-    if after is not None and not isinstance(after, (int, float)):
-        raise InputValidationError("after_timestamp must be a number of seconds.")
-    return Window(recent, after)
-
-
-def session_of(record: SessionRecord, events: list[Event]) -> Session:
-    """Makes the live session of a record."""
-    key = record.key
-    session = Session(
-        id=key.session_id,
-        app_name=key.app_name,
-        user_id=key.user_id,
-        state={**record.state, **record.shared.prefixed},
-        last_update_time=record.last_update_time,
-    )
-    if events:
-        session.events = events
-    set_storage_marker(session, str(record.revision))
-    return session

@@ -14,17 +14,14 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from attrs import frozen
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 
 from adk_extra_sessions import __version__, errors
-
-if TYPE_CHECKING:
-    from adk_extra_sessions.store import SessionStore
+from adk_extra_sessions.backends.base import Backend, Target
 
 T = TypeVar("T")
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -44,21 +41,6 @@ _BEYOND_SESSIONS = ("ensure_indexes", "get_user_state")
 _NOTHING = nullcontext()
 
 
-@frozen(cache_hash=True)
-class Target:
-    """What a store's operations work on.
-
-    Attributes:
-        system: The database, by its name in the semantic conventions.
-        namespace: The name, or the number, of the database on its server.
-        collection: The collection of the sessions, if the database has collections.
-    """
-
-    system: str
-    namespace: str
-    collection: str | None = None
-
-
 def traced(method: Method) -> Method:
     """Gives each call of a store's or a service's method a span, unless it is a part of a traced call."""
     name = method.__name__
@@ -76,16 +58,16 @@ def traced(method: Method) -> Method:
     return cast(Method, call_async if inspect.iscoroutinefunction(method) else call)
 
 
-def many(store: SessionStore, size: int) -> AbstractContextManager[Any]:
+def many(backend: Backend, size: int) -> AbstractContextManager[Any]:
     """A span for events that one caller appends together."""
-    span = _started(store, "append_event", size)
+    span = _started(backend, "append_event", size)
     return _NOTHING if span is None else _measured(span)
 
 
-def pages(store: SessionStore, name: str, found: Iterator[T]) -> Iterator[T]:
+def pages(backend: Backend, name: str, found: Iterator[T]) -> Iterator[T]:
     """Yields pages, with a span for the reading of each: what the caller does in between is not ours."""
     while True:
-        span = _started(store, name)
+        span = _started(backend, name)
         with _NOTHING if span is None else _measured(span):
             page = next(found, None)
         if page is None:
@@ -98,14 +80,14 @@ def current() -> Span | None:
     return _operation.get()
 
 
-def together(store: SessionStore, callers: Sequence[Span | None]) -> AbstractContextManager[Any]:
+def together(backend: Backend, callers: Sequence[Span | None]) -> AbstractContextManager[Any]:
     """What is stored for several callers at once: a span of its own, linked to theirs.
 
     It is in none of their traces, since it serves them all. What is stored for
     one caller alone needs no further span and counts as part of that caller's.
 
     Args:
-        store: The store that stores it.
+        backend: The database that keeps it.
         callers: The span of each caller's operation.
     """
     if not any(callers):
@@ -115,12 +97,12 @@ def together(store: SessionStore, callers: Sequence[Span | None]) -> AbstractCon
     if len(callers) == 1 or not recorded:
         return _within(spans[0])
     links = [Link(span.get_span_context()) for span in recorded]
-    span = _started(store, "append_event", len(callers), context=Context(), links=links)
+    span = _started(backend, "append_event", len(callers), context=Context(), links=links)
     return _NOTHING if span is None else _measured(span)
 
 
 def _called(owner: Any, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> AbstractContextManager[Any]:
-    span = _started(getattr(owner, "store", owner), name)
+    span = _started(getattr(owner, "store", owner).backend, name)
     if span is None:
         return _NOTHING
     session = arguments[0] if arguments else named.get("session")
@@ -131,19 +113,19 @@ def _called(owner: Any, name: str, arguments: tuple[Any, ...], named: dict[str, 
 
 
 def _started(
-    store: SessionStore, name: str, size: int = 1, context: Context | None = None, links: Sequence[Link] = ()
+    backend: Backend, name: str, size: int = 1, context: Context | None = None, links: Sequence[Link] = ()
 ) -> Span | None:
     """Starts an operation's span; None inside another operation, and where nothing makes spans."""
     if context is None and _operation.get() is not None:
         return None
-    title, attributes = _identity(store._target, f"BATCH {name}" if size > 1 else name)
+    title, attributes = _identity(backend.target, f"BATCH {name}" if size > 1 else name)
     span = _tracer.start_span(title, context, SpanKind.CLIENT, attributes, links)
     if not span.get_span_context().is_valid:
         return None
     if span.is_recording():
         if size > 1:
             span.set_attribute("db.operation.batch.size", size)
-        address, port = store.server_address() or (None, None)
+        address, port = backend.server_address() or (None, None)
         if address is not None:
             span.set_attribute("server.address", address)
         if port is not None:

@@ -30,10 +30,10 @@ def fill(store: SessionStore, count: int, start: int) -> None:
         progress(f"{begin} of {start + count} sessions")
         batch = [_new(number) for number in range(begin, min(begin + 5000, start + count))]
         if isinstance(store, MongoSessionStore):
-            dates = store._expiry.expires_at(), store._expiry.chunks_expire_at()
-            store._sessions.insert_many([documents.new_session(one, *dates) for one in batch], ordered=False)
+            dates = store.backend.expiry.expires_at(), store.backend.expiry.chunks_expire_at()
+            store.backend.sessions.insert_many([documents.new_session(one, *dates) for one in batch], ordered=False)
         elif isinstance(store, RedisSessionStore):
-            scripts.run_many(store.client, [store._create_call(one) for one in batch])
+            scripts.run_many(store.client, [store.backend.create_call(one) for one in batch])
 
 
 def _new(number: int) -> NewSession:

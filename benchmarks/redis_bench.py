@@ -123,7 +123,7 @@ class RedisBench:
 
         def raw() -> Any:
             record = encode_event(event())
-            call = store._append_call(AppendRequest(raw_key, [record], expected=1))
+            call = store.backend.append_call(AppendRequest(raw_key, [record], expected=1))
             return call.keys, call.arguments
 
         prepared = [raw() for _ in range(self.rounds * 10 + 1)]

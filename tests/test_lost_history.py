@@ -57,18 +57,18 @@ REDIS_SHARED: dict[str, Damage] = {
 
 
 def chunks(store: MongoSessionStore) -> Any:
-    return store._history.chunks
+    return store.backend.history.chunks
 
 
 def session(update: dict[str, Any]) -> Damage:
-    return lambda store: store._sessions.update_one({"session_id": "long"}, update)
+    return lambda store: store.backend.sessions.update_one({"session_id": "long"}, update)
 
 
 MONGO: dict[str, Damage] = {
     "chunk gone": lambda store: chunks(store).delete_one({"first": {"$gt": 0}}),
     "all chunks gone": lambda store: chunks(store).delete_many({"events": {"$exists": True}}),
     "body gone": lambda store: chunks(store).delete_one({"body": {"$exists": True}}),
-    "session gone": lambda store: store._sessions.delete_one({"session_id": "long"}),
+    "session gone": lambda store: store.backend.sessions.delete_one({"session_id": "long"}),
     "tail shorter": session({"$pop": {"tail": 1}}),
     "tail of another type": session({"$set": {"tail": "nonsense"}}),
     "tail of numbers": session({"$set": {"tail": [1, 2]}}),
@@ -83,10 +83,12 @@ MONGO: dict[str, Damage] = {
 }
 
 MONGO_FOREIGN: dict[str, Damage] = {
-    "a number": lambda store: store._sessions.insert_one({"_id": 7, "app_name": APP, "user_id": "u:0"}),
-    "one name": lambda store: store._sessions.insert_one({"_id": "app", "app_name": APP}),
-    "two names": lambda store: store._sessions.insert_one({"_id": "app/u", "app_name": APP, "user_id": "u:0"}),
-    "not encoded": lambda store: store._sessions.insert_one({"_id": "app/u:0/x y", "app_name": APP, "user_id": "u:0"}),
+    "a number": lambda store: store.backend.sessions.insert_one({"_id": 7, "app_name": APP, "user_id": "u:0"}),
+    "one name": lambda store: store.backend.sessions.insert_one({"_id": "app", "app_name": APP}),
+    "two names": lambda store: store.backend.sessions.insert_one({"_id": "app/u", "app_name": APP, "user_id": "u:0"}),
+    "not encoded": lambda store: store.backend.sessions.insert_one(
+        {"_id": "app/u:0/x y", "app_name": APP, "user_id": "u:0"}
+    ),
     "a chunk": lambda store: chunks(store).insert_one({"_id": "nonsense", "app_name": APP}),
 }
 
@@ -136,7 +138,7 @@ def delete(store: SessionStore, names: list[str], monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setitem(__import__("sys").modules, "the_place", module := types.ModuleType("the_place"))
     module.store = store  # type: ignore[attr-defined]
-    monkeypatch.setattr(store, "_close", lambda: None)
+    monkeypatch.setattr(store.backend, "close", lambda: None)
     monkeypatch.setattr(store, "close", lambda: None)
     assert main(["rm", "the_place:store", *names, "--yes"]) in (0, 1)
 
@@ -157,13 +159,13 @@ def test_what_is_foreign_is_found_and_ends_nothing(
 
 
 def test_a_session_deleted_meanwhile_is_no_problem(filled: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    earlier = type(filled)._earlier
+    earlier = filled.backend.earlier
 
-    def deleted_meanwhile(self: SessionStore, record: Any) -> Any:
+    def deleted_meanwhile(record: Any) -> Any:
         filled.delete_session(app_name=APP, user_id="u:0", session_id="long")
-        yield from earlier(self, record)
+        yield from earlier(record)
 
-    monkeypatch.setattr(type(filled), "_earlier", deleted_meanwhile)
+    monkeypatch.setattr(filled.backend, "earlier", deleted_meanwhile)
     found = list(examine(filled))
     assert not [one for one in found if one.level is Level.PROBLEM]
     assert "1 sessions that are listed have expired, or were deleted meanwhile" in " ".join(one.text for one in found)

@@ -85,4 +85,5 @@ def test_a_store_shows_only_what_its_users_call() -> None:
         "server_address",
         "turn",
     }
-    assert not [name for name in adk_extra_sessions.SessionStore.__annotations__ if not name.startswith("_")]
+    annotated = [name for name in adk_extra_sessions.SessionStore.__annotations__ if not name.startswith("_")]
+    assert annotated == ["backend"]

@@ -68,10 +68,10 @@ def parent_of(span: ReadableSpan) -> int | None:
 
 
 def title(store: SessionStore, operation: str) -> str:
-    return operation if isinstance(store, RedisSessionStore) else f"{operation} {store._target.collection}"
+    return operation if isinstance(store, RedisSessionStore) else f"{operation} {store.backend.target.collection}"
 
 
-def spying(store: SessionStore, primitive: str, monkeypatch: pytest.MonkeyPatch, tracer: Tracer) -> None:
+def spying(store: Any, primitive: str, monkeypatch: pytest.MonkeyPatch, tracer: Tracer) -> None:
     """Makes a primitive do what an instrumented driver does: a span of its own for each command."""
     original = getattr(store, primitive)
 
@@ -96,7 +96,7 @@ def test_every_operation_of_a_store_has_one_span(store: SessionStore, exporter: 
     if mongo:
         store.ensure_indexes()
     sessions = ["create_session", "append_event", "BATCH append_event", "append_event", "get_session", "list_sessions"]
-    beside = f" {store._target.namespace}" if mongo else ""
+    beside = f" {store.backend.target.namespace}" if mongo else ""
     expected = [title(store, name) for name in sessions] + [f"get_user_state{beside}", title(store, "delete_session")]
     assert titles(exporter) == expected + [f"ensure_indexes{beside}"] * mongo
     assert {span.kind for span in exporter.get_finished_spans()} == {SpanKind.CLIENT}
@@ -110,14 +110,14 @@ def test_attributes_are_those_of_the_conventions(store: SessionStore, exporter: 
     store.create_session(**NAMES, session_id="one")
     expected: dict[str, Any] = {
         db_attributes.DB_SYSTEM_NAME: "redis" if isinstance(store, RedisSessionStore) else "mongodb",
-        db_attributes.DB_NAMESPACE: store._target.namespace,
+        db_attributes.DB_NAMESPACE: store.backend.target.namespace,
         db_attributes.DB_OPERATION_NAME: "create_session",
         "gen_ai.conversation.id": "one",
     }
     if isinstance(store, MongoSessionStore):
         expected[db_attributes.DB_COLLECTION_NAME] = "sessions"
-        assert store._target.namespace == store.db_name
-    server = store.server_address()
+        assert store.backend.target.namespace == store.db_name
+    server = store.backend.server_address()
     if server is not None:
         expected |= {server_attributes.SERVER_ADDRESS: server[0], server_attributes.SERVER_PORT: server[1]}
     (span,) = [one for one in exporter.get_finished_spans() if one.name.startswith("create_session")]
@@ -126,9 +126,9 @@ def test_attributes_are_those_of_the_conventions(store: SessionStore, exporter: 
 
 def test_a_real_servers_address_is_told(store: SessionStore, backend: str, server: Any) -> None:
     expected = None if backend == "rediscluster" else ("127.0.0.1", server.port)
-    assert store.server_address() == expected
+    assert store.backend.server_address() == expected
     store.ping()
-    assert store.server_address() == expected
+    assert store.backend.server_address() == expected
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_a_real_servers_address_is_told(store: SessionStore, backend: str, serve
 )
 def test_target_of_a_redis_url(url: str, namespace: str, address: Any) -> None:
     with RedisSessionStore(url) as store:
-        assert store._target == telemetry.Target("redis", namespace)
-        assert store.server_address() == address
+        assert store.backend.target == telemetry.Target("redis", namespace)
+        assert store.backend.server_address() == address
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_target_of_a_redis_url(url: str, namespace: str, address: Any) -> None:
 )
 def test_target_of_a_mongo_url(url: str, address: Any) -> None:
     with MongoSessionStore(url, collection_prefix="chat_") as store:
-        assert store._target == telemetry.Target("mongodb", "shop", "chat_sessions")
-        assert store.server_address() == address
+        assert store.backend.target == telemetry.Target("mongodb", "shop", "chat_sessions")
+        assert store.backend.server_address() == address
 
 
 async def test_an_operation_of_a_service_has_one_span_too(
@@ -180,10 +180,10 @@ async def test_what_a_driver_does_for_a_service_belongs_to_the_callers_span(
     service: SessionService, exporter: InMemorySpanExporter, tracer: Tracer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = await a_session(service)
-    for primitive, name in [("_read", "get_session"), ("_append", "append_event")]:
+    for primitive, name in [("read", "get_session"), ("append", "append_event")]:
         exporter.clear()
         with monkeypatch.context() as patch:
-            spying(service.store, primitive, patch, tracer)
+            spying(service.store.backend, primitive, patch, tracer)
             if name == "get_session":
                 await service.get_session(**NAMES, session_id=session.id)
             else:
@@ -199,7 +199,7 @@ async def test_reads_see_the_context_variables_of_their_caller(
 ) -> None:
     request: ContextVar[str] = ContextVar("request", default="none")
     seen = []
-    monkeypatch.setattr(service.store, "_read", lambda *arguments: seen.append(request.get()))
+    monkeypatch.setattr(service.store.backend, "read", lambda *arguments: seen.append(request.get()))
     request.set("mine")
     await service.get_session(**NAMES, session_id="one")
     assert seen == ["mine"]
@@ -211,7 +211,7 @@ async def test_each_of_many_callers_has_its_own_span_and_the_batch_one_for_all(
     first, *others = [await a_session(service) for _ in range(6)]
     exporter.clear()
     arrived, go_on = threading.Event(), threading.Event()
-    original = service.store._append
+    original = service.store.backend.append
 
     def slow(requests: Sequence[Any]) -> Any:
         arrived.set()
@@ -219,7 +219,7 @@ async def test_each_of_many_callers_has_its_own_span_and_the_batch_one_for_all(
         with tracer.start_as_current_span("driver"):
             return original(requests)
 
-    monkeypatch.setattr(service.store, "_append", slow)
+    monkeypatch.setattr(service.store.backend, "append", slow)
 
     async def turn(session: Session) -> tuple[int, int]:
         with tracer.start_as_current_span("request") as request:
@@ -255,14 +255,14 @@ async def test_a_callers_span_lasts_as_long_as_it_waits(
 ) -> None:
     session = await a_session(service)
     arrived, go_on = threading.Event(), threading.Event()
-    original = service.store._append
+    original = service.store.backend.append
 
     def slow(requests: Sequence[Any]) -> Any:
         arrived.set()
         assert go_on.wait(30)
         return original(requests)
 
-    monkeypatch.setattr(service.store, "_append", slow)
+    monkeypatch.setattr(service.store.backend, "append", slow)
     append = asyncio.ensure_future(service.append_event(session, an_event()))
     await asyncio.to_thread(arrived.wait, 30)
     append.cancel()
@@ -318,7 +318,7 @@ def test_a_drivers_words_are_not_told(
     def broken(*arguments: Any) -> Any:
         raise ServerError(f"duplicate key {SECRET}")
 
-    monkeypatch.setattr(store, "_read", broken)
+    monkeypatch.setattr(store.backend, "read", broken)
     with pytest.raises(ServerError):
         store.get_session(**NAMES, session_id="one")
     span = only(exporter, "get_session")
@@ -365,7 +365,7 @@ async def test_where_a_trace_is_not_sampled_nothing_of_it_is(
 ) -> None:
     sessions = [await a_session(service) for _ in range(20)]
     exporter.clear()
-    spying(service.store, "_append", monkeypatch, tracer)
+    spying(service.store.backend, "append", monkeypatch, tracer)
     with trace.use_span(NonRecordingSpan(SpanContext(trace_id=1, span_id=1, is_remote=False))):
         await asyncio.gather(*(service.append_event(session, an_event()) for session in sessions))
     assert titles(exporter) == []
@@ -378,7 +378,7 @@ async def test_without_a_provider_nothing_is_made(service: SessionService, monke
     def spied(*arguments: Any) -> None:
         seen.append((trace.get_current_span(), telemetry.current()))
 
-    monkeypatch.setattr(service.store, "_read", spied)
+    monkeypatch.setattr(service.store.backend, "read", spied)
     await service.get_session(**NAMES, session_id="one")
     assert seen == [(trace.INVALID_SPAN, None)]
 

@@ -160,8 +160,8 @@ def test_a_wrong_wait_is_refused(store: SessionStore, wait: Any) -> None:
 
 def test_nothing_is_left_behind(store: SessionStore) -> None:
     with store.turn(**NAMES):
-        assert store._turns.read(KEY)[0] is not None
-    assert store._turns.read(KEY)[0] is None
+        assert store.turns.read(KEY)[0] is not None
+    assert store.turns.read(KEY)[0] is None
 
 
 def test_an_error_inside_passes_and_gives_the_turn_back(store: SessionStore) -> None:
@@ -208,10 +208,10 @@ def test_a_waiter_that_dies_holds_up_nobody(
     make_store: Callable[..., SessionStore], other_process: subprocess.Popen[str], short_lease: float
 ) -> None:
     store = make_store()
-    text, now = store._turns.read(KEY)
+    text, now = store.turns.read(KEY)
     waiting = TurnQueue.loads(text).entered("a process that dies now", now)
-    while not store._turns.swap(KEY, text, waiting.dumps()):
-        text, now = store._turns.read(KEY)
+    while not store.turns.swap(KEY, text, waiting.dumps()):
+        text, now = store.turns.read(KEY)
         waiting = TurnQueue.loads(text).entered("a process that dies now", now)
     assert other_process.stdin is not None
     other_process.stdin.close()
@@ -246,8 +246,8 @@ def test_a_lost_turn_is_told_and_writes_over_nothing(make_store: Callable[..., S
         with store.turn(**NAMES):
             session = store.get_session(**NAMES)
             assert session is not None
-            text, _ = store._turns.read(KEY)
-            assert store._turns.swap(KEY, text, None)  # what the end of its lease makes of it
+            text, _ = store.turns.read(KEY)
+            assert store.turns.swap(KEY, text, None)  # what the end of its lease makes of it
             elsewhere(work)
             with pytest.raises(StaleSessionError):
                 store.append_event(session, Event(author="user"))
@@ -319,7 +319,7 @@ async def _hold(service: Any, seconds: float) -> None:
 
 def damage(store: Any, key: SessionKey) -> None:
     """Makes the record of a turn unreadable: no text on MongoDB, no UTF-8 on Redis."""
-    turns = store._turns
+    turns = store.backend.turns
     if hasattr(turns, "turns"):
         turns.turns.update_one(documents.session_filter(key), {"$unset": {"queue": 1}})
     else:

@@ -71,7 +71,7 @@ class TurnPlugin(BasePlugin):
         if not isinstance(service, SessionService) or id(context) in self._held:
             return
         key = SessionKey.of(context.app_name, context.user_id, context.session.id)
-        if renewal.is_held(service.store._turns, key, asyncio.current_task()):
+        if renewal.is_held(service.store.turns, key, asyncio.current_task()):
             return  # the caller runs the agent inside a turn of its own
         stack = AsyncExitStack()
         await stack.enter_async_context(service._turn(key, self._wait, _Run(context).is_gone))

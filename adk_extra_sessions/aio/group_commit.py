@@ -113,8 +113,8 @@ class GroupCommit:
         try:
             self._take(batch, flushes)
             if batch:
-                with telemetry.together(self._store, [waiting.span for waiting in batch]):
-                    self._store._write([waiting.append for waiting in batch])
+                with telemetry.together(self._store.backend, [waiting.span for waiting in batch]):
+                    self._store.writer.write([waiting.append for waiting in batch])
         except BaseException as error:
             _refuse(batch, error)
             if not batch:  # nothing was taken, and the next try would not take anything either
@@ -142,7 +142,7 @@ class GroupCommit:
                 flushes.append(taken)
             else:
                 batch.append(taken)
-                size += self._store._encode(taken.append)
+                size += self._store.writer.encode(taken.append)
 
     def _refuse_all(self, error: BaseException) -> None:
         """Gives all that wait an error, so that the next append starts anew."""

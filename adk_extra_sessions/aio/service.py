@@ -177,7 +177,7 @@ class SessionService(BaseSessionService):
     def _turn(
         self, key: SessionKey, wait: float | None, abandoned: Callable[[], bool] | None = None
     ) -> AbstractAsyncContextManager[Turn]:
-        return holding_async(self._run, self.store._turns, key, wait, abandoned)
+        return holding_async(self._run, self.store.turns, key, wait, abandoned)
 
     async def _run(self, call: Callable[..., T], **named: Any) -> T:
         return await settle(self._threads.run(call, **named))

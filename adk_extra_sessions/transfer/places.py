@@ -123,11 +123,11 @@ class StorePlace(Place):
 
     @override
     def app_names(self) -> Iterator[str]:
-        return self.store._app_names()
+        return self.store.archive.app_names()
 
     @override
     def keys(self, app_name: str, user_id: str | None = None) -> Iterator[SessionKey]:
-        return self.store._session_keys(app_name, user_id)
+        return self.store.archive.session_keys(app_name, user_id)
 
     @override
     def sessions(self, app_name: str, user_id: str | None = None) -> Iterator[Session]:
@@ -143,13 +143,13 @@ class StorePlace(Place):
             yield SharedStateItem(app_name, user_id, self.shared_state(app_name, user_id))
             return
         yield SharedStateItem(app_name, None, self.shared_state(app_name, None))
-        for user, state in self.store._user_states(app_name):
+        for user, state in self.store.archive.user_states(app_name):
             yield SharedStateItem(app_name, user, state)
 
     @override
     def shared_state(self, app_name: str, user_id: str | None) -> Mapping[str, Any]:
         if user_id is None:
-            return self.store._app_state(app_name)
+            return self.store.archive.app_state(app_name)
         return self.store.get_user_state(app_name=app_name, user_id=user_id)
 
     @override
@@ -166,8 +166,7 @@ class StorePlace(Place):
 
     @override
     def discard(self, key: SessionKey) -> None:
-        with self.store._operation("delete_session"):
-            self.store._discard(key)
+        self.store.archive.discard(key)
 
     @override
     def close(self) -> None:

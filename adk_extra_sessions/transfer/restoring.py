@@ -68,7 +68,7 @@ def restore_session(store: SessionStore, session: Session, events: Iterable[Even
     key = SessionKey.of(session.app_name, session.user_id, session.id)
     state = StateTexts(session=encode_state(split(session.state).session, coerce=coerce).session)
     new = NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, session.last_update_time, state)
-    created = store._insert(new) is not None
+    created = store.archive.create(new)
     if created:
         copy = _Copy(store, key, new.revision, new.created)
         copy.append((encode_event(event, coerce=coerce) for event in events), StateTexts())
@@ -76,7 +76,7 @@ def restore_session(store: SessionStore, session: Session, events: Iterable[Even
         copy = _continued(store, key, session, events, state)
     moved = copy.time != session.last_update_time
     if moved:
-        store._set_time(key, copy.revision, session.last_update_time)
+        store.archive.set_time(key, copy.revision, session.last_update_time)
     status = Status.CREATED if created else Status.CONTINUED if copy.written or moved else Status.SAME
     return Restored(status, copy.written)
 
@@ -98,7 +98,7 @@ def write_shared_state(
     scope = "app:" if user_id is None else "user:"
     named = {scope + name: value for name, value in state.items()}
     texts = encode_state(named, coerce=store.options.unserializable == "coerce")
-    store._write_shared(app_name, user_id or "", texts)
+    store.archive.write_shared_state(app_name, user_id or "", texts)
 
 
 @define
@@ -117,10 +117,8 @@ class _Copy:
             bare = [evolve(record, state=StateTexts()) for record in batch]
             if not self.written:
                 bare[0] = evolve(bare[0], state=state)
-            (outcome,) = self.store._append([AppendRequest(self.key, bare, expected=self.revision)])
-            if outcome.error is not None:
-                raise outcome.error
-            self.revision = max(self.revision, *outcome.revisions)
+            revisions = self.store.archive.append(AppendRequest(self.key, bare, expected=self.revision))
+            self.revision = max(self.revision, *revisions)
             self.time = bare[-1].timestamp
             self.written += len(bare)
 

@@ -10,7 +10,8 @@ from google.adk.sessions import Session
 
 from adk_extra_sessions.codec import decode_events
 from adk_extra_sessions.records import SessionKey, SessionRecord, Window
-from adk_extra_sessions.store import SessionStore, session_of
+from adk_extra_sessions.sessions import session_of
+from adk_extra_sessions.store import SessionStore
 
 AT_ONCE = 200
 """Newest events read together with the session itself; most sessions have no more."""
@@ -55,7 +56,7 @@ def stream_session(store: SessionStore, *, app_name: str, user_id: str, session_
         CorruptRecordError: What is stored cannot be read.
         SessionNotFoundError: While the events are gone through: it was deleted meanwhile.
     """
-    record = store._read(SessionKey.of(app_name, user_id, session_id), Window(recent=AT_ONCE))
+    record = store.archive.read(SessionKey.of(app_name, user_id, session_id), Window(recent=AT_ONCE))
     if record is None:
         return None
     return StreamedSession(session_of(record, []), record.first + len(record.bodies), _events(store, record))
@@ -63,7 +64,7 @@ def stream_session(store: SessionStore, *, app_name: str, user_id: str, session_
 
 def _events(store: SessionStore, record: SessionRecord) -> Iterator[Event]:
     position = 0
-    for bodies in store._earlier(record) if record.first else ():
+    for bodies in store.archive.earlier(record) if record.first else ():
         yield from decode_events(bodies, record.key, position)
         position += len(bodies)
     yield from decode_events(record.bodies, record.key, record.first)

@@ -15,7 +15,8 @@ from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import ConfigurationError, InputValidationError, TurnLostError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns.renewal import renewal
-from adk_extra_sessions.turns.turn import Refused, Turn, TurnStorage
+from adk_extra_sessions.turns.storage import TurnStorage
+from adk_extra_sessions.turns.turn import Refused, Turn
 from adk_extra_sessions.urls import milliseconds
 
 WAIT = 30.0

@@ -10,7 +10,8 @@ from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns import queue
-from adk_extra_sessions.turns.turn import Turn, TurnStorage
+from adk_extra_sessions.turns.storage import TurnStorage
+from adk_extra_sessions.turns.turn import Turn
 
 logger = logging.getLogger(__name__)
 

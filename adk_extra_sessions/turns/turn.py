@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 from attrs import define, field, frozen
 
@@ -15,29 +12,9 @@ from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError, SessionBusyError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns.queue import TurnQueue
+from adk_extra_sessions.turns.storage import TurnStorage
 
 logger = logging.getLogger(__name__)
-
-
-class TurnStorage(ABC):
-    """Where turns are kept: one text per session, changed by compare-and-swap."""
-
-    driver_error: type[Exception]
-    """The class of all errors of the driver."""
-
-    entering: Callable[[], AbstractContextManager[Any]] = nullcontext
-    """What surrounds an attempt to enter; the store names operation and server in errors there."""
-
-    @abstractmethod
-    def read(self, key: SessionKey) -> tuple[str | None, float]:
-        """Returns the text, None if there is none, and the server's time in seconds."""
-
-    @abstractmethod
-    def swap(self, key: SessionKey, old: str | None, new: str | None) -> bool:
-        """Replaces `old` by `new`, if `old` is still there; None is no text. Returns whether it was.
-
-        A text that nobody touches for some leases may be removed.
-        """
 
 
 @frozen
@@ -79,13 +56,12 @@ class Turn:
         return Refused(after.held_for(now), bool(after.waiting) and after.waiting[0].token == self._token)
 
     def _entered(self, stay: bool) -> tuple[TurnQueue, float]:
-        with self.storage.entering():
-            while True:
-                text, now = self.storage.read(self.key)
-                queue = self._queue(text)
-                after = queue.entered(self._token, now, stay=stay)
-                if after == queue or self.storage.swap(self.key, text, after.dumps()):
-                    return after, now
+        while True:
+            text, now = self.storage.read(self.key)
+            queue = self._queue(text)
+            after = queue.entered(self._token, now, stay=stay)
+            if after == queue or self.storage.swap(self.key, text, after.dumps()):
+                return after, now
 
     def renew(self) -> bool:
         """Keeps the turn; returns False if somebody else has it by now."""

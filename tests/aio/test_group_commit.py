@@ -13,6 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from adk_extra_sessions.errors import EventValueError, InputValidationError
 from adk_extra_sessions.live_sessions import live_sessions
 from adk_extra_sessions.records import AppendRequest
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event, ids, stored
+from adk_extra_sessions.writer import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -43,13 +45,13 @@ def batches(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> list[in
     """How many events each call of the backend stored."""
     seen: list[int] = []
     store = service.store
-    send = store._append
+    send = store.backend.append
 
     def counted(requests: Sequence[AppendRequest]) -> Any:
         seen.append(sum(len(request.events) for request in requests))
         return send(requests)
 
-    monkeypatch.setattr(store, "_append", counted)
+    monkeypatch.setattr(store.backend, "append", counted)
     return seen
 
 
@@ -90,9 +92,9 @@ async def test_a_caller_who_is_cancelled_as_the_outcome_comes_changes_no_order(
     service: SessionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, other = await a_session(service), await a_session(service)
-    write, all_queued, complete = service.store._write, threading.Event(), group_commit._complete
+    write, all_queued, complete = partial(Writer.write, service.store.writer), threading.Event(), group_commit._complete
 
-    def written_when_all_are_queued(appends: Any) -> None:
+    def written_when_all_are_queued(writer: Writer, appends: Any) -> None:
         assert all_queued.wait(timeout=30)
         write(appends)
 
@@ -100,7 +102,7 @@ async def test_a_caller_who_is_cancelled_as_the_outcome_comes_changes_no_order(
         tasks[-1].cancel()
         complete(batch)
 
-    monkeypatch.setattr(service.store, "_write", written_when_all_are_queued)
+    monkeypatch.setattr(Writer, "write", written_when_all_are_queued)
     monkeypatch.setattr(group_commit, "_complete", after_a_cancellation)
     events = [an_event(str(number), delta={"key": number}) for number in range(3)]
     tasks = [asyncio.ensure_future(service.append_event(other, an_event()))]
@@ -121,7 +123,7 @@ async def test_a_server_error_reaches_every_caller_and_the_queue_goes_on(
         raise ConnectionError("lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(service.store, "_append", broken)
+        patch.setattr(service.store.backend, "append", broken)
         appends = (service.append_event(session, an_event()) for session in sessions)
         outcomes = await asyncio.gather(*appends, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ConnectionError] * 4
@@ -217,11 +219,11 @@ def test_a_fork_amid_a_write_blocks_no_session(service: SessionService) -> None:
 async def test_whatever_goes_wrong_in_a_batch_is_told(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> None:
     session = await a_session(service)
 
-    def broken(appends: Any) -> None:
+    def broken(writer: Writer, appends: Any) -> None:
         raise MemoryError("none left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(service.store, "_write", broken)
+        patch.setattr(Writer, "write", broken)
         with pytest.raises(MemoryError):
             await service.append_event(session, an_event())
     assert session.events == []

@@ -63,15 +63,15 @@ def test_a_session_deleted_while_it_is_exported_is_left_out(
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     names = {"app_name": APP, "user_id": "u:0", "session_id": "long"}
-    earlier = type(store)._earlier
+    earlier = type(store.backend).earlier  # type: ignore[attr-defined]
 
-    def deleted_meanwhile(self: SessionStore, record: object) -> object:
-        for number, page in enumerate(earlier(self, record)):  # type: ignore[arg-type]
+    def deleted_meanwhile(self: object, record: object) -> object:
+        for number, page in enumerate(earlier(self, record)):
             if number == 0:
                 store.delete_session(**names)
             yield page
 
-    monkeypatch.setattr(type(store), "_earlier", deleted_meanwhile)
+    monkeypatch.setattr(type(store.backend), "earlier", deleted_meanwhile)
     path = tmp_path / "all.jsonl"
     ran = run("export", url, str(path))
     assert ran.code == 1

@@ -46,7 +46,7 @@ def session(update: Any) -> Callable[[MongoSessionStore], None]:
     """Changes the session's document."""
 
     def damage(store: MongoSessionStore) -> None:
-        store._sessions.update_one({"session_id": "one"}, update)
+        store.backend.sessions.update_one({"session_id": "one"}, update)
 
     return damage
 
@@ -91,8 +91,10 @@ REDIS_USER: dict[str, Callable[[Any], None]] = {
 }
 
 MONGO_USER: dict[str, Callable[[Any], None]] = {
-    "user-state-of-another-type": lambda store: store._states.update_one({"user_id": USER}, {"$set": {"state": "x"}}),
-    "user-state-not-json": lambda store: store._states.update_one(
+    "user-state-of-another-type": lambda store: store.backend.states.update_one(
+        {"user_id": USER}, {"$set": {"state": "x"}}
+    ),
+    "user-state-not-json": lambda store: store.backend.states.update_one(
         {"user_id": USER}, {"$set": {"state": {"a": {"_json": "{"}}}}
     ),
 }
@@ -102,7 +104,9 @@ REDIS_APP: dict[str, Callable[[Any], None]] = {
 }
 
 MONGO_APP: dict[str, Callable[[Any], None]] = {
-    "app-state-of-another-type": lambda store: store._states.update_one({"user_id": None}, {"$set": {"state": [1]}}),
+    "app-state-of-another-type": lambda store: store.backend.states.update_one(
+        {"user_id": None}, {"$set": {"state": [1]}}
+    ),
 }
 
 
@@ -154,7 +158,10 @@ def raw(store: SessionStore) -> Any:
         return found
     assert isinstance(store, MongoSessionStore)
     counters = {"ticket": 0, "bytes": 0}  # an append that is refused may have counted
-    return [list(one.find({}, counters).sort("_id", 1)) for one in (store._sessions, store._chunks, store._states)]
+    return [
+        list(one.find({}, counters).sort("_id", 1))
+        for one in (store.backend.sessions, store.backend.chunks, store.backend.states)
+    ]
 
 
 @pytest.mark.parametrize(("backend", "damage"), kinds(REDIS_SESSION, MONGO_SESSION), indirect=["backend"])
@@ -214,8 +221,8 @@ def test_what_one_user_has_damaged_does_not_end_a_copy(
     store.create_session(app_name=APP, user_id="other", state={"user:a": 1})
     {**REDIS_USER, "index": replaced(lambda keys: keys.index, "SET", "foreign")}[damage](store)
     with caplog.at_level(logging.WARNING):
-        found = {key.user_id for key in store._session_keys(APP, None)}
-        states = dict(store._user_states(APP))
+        found = {key.user_id for key in store.archive.session_keys(APP, None)}
+        states = dict(store.archive.user_states(APP))
     assert repr(USER) in caplog.text
     assert found == ({"other"} if damage == "index" else {USER, "other"})
     assert states["other"] == {"a": 1}
@@ -282,11 +289,11 @@ def test_foreign_documents_beside_ours_are_not_seen(
 ) -> None:
     selected = documents.session_filter(KEY)
     for number, foreign in enumerate([{}, {"_id": 7}, {"_id": f"{APP}/{USER}/zzz"}, {"_id": selected["_id"] + "~"}]):
-        store._sessions.insert_one({"foreign": number, **foreign})
+        store.backend.sessions.insert_one({"foreign": number, **foreign})
     assert len(store.list_sessions(app_name=APP).sessions) == 3
     assert store.get_session(**NAMES) == damaged
     store.delete_session(app_name=APP, user_id=USER, session_id="zzz")
-    assert store._sessions.count_documents({"foreign": {"$exists": True}}) == 4
+    assert store.backend.sessions.count_documents({"foreign": {"$exists": True}}) == 4
 
 
 @pytest.mark.parametrize(

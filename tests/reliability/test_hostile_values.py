@@ -125,7 +125,7 @@ def test_large_events_are_stored_or_refused_with_their_size(store: SessionStore,
             store.append_event(session, event)
         assert refused.value.size > size
         assert session.events == [before] and session.state == {}
-        assert store._chunks.count_documents({}) == 0
+        assert store.backend.chunks.count_documents({}) == 0
     else:
         store.append_event(session, event)
     store.append_event(session, an_event("after"))

@@ -198,7 +198,7 @@ def test_a_reader_without_the_right_to_write_reads_everything(
         def broken(*arguments: object, **named: object) -> None:
             raise ConnectionError("lost")
 
-        monkeypatch.setattr(type(store._shared), "apply", broken)  # the next delta is left in the session
+        monkeypatch.setattr(type(store.backend.shared), "apply", broken)  # the next delta is left in the session
         with pytest.raises(ConnectionError):
             store.append_event(session, an_event("last", delta={"user:a": 2}))
         monkeypatch.undo()
@@ -220,11 +220,11 @@ def test_reading_survives_a_server_that_refuses_writes(
 ) -> None:
     with MongoSessionStore(url_of("adk")) as store:
         session = store.create_session(**NAMES, state={"user:a": 1})
-        apply = type(store._shared).apply
-        monkeypatch.setattr(type(store._shared), "apply", lambda *arguments, **named: 1 / 0)
+        apply = type(store.backend.shared).apply
+        monkeypatch.setattr(type(store.backend.shared), "apply", lambda *arguments, **named: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.append_event(session, an_event(delta={"user:a": 2}))
-        monkeypatch.setattr(type(store._shared), "apply", apply)
+        monkeypatch.setattr(type(store.backend.shared), "apply", apply)
         monkeypatch.setattr(shared_state, "RESCUE_AFTER", -1.0, raising=False)
         with administrator(guarded) as admin:
             admin.admin.command({"fsync": 1, "lock": True})

@@ -116,23 +116,24 @@ def writers(server: MongoServer) -> Iterator[Writers]:
 
 
 def stored(store: MongoSessionStore) -> dict[str, list[Any]]:
-    return {"sessions": list(store._sessions.find()), "event_chunks": list(store._chunks.find())}
+    return {"sessions": list(store.backend.sessions.find()), "event_chunks": list(store.backend.chunks.find())}
 
 
 def put_back(store: MongoSessionStore, kept: dict[str, list[Any]]) -> None:
     for name, found in kept.items():
-        store._database[name].delete_many({})
-        store._database[name].insert_many(found)
+        store.backend.database[name].delete_many({})
+        store.backend.database[name].insert_many(found)
 
 
 def a_session_with_chunks(store: MongoSessionStore) -> dict[str, list[Any]]:
     """Stores one whose next append moves events to a chunk; returns all there is then."""
     for name in ("sessions", "event_chunks"):
-        store._database[name].delete_many({})
+        store.backend.database[name].delete_many({})
     session = store.create_session(**ONE)
     store.append_event(session, an_event(LARGE))
     while (
-        store._sessions.find_one()["tail_count"] < documents.TAIL_EVENTS or not session.events[documents.TAIL_EVENTS :]
+        store.backend.sessions.find_one()["tail_count"] < documents.TAIL_EVENTS
+        or not session.events[documents.TAIL_EVENTS :]
     ):
         store.append_event(session, an_event("x"))
     return stored(store)
@@ -146,15 +147,15 @@ def found_texts(store: MongoSessionStore) -> list[Any]:
 
 def check(store: MongoSessionStore, last: float, where: str, session_id: str = "one") -> None:
     """Checks what is promised of chunks, after a last writer with this many seconds of ttl."""
-    (head,) = store._sessions.find({"session_id": session_id})
-    dates: list[datetime] = [chunk["expires_at"] for chunk in store._chunks.find({"session_id": session_id})]
+    (head,) = store.backend.sessions.find({"session_id": session_id})
+    dates: list[datetime] = [chunk["expires_at"] for chunk in store.backend.chunks.find({"session_id": session_id})]
     assert len(dates) >= 2
     assert min(dates) >= head["chunks_expire_at"], where
     if last == float("inf"):
         assert head["expires_at"] == head["chunks_expire_at"] == NEVER == min(dates), where
         return
     ttl = timedelta(seconds=last)
-    assert abs(head["expires_at"] - store._expiry.now() - ttl) < timedelta(seconds=30)
+    assert abs(head["expires_at"] - store.backend.expiry.now() - ttl) < timedelta(seconds=30)
     assert min(dates) >= head["expires_at"] + ttl * 0.49, where
     assert max(dates) <= head["expires_at"] + ttl * 2.01, where
 
@@ -256,7 +257,7 @@ def test_many_sessions_in_one_batch(writers: Writers) -> None:
     """Where tails are full, room is made for all at once; each session keeps its own expiry."""
     hour, never = writers["1h", 0].store, writers[None, 0].store
     for name in ("sessions", "event_chunks"):
-        hour._database[name].delete_many({})
+        hour.backend.database[name].delete_many({})
     sessions = [hour.create_session(app_name=APP, user_id=USER, session_id=f"s{number}") for number in range(6)]
     for turn in range(3 * documents.TAIL_EVENTS):
         for batch, store in ((sessions[: turn % 7], never), (sessions[turn % 7 :], hour)):
@@ -285,7 +286,7 @@ def test_stores_of_different_ttls_write_in_turn(removing: MongoServer, last: str
         session = stores["2s"].create_session(**ONE)
         said = [LARGE, *(str(number) for number in range(130))]
         stores["2s"].append_many((session, an_event(text)) for text in said)
-        assert stores[None]._chunks.count_documents({}) > 2
+        assert stores[None].backend.chunks.count_documents({}) > 2
         began = time.monotonic()
         while time.monotonic() - began < 12:
             for ttl in ("2s", None, "1h"):
@@ -299,7 +300,7 @@ def test_stores_of_different_ttls_write_in_turn(removing: MongoServer, last: str
         stores[last].append_event(found, an_event("last"))
         time.sleep(float(last[0]))
         assert all(store.get_session(**ONE) is None for store in stores.values())
-        collections = stores[None]._sessions, stores[None]._chunks
+        collections = stores[None].backend.sessions, stores[None].backend.chunks
         wait_until(lambda: not any(one.count_documents({}) for one in collections), "something stays", timeout=15)
     finally:
         for store in stores.values():

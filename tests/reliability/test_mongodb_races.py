@@ -92,7 +92,7 @@ def test_readers_see_no_gap_and_no_double_while_chunks_move(
         finally:
             done.set()
         assert all(reader.result() > 0 for reader in readers)
-    assert store._chunks.count_documents({}) >= (EVENTS - documents.TAIL_EVENTS) // (
+    assert store.backend.chunks.count_documents({}) >= (EVENTS - documents.TAIL_EVENTS) // (
         documents.TAIL_EVENTS - documents.KEEP
     )
     found = store.get_session(**ONE)

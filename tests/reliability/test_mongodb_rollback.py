@@ -149,7 +149,7 @@ def test_no_chunk_of_events_that_were_rolled_back_is_taken_for_others(members: M
             except StaleSessionError:
                 assert not meanwhile
         assert not before.left
-        assert careful._chunks.count_documents({}) == 1
+        assert careful.backend.chunks.count_documents({}) == 1
         kept = again(careful)
         for number in range(meanwhile, 200):
             careful.append_event(kept, an_event(f"kept {number}"))
@@ -157,7 +157,7 @@ def test_no_chunk_of_events_that_were_rolled_back_is_taken_for_others(members: M
         assert [text for text in texts(again(careful)) if text != "last"] == wanted
         assert len(kept.events) == len(again(careful).events)
         careful.delete_session(**NAMES)
-        assert careful._chunks.count_documents({}) == 0
+        assert careful.backend.chunks.count_documents({}) == 0
 
 
 def test_a_repeated_delete_waits_for_the_majority_too(members: Members) -> None:

@@ -61,7 +61,7 @@ def found(store: SessionStore, session: Session) -> Session:
 def left_of_sessions(store: Any) -> list[Any]:
     """What the storage still holds of any session."""
     if isinstance(store, MongoSessionStore):
-        return [*store._sessions.find(), *store._chunks.find()]
+        return [*store.backend.sessions.find(), *store.backend.chunks.find()]
     # A user's: the app's own index of users is on a cluster in another slot, and outlives them.
     kinds = ("s:*", "e:*", "i")
     return [key for kind in kinds for key in store.client.scan_iter(match=f"{store.prefix}:*/*:{kind}", count=10_000)]

@@ -230,7 +230,7 @@ def test_a_lost_reply_of_a_delete_leaves_nothing_behind(
 def left_of_sessions(store: Any) -> list[Any]:
     """What the storage still holds of any session."""
     if isinstance(store, MongoSessionStore):
-        return [*store._sessions.find(), *store._chunks.find()]
+        return [*store.backend.sessions.find(), *store.backend.chunks.find()]
     return list(store.client.scan_iter(match=f"{store.prefix}*:s:*", count=10_000))
 
 

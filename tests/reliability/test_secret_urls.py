@@ -96,7 +96,7 @@ def everything_said(template: str, password: str) -> str:
             said += said_of(error)
             continue
         store = getattr(made, "store", made)
-        said += [repr(made), repr(store.__dict__["options"]), store._driver_errors.server]
+        said += [repr(made), repr(store.__dict__["options"]), store._errors.server]
         with suppress(TypeError):
             said.append(repr(pickle.loads(pickle.dumps(made))))
         if made is store and not template.startswith("mongomock"):

@@ -192,7 +192,7 @@ def refuse_damaged(provoke: Provoked, store: SessionStore) -> None:
     else:
         assert isinstance(store, MongoSessionStore)
         damages = [
-            lambda change=change: store._sessions.update_one({"session_id": "damaged"}, {"$set": change})
+            lambda change=change: store.backend.sessions.update_one({"session_id": "damaged"}, {"$set": change})
             for change in (
                 {"tail.0.body": odd},
                 {"state.key": {"_json": f"{SECRET}{{"}},
@@ -211,7 +211,7 @@ def refuse_damaged(provoke: Provoked, store: SessionStore) -> None:
         outcome = store.append_many([(session, an_event(SECRET, delta={"user:a": SECRET}))])
         provoke.errors.update({f"append-{number}": one for one in outcome if isinstance(one, BaseException)})
         if isinstance(store, MongoSessionStore):
-            store._sessions.delete_one({"session_id": "damaged"})
+            store.backend.sessions.delete_one({"session_id": "damaged"})
 
 
 def refuse_large(provoke: Provoked, store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,9 +248,9 @@ def fail_on_the_server(provoke: Provoked, store: SessionStore, monkeypatch: pyte
             monkeypatch.setattr(scripts, name, broken)
     elif isinstance(store.client, MongoClient):
         rule = {"$jsonSchema": {"properties": {"revision": {"bsonType": "string"}}}}
-        for collection in (store._sessions, store._states):
-            store._database.command("collMod", collection.name, validator=rule)
-        store._database.command("collMod", store._sessions.name, validator={"never": 1})
+        for collection in (store.backend.sessions, store.backend.states):
+            store.backend.database.command("collMod", collection.name, validator=rule)
+        store.backend.database.command("collMod", store.backend.sessions.name, validator={"never": 1})
     else:
         return
     provoke("append", store.append_event, *appends[0])

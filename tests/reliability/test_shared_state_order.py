@@ -84,7 +84,7 @@ def pending(store: SessionStore, app: str, name: str) -> int:
     """How many deltas a session holds."""
     key = SessionKey(app, USER, name)
     if isinstance(store, MongoSessionStore):
-        return len(store._sessions.find_one(documents.session_filter(key))["pending"])
+        return len(store.backend.sessions.find_one(documents.session_filter(key))["pending"])
     fields = store.client.hkeys(SessionKeys.of(store.prefix, key).session)  # type: ignore[attr-defined]
     return sum(field == b"p" or field.startswith(b"p:") for field in fields)
 

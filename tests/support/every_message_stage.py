@@ -155,7 +155,9 @@ class Stage:
         store: Any = self.outside
         if isinstance(store, MongoSessionStore):
             found = [
-                repr(one) for name in store._database.list_collection_names() for one in store._database[name].find()
+                repr(one)
+                for name in store.backend.database.list_collection_names()
+                for one in store.backend.database[name].find()
             ]
             return sorted(found)
         return sorted(repr((key, _value(store.client, key))) for key in self.keys())
@@ -167,8 +169,8 @@ class Stage:
     def clear(self) -> None:
         store: Any = self.outside
         if isinstance(store, MongoSessionStore):
-            for name in store._database.list_collection_names():
-                store._database[name].delete_many({})
+            for name in store.backend.database.list_collection_names():
+                store.backend.database[name].delete_many({})
         else:
             for key in self.keys():
                 store.client.unlink(key)

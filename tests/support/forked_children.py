@@ -51,7 +51,7 @@ async def first_calls(session: Session, together: threading.Barrier) -> None:
 def in_child() -> None:
     faulthandler.dump_traceback_later(20, exit=True)
     # The drivers' and fakes' own locks are not what this is about.
-    service.store._append = stored_by_nobody  # type: ignore[method-assign]
+    service.store.backend.append = stored_by_nobody  # type: ignore[method-assign]
     service.store.ping = lambda: None  # type: ignore[method-assign]
     together = threading.Barrier(2)
     with ThreadPoolExecutor(2) as threads:

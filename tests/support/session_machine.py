@@ -173,19 +173,19 @@ class Machine(RuleBasedStateMachine):
     @rule(holder=holders, event=events, strict=st.booleans())
     def append_and_lose_the_reply(self, holder: Holder, event: Event, strict: bool) -> None:
         store = self.strict if strict else self.lenient
-        write = store._append
+        write = store.backend.append
 
         def lost(requests: Any) -> Any:
             write(requests)
             raise ConnectionError("lost")
 
         before = event.model_copy(deep=True)
-        store._append = lost  # type: ignore[method-assign]
+        store.backend.append = lost  # type: ignore[method-assign]
         try:
             with pytest.raises(ConnectionError):
                 store.append_event(holder.live, event)
         finally:
-            store._append = write  # type: ignore[method-assign]
+            store.backend.append = write  # type: ignore[method-assign]
         self.model.append(holder, [event], strict=strict)
         assert event == before
 

@@ -141,7 +141,7 @@ def test_a_time_is_not_set_over_a_newer_one(store: SessionStore) -> None:
     from adk_extra_sessions.adk.private import storage_marker
     from adk_extra_sessions.records import SessionKey
 
-    store._set_time(SessionKey.of(APP, "u:0", "one"), int(storage_marker(stale) or 0), 1.0)
+    store.archive.set_time(SessionKey.of(APP, "u:0", "one"), int(storage_marker(stale) or 0), 1.0)
     assert stored(store, "one").last_update_time == 50.0
     with pytest.raises(StaleSessionError):
         store.append_event(stale, an_event())

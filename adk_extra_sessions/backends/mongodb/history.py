@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from attrs import field, frozen
 from pymongo import ReturnDocument
 
+from adk_extra_sessions.backends.damaged import DAMAGE
 from adk_extra_sessions.backends.mongodb import bulk, documents
 from adk_extra_sessions.backends.mongodb.documents import Document
+from adk_extra_sessions.backends.mongodb.paging import pages as pages_of_ids
 from adk_extra_sessions.backends.mongodb.retry import retried
 from adk_extra_sessions.codec import describe
-from adk_extra_sessions.errors import CorruptRecordError
-from adk_extra_sessions.records import EventRecord, SessionKey, Window
+from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
+from adk_extra_sessions.records import EventRecord, SessionKey, SessionRecord, Window
 
 logger = logging.getLogger(__name__)
+
+
+CHUNKS = 4
+"""Chunks that one round trip reads; each may fill a document."""
 
 
 @frozen
@@ -147,6 +154,33 @@ class History:
                 raise CorruptRecordError(f"{describe(key)}: the body of the event at position {position} is missing.")
             bodies.append(body)
         return bodies
+
+    def earlier(self, record: SessionRecord) -> Iterator[Sequence[bytes | str]]:
+        """Reads the events before those of a record, oldest first, some chunks at a time."""
+        key = record.key
+        head = {
+            "_id": documents.session_id(key),
+            "app_name": key.app_name,
+            "user_id": key.user_id,
+            "base": record.revision - record.first - len(record.bodies),
+        }
+        position = 0
+        for found in chain.from_iterable(pages_of_ids(self.chunks, chunks_of(head), CHUNKS)):
+            try:
+                if found["first"] < position:
+                    continue  # never cut out of a tail
+                events = found["events"][: record.first - position] if found["first"] == position else []
+                bodies = self.bodies(events, key, position)
+            except DAMAGE:
+                break
+            if not bodies:
+                break
+            yield bodies
+            position += len(bodies)
+        if position != record.first:
+            if self.sessions.find_one(head, {"_id": 1}) is None:
+                raise SessionNotFoundError(f"{describe(key)} was deleted while it was read.")
+            raise CorruptRecordError(f"{describe(key)}: the event at position {position}, or its body, is missing.")
 
     def keep(self, session: Document, until: datetime) -> None:
         """Lets no chunk expire before a date; to be done before the session may live that long.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 from pymongo import MongoClient
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from typing_extensions import override
@@ -16,7 +14,7 @@ from typing_extensions import override
 from adk_extra_sessions.backends.mongodb import documents
 from adk_extra_sessions.backends.mongodb.retry import retried
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.turns.turn import TurnStorage
+from adk_extra_sessions.turns.storage import TurnStorage
 
 KEPT = timedelta(hours=1)
 """How long after the last change the TTL index keeps a turn that was never given back."""
@@ -31,7 +29,6 @@ class MongoTurns(TurnStorage):
     """
 
     turns: Any
-    entering: Callable[[], AbstractContextManager[Any]] = field(default=nullcontext, eq=False, repr=False)
     driver_error = PyMongoError
 
     @override

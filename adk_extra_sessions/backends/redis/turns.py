@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 from redis.exceptions import RedisError
 from typing_extensions import override
 
@@ -14,7 +12,7 @@ from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import UserKeys
 from adk_extra_sessions.backends.redis.replies import Reply
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.turns.turn import TurnStorage
+from adk_extra_sessions.turns.storage import TurnStorage
 
 KEPT_MS = 3_600_000
 """Milliseconds after which Redis removes the key of a turn that was never given back."""
@@ -26,7 +24,6 @@ class RedisTurns(TurnStorage):
 
     client: Any
     prefix: str
-    entering: Callable[[], AbstractContextManager[Any]] = field(default=nullcontext, eq=False, repr=False)
     driver_error = RedisError
 
     @override

@@ -24,7 +24,7 @@ def test_a_session_without_its_user_is_named_in_the_list(
     store: MongoSessionStore, sound: Any, update: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.create_session(app_name=APP, user_id="other", session_id="bad")
-    store._sessions.update_one({"session_id": "bad"}, update)
+    store.backend.sessions.update_one({"session_id": "bad"}, update)
     with caplog.at_level(logging.WARNING):
         assert [one.id for one in store.list_sessions(app_name=APP).sessions] == ["sound"]
     assert "'app/other/bad'" in caplog.text
@@ -33,7 +33,7 @@ def test_a_session_without_its_user_is_named_in_the_list(
 
 @pytest.mark.parametrize("field", ["expires_at", "active_at", "created", "nonce"])
 def test_what_can_be_read_is_listed(store: MongoSessionStore, sound: Any, field: str) -> None:
-    store._sessions.update_one({}, {"$unset": {field: 1}})
+    store.backend.sessions.update_one({}, {"$unset": {field: 1}})
     found = store.get_session(app_name=APP, user_id=USER, session_id="sound")
     assert found is not None and ids(found) == ids(sound)
     assert [one.id for one in store.list_sessions(app_name=APP).sessions] == ["sound"]
@@ -49,7 +49,7 @@ def test_a_bad_state_ends_no_copy(
 ) -> None:
     for user in ("bad", ""):
         store.create_session(app_name=APP, user_id=user, session_id="s", state={"user:b": 2})
-    store._states.update_one({"user_id": "bad"}, update)
+    store.backend.states.update_one({"user_id": "bad"}, update)
     with MongoSessionStore("mongomock://copy-of-bad", db_name="copy") as destination:
         with caplog.at_level(logging.WARNING):
             results = list(copy_items(StorePlace(store).items([APP]), StorePlace(destination)))

@@ -71,7 +71,7 @@ def test_full_tails_of_some_cost_few_messages(watched: MongoSessionStore, sent: 
         outcomes = watched.append_many(to_each(sessions, str(turn)))
         assert not any(isinstance(one, BaseException) for one in outcomes)
         assert len(sent) in (1, 5), sent
-    assert sum(one["tail_first"] > 0 for one in watched._sessions.find()) == SESSIONS
+    assert sum(one["tail_first"] > 0 for one in watched.backend.sessions.find()) == SESSIONS
     for session in sessions:
         assert stored(watched, session) == texts(session)
 
@@ -85,7 +85,7 @@ def test_full_tails_and_shared_state(watched: MongoSessionStore, sent: list[str]
     for session in sessions:
         assert stored(watched, session) == texts(session)
         assert session.state["app:turn"] == turn
-    assert all(one["pending"] == [] for one in watched._sessions.find())
+    assert all(one["pending"] == [] for one in watched.backend.sessions.find())
 
 
 def test_the_superseded_and_the_gone_are_nobody_elses_delay(watched: MongoSessionStore, sent: list[str]) -> None:
@@ -125,17 +125,17 @@ def test_a_session_deleted_as_its_events_move_leaves_nothing_behind(
     sessions = [store.create_session(app_name=APP, user_id=USER, session_id=name) for name in ("gone", "stays")]
     for session in sessions:
         store.append_many((session, an_event(str(number))) for number in range(documents.TAIL_EVENTS))
-    copy = type(store._history).copy
+    copy = type(store.backend.history).copy
 
     def then_deleted(self: Any, *arguments: Any) -> Any:
         copied = copy(self, *arguments)
         monkeypatch.undo()
         store.delete_session(app_name=APP, user_id=USER, session_id="gone")
-        store._chunks.insert_one(next(one for one in copied if one["session_id"] == "gone"))
+        store.backend.chunks.insert_one(next(one for one in copied if one["session_id"] == "gone"))
         return copied
 
-    monkeypatch.setattr(type(store._history), "copy", then_deleted)
+    monkeypatch.setattr(type(store.backend.history), "copy", then_deleted)
     outcomes = store.append_many(to_each(sessions, "last"))
     assert isinstance(outcomes[0], SessionNotFoundError)
     assert stored(store, sessions[1])[-1] == "stays last"
-    assert [one["session_id"] for one in store._chunks.find()] == ["stays"]
+    assert [one["session_id"] for one in store.backend.chunks.find()] == ["stays"]

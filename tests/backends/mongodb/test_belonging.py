@@ -78,7 +78,7 @@ def test_a_session_made_again_has_nothing_of_the_one_before(
 
     with MongoSessionStore(**storage, on_stale=on_stale, event_listeners=[commands]) as appending:
         appending.ensure_indexes()
-        collection = store._chunks if command == "insert" else store._sessions
+        collection = store.backend.chunks if command == "insert" else store.backend.sessions
         commands.before(command, collection.name, made_again)
         if on_stale == "append":
             appending.append_event(session, an_event("x" * 300_000))
@@ -88,17 +88,17 @@ def test_a_session_made_again_has_nothing_of_the_one_before(
                 appending.append_event(session, an_event("x" * 300_000))
             assert texts(again(store)) == []
         assert commands.action is None
-    left = store._chunks.count_documents({})
+    left = store.backend.chunks.count_documents({})
     assert left == (on_stale == "append")
     store.delete_session(**NAMES)
-    assert store._chunks.count_documents({}) == 0
+    assert store.backend.chunks.count_documents({}) == 0
 
 
 @pytest.mark.parametrize("lost", [0, 1, -1], ids=["first", "second", "last"])
 def test_a_lost_chunk_is_an_error_that_names_the_session(store: MongoSessionStore, lost: int) -> None:
     filled(store, 300)
-    chunk = sorted(store._chunks.find({}, {"first": 1, "newest": 1}), key=lambda one: one["first"])[lost]
-    store._chunks.delete_one({"_id": chunk["_id"]})
+    chunk = sorted(store.backend.chunks.find({}, {"first": 1, "newest": 1}), key=lambda one: one["first"])[lost]
+    store.backend.chunks.delete_one({"_id": chunk["_id"]})
     for config in ({}, {"after_timestamp": 0.0}, {"after_timestamp": chunk["newest"] - 1}, {"num_recent_events": 299}):
         with pytest.raises(CorruptRecordError, match="'one'"):
             again(store, **config)
@@ -109,9 +109,9 @@ def test_a_lost_chunk_is_an_error_that_names_the_session(store: MongoSessionStor
 
 def test_a_chunk_that_was_never_cut_out_of_the_tail_is_not_met(store: MongoSessionStore) -> None:
     session = filled(store, 300)
-    second = store._chunks.find_one({"first": {"$gt": 0}}, sort=[("first", 1)])
+    second = store.backend.chunks.find_one({"first": {"$gt": 0}}, sort=[("first", 1)])
     foreign = second["first"] - 3
-    store._chunks.insert_one({**second, "_id": second["_id"][:-12] + f"{foreign:012d}", "first": foreign})
+    store.backend.chunks.insert_one({**second, "_id": second["_id"][:-12] + f"{foreign:012d}", "first": foreign})
     for config in ({}, {"after_timestamp": 0.0}, {"num_recent_events": 300}):
         assert again(store, **config).events == session.events
     assert streamed(store) == session.events
@@ -124,7 +124,7 @@ def test_a_large_event_deleted_while_it_is_read_is_no_damage(
     store.append_event(session, an_event("x" * 300_000))
     with MongoSessionStore(**storage, event_listeners=[commands]) as reading:
         reading.ensure_indexes()
-        commands.before("find", store._chunks.name, lambda: store.delete_session(**NAMES))
+        commands.before("find", store.backend.chunks.name, lambda: store.delete_session(**NAMES))
         assert reading.get_session(**NAMES) is None
         assert commands.action is None
 

@@ -28,9 +28,9 @@ def test_long_histories_cost_few_messages_more(store: MongoSessionStore, server:
 
 def test_the_tail_keeps_the_newest_and_chunks_the_rest(store: MongoSessionStore) -> None:
     filled(store, 330)
-    (session,) = store._sessions.find()
+    (session,) = store.backend.sessions.find()
     assert documents.KEEP <= session["tail_count"] == len(session["tail"]) <= documents.TAIL_EVENTS
-    chunks = sorted(store._chunks.find(), key=lambda chunk: chunk["first"])
+    chunks = sorted(store.backend.chunks.find(), key=lambda chunk: chunk["first"])
     position = 0
     for chunk in chunks:
         assert chunk["first"] == position and len(chunk["events"]) == chunk["count"]
@@ -44,13 +44,13 @@ def test_large_events_keep_the_tail_small(store: MongoSessionStore) -> None:
     sizes = [10, 200_000, 300_000, 5_000_000, 10, *[150_000] * 40, 3_000_000]
     for size in sizes:
         store.append_event(session, an_event("x" * size))
-    (stored,) = store._sessions.find()
+    (stored,) = store.backend.sessions.find()
     assert stored["tail_bytes"] <= documents.TAIL_BYTES
     found = store.get_session(**NAMES)
     assert found == session
     assert [len(text or "") for text in texts(found)] == sizes
     store.delete_session(**NAMES)
-    assert store._chunks.count_documents({}) == 0
+    assert store.backend.chunks.count_documents({}) == 0
 
 
 def test_an_event_over_the_limit_is_refused_with_its_size(store: MongoSessionStore) -> None:
@@ -79,11 +79,11 @@ def test_a_chunk_move_may_stop_anywhere(store: MongoSessionStore, monkeypatch: p
         raise ConnectionError("lost")
 
     monkeypatch.setattr(documents, "with_cut", broken)
-    chunks = store._chunks.count_documents({})
+    chunks = store.backend.chunks.count_documents({})
     for _ in range(2):
         with pytest.raises(ConnectionError):
             append_from(session, store, len(session.events))
-    assert store._chunks.count_documents({}) == chunks + 1
+    assert store.backend.chunks.count_documents({}) == chunks + 1
     found = store.get_session(**NAMES)
     assert found is not None
     assert texts(found) == texts(session)
@@ -105,18 +105,18 @@ def test_chunks_and_large_bodies_outlive_their_session(
 ) -> None:
     store = make_store(ttl=60)
     session = store.create_session(**NAMES)
-    now = store._expiry.now()
+    now = store.backend.expiry.now()
     clock = [now]
-    monkeypatch.setattr(type(store._expiry), "now", lambda self: clock[0])
+    monkeypatch.setattr(type(store.backend.expiry), "now", lambda self: clock[0])
     store.append_event(session, an_event("x" * 300_000))
     for step in range(40):
         clock[0] = now + timedelta(seconds=5 * step)
         store.append_many((session, an_event(f"{step}.{number}")) for number in range(15))
-        (head,) = store._sessions.find({}, {"expires_at": 1})
-        dates = [chunk["expires_at"] for chunk in store._chunks.find({}, {"expires_at": 1})]
+        (head,) = store.backend.sessions.find({}, {"expires_at": 1})
+        dates = [chunk["expires_at"] for chunk in store.backend.chunks.find({}, {"expires_at": 1})]
         assert head["expires_at"] == clock[0] + timedelta(seconds=60)
         assert all(timedelta(seconds=30) <= date - head["expires_at"] <= timedelta(seconds=120) for date in dates)
-    assert len(store._chunks.distinct("_id")) > 5
+    assert len(store.backend.chunks.distinct("_id")) > 5
 
 
 def test_an_append_that_meets_a_deletion_leaves_nothing_behind(
@@ -128,23 +128,23 @@ def test_an_append_that_meets_a_deletion_leaves_nothing_behind(
     def then_deleted(self: History, *arguments: Any) -> Any:
         copied = copy(self, *arguments)
         store.delete_session(**NAMES)
-        store._chunks.insert_many(copied)  # as if they had been written just after the deletion
+        store.backend.chunks.insert_many(copied)  # as if they had been written just after the deletion
         return copied
 
     monkeypatch.setattr(History, "copy", then_deleted)
     with pytest.raises(SessionNotFoundError):
         store.append_event(session, an_event())
-    assert store._chunks.count_documents({}) == 0
+    assert store.backend.chunks.count_documents({}) == 0
 
 
 def test_deleting_what_is_gone_removes_what_was_left(store: MongoSessionStore) -> None:
     filled(store, 180)
-    store._sessions.delete_one({})
+    store.backend.sessions.delete_one({})
     session = filled(store, 180)
-    store._sessions.update_one({}, {"$set": {"session_id": "one"}})
-    chunks = store._chunks.count_documents({})
+    store.backend.sessions.update_one({}, {"$set": {"session_id": "one"}})
+    chunks = store.backend.chunks.count_documents({})
     store.delete_session(**NAMES)
     store.delete_session(**NAMES)
     assert chunks > 2
-    assert store._chunks.count_documents({}) == 0
+    assert store.backend.chunks.count_documents({}) == 0
     assert session.id == "one"

@@ -21,9 +21,9 @@ def test_indexes_are_the_same_whatever_the_ttl(make_store: Callable[..., MongoSe
     store = make_store(ttl=ttl)
     store.ensure_indexes()
     for collection, name in (
-        (store._sessions, "adk_sessions_ttl"),
-        (store._chunks, "adk_chunks_ttl"),
-        (store._turns.turns, "adk_turns_ttl"),
+        (store.backend.sessions, "adk_sessions_ttl"),
+        (store.backend.chunks, "adk_chunks_ttl"),
+        (store.turns.turns, "adk_turns_ttl"),
     ):
         index = collection.index_information()[name]
         assert index["expireAfterSeconds"] == 0 and list(index["key"]) == [("expires_at", 1)]
@@ -38,7 +38,7 @@ def test_indexes_are_tried_again_after_a_bad_start(store: MongoSessionStore, mon
         with pytest.raises(AutoReconnect):
             store.create_session(**NAMES)
     store.create_session(**NAMES)
-    assert "adk_chunks_by_time" in store._chunks.index_information()
+    assert "adk_chunks_by_time" in store.backend.chunks.index_information()
 
 
 @pytest.mark.parametrize("backend", ["mongod", "replicaset"], indirect=True)

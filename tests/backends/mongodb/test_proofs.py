@@ -94,7 +94,7 @@ def test_errors_of_a_reply(reply: dict[str, Any], kind: type[Exception]) -> None
 def test_one_refused_of_many_in_two_parts(store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server refuses one in the first part; the second part is never sent."""
     sessions = three(store)
-    store._sessions.update_one({"session_id": "s0"}, {"$set": {"state": "no object"}})
+    store.backend.sessions.update_one({"session_id": "s0"}, {"$set": {"state": "no object"}})
     monkeypatch.setattr(bulk, "PART_BYTES", 1)
     out = store.append_many((one, an_event(one.id, delta={"own": 1})) for one in sessions)
     assert [isinstance(one, Exception) for one in out] == [True, False, False]
@@ -122,7 +122,7 @@ def test_a_redelivered_batch_in_shared_state_that_was_never_applied(
         raise ConnectionError("lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(store._shared), "apply", broken)
+        patch.setattr(type(store.backend.shared), "apply", broken)
         outcomes = store.append_many(zip((a, b), events, strict=True))
     assert all(isinstance(one, ConnectionError) for one in outcomes)
     assert not any(isinstance(one, Exception) for one in store.append_many(zip((a, b), events, strict=True)))
@@ -131,7 +131,7 @@ def test_a_redelivered_batch_in_shared_state_that_was_never_applied(
 
 
 def full(store: MongoSessionStore, session: Session) -> None:
-    while store._sessions.find_one({"session_id": session.id})["tail_count"] < documents.TAIL_EVENTS:
+    while store.backend.sessions.find_one({"session_id": session.id})["tail_count"] < documents.TAIL_EVENTS:
         store.append_event(session, an_event(at=2000.0))
 
 
@@ -144,20 +144,20 @@ def test_room_is_made_for_no_repeated_event(store: MongoSessionStore, repeated: 
     if repeated == "chunk":
         store.append_many((a, an_event(str(number), at=1001.0)) for number in range(100))
     full(store, a)
-    revision = store._sessions.find_one({"session_id": a.id})["revision"]
+    revision = store.backend.sessions.find_one({"session_id": a.id})["revision"]
     set_storage_marker(knows_revision, str(revision))
     outcomes = store.append_many([(knows_revision, first.model_copy(deep=True)), (b, an_event())])
     assert not any(isinstance(one, Exception) for one in outcomes)
-    assert store._sessions.find_one({"session_id": a.id})["revision"] == revision
+    assert store.backend.sessions.find_one({"session_id": a.id})["revision"] == revision
 
 
 def test_room_is_made_in_no_session_of_a_newer_version(store: MongoSessionStore) -> None:
     a, b, _ = three(store)
     full(store, a)
-    store._sessions.update_one({"session_id": a.id}, {"$set": {"format": 99}})
+    store.backend.sessions.update_one({"session_id": a.id}, {"$set": {"format": 99}})
     outcomes = store.append_many([(a, an_event()), (b, an_event())])
     assert [isinstance(one, Exception) for one in outcomes] == [True, False]
-    assert store._chunks.count_documents({}) == 0
+    assert store.backend.chunks.count_documents({}) == 0
 
 
 def test_chunks_that_are_due_are_renewed_before_room_is_made(make_store: Callable[..., MongoSessionStore]) -> None:
@@ -165,11 +165,11 @@ def test_chunks_that_are_due_are_renewed_before_room_is_made(make_store: Callabl
     a, b, _ = three(store)
     store.append_many((a, an_event(str(number))) for number in range(100))
     full(store, a)
-    soon = store._expiry.now() + timedelta(seconds=1400)
-    store._sessions.update_one({"session_id": a.id}, {"$set": {"chunks_expire_at": soon}})
-    store._chunks.update_many({}, {"$set": {"expires_at": soon}})
+    soon = store.backend.expiry.now() + timedelta(seconds=1400)
+    store.backend.sessions.update_one({"session_id": a.id}, {"$set": {"chunks_expire_at": soon}})
+    store.backend.chunks.update_many({}, {"$set": {"expires_at": soon}})
     assert not any(isinstance(one, Exception) for one in store.append_many([(a, an_event()), (b, an_event())]))
-    assert all(one["expires_at"] > soon for one in store._chunks.find())
+    assert all(one["expires_at"] > soon for one in store.backend.chunks.find())
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["batch", "alone"])
@@ -178,7 +178,7 @@ def test_events_whose_chunk_was_not_waited_for_are_not_cut(
 ) -> None:
     a, b, _ = three(store)
     full(store, a)
-    insert_many = type(store._chunks).insert_many
+    insert_many = type(store.backend.chunks).insert_many
     waited = {"code": 64, "errmsg": "waiting", "errInfo": {"wtimeout": True}}
 
     def not_waited(self: Any, *arguments: Any, **named: Any) -> Any:
@@ -186,10 +186,10 @@ def test_events_whose_chunk_was_not_waited_for_are_not_cut(
         raise BulkWriteError({"writeErrors": [], "writeConcernErrors": [waited]})
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(store._chunks), "insert_many", not_waited)
+        patch.setattr(type(store.backend.chunks), "insert_many", not_waited)
         outcomes = store.append_many([(a, an_event("last")), *([(b, an_event())] if together else [])])
     assert isinstance(outcomes[0], WTimeoutError)
-    assert store._sessions.find_one({"session_id": a.id})["tail_first"] == 0
+    assert store.backend.sessions.find_one({"session_id": a.id})["tail_first"] == 0
     store.append_event(a, an_event("last"))
     assert len(texts(again(store, a))) == len(a.events)
 
@@ -197,7 +197,7 @@ def test_events_whose_chunk_was_not_waited_for_are_not_cut(
 def test_what_is_refused_for_one_session_is_told_to_no_other(store: MongoSessionStore) -> None:
     sessions = three(store)
     other = store.create_session(app_name=APP, user_id="other", session_id="theirs")
-    store._states.insert_one({"_id": f"{APP}/{USER}", "foreign": True})
+    store.backend.states.insert_one({"_id": f"{APP}/{USER}", "foreign": True})
     outcomes = store.append_many(
         [(one, an_event(one.id, delta={"user:x": 1})) for one in sessions]
         + [(other, an_event("mine", delta={"user:x": 1}))]
@@ -241,7 +241,7 @@ def test_a_refused_chunk_shows_no_event(store: MongoSessionStore, monkeypatch: p
     def refused(self: Any, documents: Any, **named: Any) -> Any:
         raise BulkWriteError({"writeErrors": [{"index": 0, "code": 121, "errmsg": "invalid", "op": "SECRET"}]})
 
-    monkeypatch.setattr(type(store._chunks), "insert_many", refused)
+    monkeypatch.setattr(type(store.backend.chunks), "insert_many", refused)
     with pytest.raises(WriteError) as caught:
         store.append_event(a, an_event("last"))
     assert "SECRET" not in f"{caught.value} {caught.value.details} {caught.value.__context__} {caught.value.__cause__}"
@@ -268,9 +268,9 @@ def test_no_room_is_made_for_the_superseded_the_expired_and_the_gone(
     store.append_many((superseded, an_event()) for _ in range(documents.TAIL_EVENTS - documents.KEEP))
     for one in (superseded, expired, gone, alive):
         full(store, one)
-    store._sessions.drop_index("adk_sessions_ttl")  # mongomock removes what has expired at once
-    past = store._expiry.now() - timedelta(seconds=1000)
-    store._sessions.update_one({"session_id": expired.id}, {"$set": {"expires_at": past}})
+    store.backend.sessions.drop_index("adk_sessions_ttl")  # mongomock removes what has expired at once
+    past = store.backend.expiry.now() - timedelta(seconds=1000)
+    store.backend.sessions.update_one({"session_id": expired.id}, {"$set": {"expires_at": past}})
     copy = History.copy
 
     def then_gone(self: History, *arguments: Any) -> Any:

@@ -21,7 +21,7 @@ SECONDS = 30.0
 
 
 def shared(store: MongoSessionStore, scope: str) -> dict[str, Any]:
-    found = store._states.find_one({"user_id": None if scope == "app" else USER})
+    found = store.backend.states.find_one({"user_id": None if scope == "app" else USER})
     assert found is not None
     return found
 
@@ -57,7 +57,7 @@ def test_many_small_deltas_are_refused_when_their_document_is_full(store: MongoS
     assert sum(refused) == len(outcomes) - 10 and not any(refused[:8])
     assert len(bson.encode(shared(store, "user"))) <= documents.STATE_BYTES
     assert sum(len(store.get_session(app_name=APP, user_id=USER, session_id=one.id).events) for one in sessions) == 11
-    assert all(one["pending"] == [] for one in store._sessions.find())
+    assert all(one["pending"] == [] for one in store.backend.sessions.find())
 
 
 @pytest.mark.parametrize("scope", ["app", "user", "own"])
@@ -72,7 +72,7 @@ def test_a_delta_of_many_keys_is_applied_soon(server: Any, store: MongoSessionSt
     assert len(session.state) == MANY + 1
     store.append_event(session, an_event(delta={f"{prefix}3": 3}))
     assert store.get_session(**NAMES).state[f"{prefix}3"] == 3
-    assert store._sessions.find_one({"session_id": "one"})["pending"] == []
+    assert store.backend.sessions.find_one({"session_id": "one"})["pending"] == []
 
 
 def test_a_full_session_is_named_with_what_it_holds(server: Any, store: MongoSessionStore) -> None:
@@ -85,7 +85,7 @@ def test_a_full_session_is_named_with_what_it_holds(server: Any, store: MongoSes
     with pytest.raises(EventTooLargeError, match="session's document"):
         store.append_event(session, an_event(delta={"user:c": "x" * (10 << 20)}))
     assert len(store.get_session(**NAMES).events) == 1
-    assert store._chunks.count_documents({}) == 1
+    assert store.backend.chunks.count_documents({}) == 1
     store.append_event(session, an_event(delta={"user:c": 1}))
 
 
@@ -95,30 +95,32 @@ def test_a_delta_that_cannot_be_applied_stops_nobody(
 ) -> None:
     session = store.create_session(**NAMES, state={"app:b": 1})
     size = (16 << 20) - 300
-    store._states.update_one({}, {"$set": {"state.filler": "x" * size} if full == "full" else {"state": "no object"}})
+    store.backend.states.update_one(
+        {}, {"$set": {"state.filler": "x" * size} if full == "full" else {"state": "no object"}}
+    )
     left = {"id": "p", "app": {"ticket": 9, "state": {"a": "x" * 400}}}
-    store._sessions.update_one({}, {"$push": {"pending": left}})
+    store.backend.sessions.update_one({}, {"$push": {"pending": left}})
     if full == "full" and type(store.client).__module__.startswith("mongomock"):
         pytest.skip("mongomock has no limit")
     store.append_event(session, an_event("next"))
     store.delete_session(**NAMES)
-    assert store._sessions.count_documents({}) == 0
+    assert store.backend.sessions.count_documents({}) == 0
 
 
 def test_a_delta_is_applied_late_and_twice(store: MongoSessionStore) -> None:
     """A writer is slower than everybody: the next one has applied its delta, and others came after it."""
     session = store.create_session(**NAMES, state={"user:a": 0})
     late = {"id": "late", "user": {"ticket": 2, "state": {"a": "late", "b": "late"}}}
-    store._states.update_one({"user_id": USER}, {"$set": {"ticket": 2}})
-    store._sessions.update_one({}, {"$push": {"pending": late}})
+    store.backend.states.update_one({"user_id": USER}, {"$set": {"ticket": 2}})
+    store.backend.sessions.update_one({}, {"$push": {"pending": late}})
     assert store.get_session(**NAMES).state == {"user:a": "late", "user:b": "late"}
     store.append_event(session, an_event(delta={"user:a": "later"}))
     for _ in range(2):
-        store._sessions.update_one({}, {"$push": {"pending": late}})
+        store.backend.sessions.update_one({}, {"$push": {"pending": late}})
         assert store.get_session(**NAMES).state == {"user:a": "later", "user:b": "late"}
         store.append_event(session, an_event())
         assert store.get_user_state(app_name=APP, user_id=USER) == {"a": "later", "b": "late"}
-    assert store._sessions.find_one({"session_id": "one"})["pending"] == []
+    assert store.backend.sessions.find_one({"session_id": "one"})["pending"] == []
 
 
 def test_events_stored_together_set_a_key_in_their_order(store: MongoSessionStore) -> None:

@@ -54,7 +54,7 @@ def test_what_only_long_histories_need(strict: MongoSessionStore) -> None:
         assert found is not None and texts(found) == texts(session)
         strict.delete_session(**NAMES)
         strict.delete_session(**NAMES)
-        assert strict._chunks.count_documents({}) == 0
+        assert strict.backend.chunks.count_documents({}) == 0
 
 
 def test_a_ttl_that_changes(strict: MongoSessionStore, storage: dict[str, Any]) -> None:

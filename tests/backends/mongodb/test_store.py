@@ -51,7 +51,7 @@ def test_a_state_over_the_limit_is_refused(store: MongoSessionStore, server: Any
     found = store.get_session(**NAMES)
     assert found is not None and list(found.state) == ["a"] and len(found.events) == 1
     # Nothing is left of the refused event's body, which had been stored apart.
-    assert store._chunks.count_documents({}) == 1
+    assert store.backend.chunks.count_documents({}) == 1
     store.append_event(session, an_event(delta={"b": 1}))
 
 
@@ -59,19 +59,19 @@ def test_state_can_be_queried(store: MongoSessionStore) -> None:
     session = store.create_session(**NAMES, state={"plan": "gold", "seats": {"paid": 3}, "user:age": 7})
     store.create_session(app_name=APP, user_id="other", state={"plan": "free"})
     store.append_event(session, an_event(delta={"score": 1.5}))
-    assert store._sessions.find_one({"state.plan": "gold"})["session_id"] == "one"
-    assert store._sessions.find_one({"state.seats.paid": {"$gt": 2}, "state.score": 1.5})["session_id"] == "one"
-    assert store._states.find_one({"state.age": 7})["user_id"] == USER
+    assert store.backend.sessions.find_one({"state.plan": "gold"})["session_id"] == "one"
+    assert store.backend.sessions.find_one({"state.seats.paid": {"$gt": 2}, "state.score": 1.5})["session_id"] == "one"
+    assert store.backend.states.find_one({"state.age": 7})["user_id"] == USER
 
 
 DAMAGE: dict[str, Callable[[MongoSessionStore], Any]] = {
-    "event-not-json": lambda store: store._sessions.update_one({}, {"$set": {"tail.1.body": "{"}}),
-    "body-gone": lambda store: store._sessions.update_one({}, {"$unset": {"tail.1.body": 1}}),
-    "chunk-gone": lambda store: store._chunks.delete_one({"first": 0}),
-    "chunk-event-not-json": lambda store: store._chunks.update_one({}, {"$set": {"events.1.body": "{"}}),
-    "foreign": lambda store: store._sessions.update_one({}, {"$unset": {"format": 1}}),
-    "newer-format": lambda store: store._sessions.update_one({}, {"$set": {"format": 99}}),
-    "no-revision": lambda store: store._sessions.update_one({}, {"$unset": {"revision": 1}}),
+    "event-not-json": lambda store: store.backend.sessions.update_one({}, {"$set": {"tail.1.body": "{"}}),
+    "body-gone": lambda store: store.backend.sessions.update_one({}, {"$unset": {"tail.1.body": 1}}),
+    "chunk-gone": lambda store: store.backend.chunks.delete_one({"first": 0}),
+    "chunk-event-not-json": lambda store: store.backend.chunks.update_one({}, {"$set": {"events.1.body": "{"}}),
+    "foreign": lambda store: store.backend.sessions.update_one({}, {"$unset": {"format": 1}}),
+    "newer-format": lambda store: store.backend.sessions.update_one({}, {"$set": {"format": 99}}),
+    "no-revision": lambda store: store.backend.sessions.update_one({}, {"$unset": {"revision": 1}}),
 }
 
 
@@ -101,13 +101,13 @@ def test_one_odd_event_spoils_no_batch(store: MongoSessionStore) -> None:
 
 def test_a_foreign_document_in_the_way_is_told_and_not_fought(store: MongoSessionStore) -> None:
     identity = documents.session_filter(SessionKey(APP, USER, "one"))["_id"]
-    store._sessions.insert_one({"_id": identity, "app_name": "foreign"})
+    store.backend.sessions.insert_one({"_id": identity, "app_name": "foreign"})
     with pytest.raises(CorruptRecordError, match="'one'"):
         store.create_session(**NAMES)
     session = store.create_session(app_name=APP, user_id=USER)
-    store._states.insert_one({"_id": documents.app_id(APP), "app_name": "foreign"})
+    store.backend.states.insert_one({"_id": documents.app_id(APP), "app_name": "foreign"})
     with pytest.raises(CorruptRecordError, match="foreign"):
         store.append_event(session, an_event(delta={"app:a": 1}))
-    store._sessions.update_one({"session_id": session.id}, {"$unset": {"base": 1, "tail_count": 1}})
+    store.backend.sessions.update_one({"session_id": session.id}, {"$unset": {"base": 1, "tail_count": 1}})
     with pytest.raises(CorruptRecordError, match="damaged"):
         store.append_event(session, an_event())

@@ -109,7 +109,7 @@ def test_a_list_leaves_users_in_the_index_who_may_be_creating_a_session(make_sto
     store = make_store(ttl="30d")
     keys = AppKeys.of(store.prefix, APP)
     store.create_session(**NAMES)
-    creating = store._users(_key("new"))
+    creating = store.backend._users(_key("new"))
     creating.enter("new", 0)
     store.list_sessions(app_name=APP)
     store.list_sessions(app_name=APP)

@@ -70,7 +70,7 @@ def test_a_full_cluster_node_refuses_a_new_user(own_server: RedisServer, admin: 
     with RedisSessionStore(own_server.url) as store:
         admin.config_set("maxmemory", 1)
         with pytest.raises(OutOfMemoryError):
-            store._users(_key()).enter(USER, 0)
+            store.backend._users(_key()).enter(USER, 0)
         assert everything(admin) == {}
 
 

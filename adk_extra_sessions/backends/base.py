@@ -1,0 +1,179 @@
+"""What a database must do to keep sessions: the verbs of a `Backend`, and abilities that it may have.
+
+`SessionStore` has ADK's rules and holds a backend; a backend knows its database and
+none of the rules. CONTRIBUTING.md shows how to write one, and
+`adk_extra_sessions.testing.backend_contract` tests it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from adk_extra_sessions.backends.findings import Finding
+from adk_extra_sessions.records import (
+    AppendOutcome,
+    AppendRequest,
+    NewSession,
+    SessionKey,
+    SessionRecord,
+    SharedState,
+    StateTexts,
+    Window,
+)
+from adk_extra_sessions.turns.storage import TurnStorage
+
+
+@frozen(cache_hash=True)
+class Target:
+    """What a backend's operations work on, as spans name it.
+
+    Attributes:
+        system: The database, by its name in OpenTelemetry's semantic conventions.
+        namespace: The name, or the number, of the database on its server.
+        collection: The collection of the sessions, if the database has collections.
+    """
+
+    system: str
+    namespace: str
+    collection: str | None = None
+
+
+class Backend(ABC):
+    """A database that keeps sessions. Safe to share between threads.
+
+    Every verb is done whole or not at all, and may be repeated by its caller
+    after a broken connection. An expired session counts as missing. Errors of
+    the driver are raised as they are; the store adds the operation and the server.
+    """
+
+    driver_error: type[Exception]
+    """The base class of the driver's errors."""
+
+    server: str
+    """What error messages call the server; shows no password."""
+
+    target: Target
+    """What spans say that its operations work on."""
+
+    @abstractmethod
+    def create(self, new: NewSession) -> SharedState | None:
+        """Stores a new session, and its state in all scopes.
+
+        Creating it again with the same `nonce` succeeds and changes nothing.
+
+        Returns:
+            The app's and the user's state after it; None when there is such a session.
+        """
+
+    @abstractmethod
+    def read(self, key: SessionKey, window: Window) -> SessionRecord | None:
+        """Reads a session as it is at one moment; None when there is none.
+
+        It may return events older than `window.after`, never fewer than asked for.
+
+        Raises:
+            CorruptRecordError: What is stored cannot be read, or is from another version.
+        """
+
+    @abstractmethod
+    def append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
+        """Stores the events of each request and the state that they change; all of a request or nothing.
+
+        An event that the session has already, by its digest, is not stored
+        again; its outcome is the revision that it has.
+
+        Args:
+            requests: Each from one live session, no two from the same.
+
+        Returns:
+            An outcome for each, in their order. A session that is missing is
+            `SessionNotFoundError`, one that is newer than expected is
+            `StaleSessionError`: in the outcome, not raised.
+        """
+
+    @abstractmethod
+    def delete(self, key: SessionKey) -> None:
+        """Deletes a session and its events, and nothing of one that is created later under its id."""
+
+    @abstractmethod
+    def pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
+        """Reads the sessions of a user, or with None of all users, without events, page by page."""
+
+    @abstractmethod
+    def user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
+        """Reads the user's state, raw key to value."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Makes one round trip to the server."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes the client, unless that was the caller's own. May be called more than once."""
+
+    def server_address(self) -> tuple[str, int | None] | None:
+        """Returns the server's name (or socket) and port, for spans; None where it is not one server, or not known."""
+        return None
+
+
+class TakesTurns(Backend):
+    """A backend that can also keep turns, so that runs on one session follow each other."""
+
+    turns: TurnStorage
+    """Where turns are kept."""
+
+
+class Copyable(Backend):
+    """A backend whose whole contents can be read, and written as they were elsewhere: for copies and exports."""
+
+    @abstractmethod
+    def app_names(self) -> Iterator[str]:
+        """Finds the apps that have anything stored, each once; may walk over all keys."""
+
+    @abstractmethod
+    def session_keys(self, app_name: str, user_id: str | None) -> Iterator[SessionKey]:
+        """Finds the sessions of an app or of one user, expired and damaged ones too; each user's together."""
+
+    @abstractmethod
+    def app_state(self, app_name: str) -> Mapping[str, Any]:
+        """Reads the app's state, raw key to value."""
+
+    @abstractmethod
+    def user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Reads the state of every user who has any, also without a session; a user may come twice."""
+
+    @abstractmethod
+    def write_shared_state(self, app_name: str, user_id: str, texts: StateTexts) -> None:
+        """Sets keys of the app's and the user's state; `texts` has none of a session."""
+
+    @abstractmethod
+    def earlier(self, record: SessionRecord) -> Iterator[Sequence[bytes | str]]:
+        """Reads the bodies of the events before those of `record`, oldest first, page by page.
+
+        Raises:
+            SessionNotFoundError: The session was deleted meanwhile.
+        """
+
+    @abstractmethod
+    def set_time(self, key: SessionKey, revision: int, time: float) -> None:
+        """Sets a session's last_update_time, if the session is still at this revision."""
+
+    @abstractmethod
+    def discard(self, key: SessionKey) -> None:
+        """Deletes whatever is in the place of a session: one that is damaged, or something foreign."""
+
+
+class Examinable(Backend):
+    """A backend that can examine its server and what is stored there: for the doctor."""
+
+    @abstractmethod
+    def findings(self) -> Iterator[Finding]:
+        """Examines the server, its settings and indexes; writes nothing."""
+
+    @abstractmethod
+    def strays(self) -> Iterator[Finding]:
+        """Finds what belongs to no session, and sessions that nobody can find; walks over all that is stored."""

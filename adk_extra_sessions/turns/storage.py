@@ -1,0 +1,52 @@
+"""Where turns are kept: what a backend that keeps them supplies."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from attrs import field, frozen
+from typing_extensions import override
+
+from adk_extra_sessions.driver_errors import DriverErrors
+from adk_extra_sessions.records import SessionKey
+
+
+class TurnStorage(ABC):
+    """One text per session, changed by compare-and-swap."""
+
+    driver_error: type[Exception]
+    """The base class of the driver's errors."""
+
+    @abstractmethod
+    def read(self, key: SessionKey) -> tuple[str | None, float]:
+        """Returns the text, None if there is none, and the server's time in seconds."""
+
+    @abstractmethod
+    def swap(self, key: SessionKey, old: str | None, new: str | None) -> bool:
+        """Replaces `old` by `new`, if `old` is still there; None is no text. Returns whether it was.
+
+        A text that nobody touches for some leases may be removed.
+        """
+
+
+@frozen
+class NamedTurnStorage(TurnStorage):
+    """A storage whose errors name the operation and the server."""
+
+    storage: TurnStorage
+    errors: DriverErrors = field(eq=False)
+
+    @property
+    def driver_error(self) -> type[Exception]:  # type: ignore[override]
+        """The base class of the driver's errors."""
+        return self.storage.driver_error
+
+    @override
+    def read(self, key: SessionKey) -> tuple[str | None, float]:
+        with self.errors.named("turn"):
+            return self.storage.read(key)
+
+    @override
+    def swap(self, key: SessionKey, old: str | None, new: str | None) -> bool:
+        with self.errors.named("turn"):
+            return self.storage.swap(key, old, new)

@@ -1,0 +1,84 @@
+"""Storing appends: from encoded events to requests of a backend, and from its outcomes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import frozen
+
+from adk_extra_sessions.adk.private import StaleSessionError
+from adk_extra_sessions.appends import Append, pieces, record_error, record_revisions, request, runs
+from adk_extra_sessions.backends.base import Backend
+from adk_extra_sessions.driver_errors import DriverErrors
+from adk_extra_sessions.live_sessions import live_sessions
+from adk_extra_sessions.options import StoreOptions
+from adk_extra_sessions.records import AppendOutcome
+
+
+@frozen
+class Writer:
+    """Stores appends of any number of live sessions.
+
+    Attributes:
+        check_open: Raises if the store is closed.
+    """
+
+    backend: Backend
+    options: StoreOptions
+    errors: DriverErrors
+    check_open: Callable[[], None]
+
+    def encode(self, append: Append) -> int:
+        """Encodes an append's event ahead of `write`; returns its size in bytes."""
+        return append.encode(coerce=self.options.unserializable == "coerce")
+
+    def write(self, appends: Sequence[Append], *, commit: bool = False) -> None:
+        """Stores what `appends` hold and notes each one's outcome on it.
+
+        Args:
+            appends: What to store.
+            commit: Whether this thread owns their live sessions and brings them
+                up to date as well; else the caller does.
+        """
+        for append in appends:
+            self.encode(append)
+        encoded = [append for append in appends if append.wanted]
+        with live_sessions.storing([append.session for append in encoded]):
+            self._write_encoded(encoded)
+            if commit:
+                for append in encoded:
+                    append.commit()
+
+    def _write_encoded(self, appends: Sequence[Append]) -> None:
+        waiting = [pieces(run) for run in runs(appends)]
+        while waiting:
+            self._write_pieces([run[0] for run in waiting])
+            for done, *rest in waiting:
+                # What follows a refused event of the same session is refused with it.
+                if done[0].error is not None:
+                    record_error([append for piece in rest for append in piece], done[0].error)
+            waiting = [rest for done, *rest in waiting if rest and done[0].error is None]
+
+    def _write_pieces(self, waiting: Sequence[Sequence[Append]]) -> None:
+        sent, requests = [], []
+        any_revision = self.options.on_stale == "append"
+        for piece in waiting:
+            try:
+                requests.append(request(piece, any_revision=any_revision))
+                sent.append(piece)
+            except StaleSessionError as error:
+                record_error(piece, error)
+        try:
+            self.check_open()
+            outcomes = self.backend.append(requests) if requests else []
+        except Exception as error:
+            outcomes = [AppendOutcome(error=error)] * len(requests)
+        for piece, asked, outcome in zip(sent, requests, outcomes, strict=True):
+            if outcome.error is None:
+                record_revisions(piece, asked, outcome.revisions)
+            else:
+                self.errors.name(outcome.error, "append_event")
+                if len(requests) == len(piece) == 1:  # whose traceback holds what is its own
+                    piece[0].error = outcome.error
+                else:
+                    record_error(piece, outcome.error)

@@ -1,8 +1,7 @@
-"""One `store` fixture over every backend, and the servers behind it.
+"""One `store` fixture over every backend, the servers behind it, and which tests are run.
 
-Only the in-process fakes are tested unless ADK_EXTRA_SESSIONS_SERVERS is set:
-to 1, real servers are tested too, and those that cannot be had are skipped;
-to `require`, they fail.
+Only tests that need no server are run unless ADK_EXTRA_SESSIONS_SERVERS is set: to 1, those on
+real servers are run too, or skipped where a server cannot be had; to `require`, they then fail.
 """
 
 from __future__ import annotations
@@ -34,32 +33,43 @@ REAL = {
     "mongod": "mongod_server",
     "replicaset": "replicaset_server",
 }
-BACKENDS = [*FAKES, *(REAL if SERVERS else ())]
+BACKENDS = [*FAKES, *REAL]
 
 
-def pytest_report_header() -> list[str]:
-    return [f"{name}: {binary(name)}" for name in ("redis-server", "mongod") if SERVERS]
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what needs a real server as `servers`; leaves out what cannot, or is not to, be run."""
+    kept = [item for item in items if _backend(item) not in _not_on(item)]
+    for item in kept:
+        if _backend(item) in REAL or not {"server", *REAL.values()}.isdisjoint(_fixtures(item)):
+            item.add_marker("servers")
+    items[:] = [item for item in kept if SERVERS or not item.get_closest_marker("servers")]
+
+
+def _backend(item: pytest.Item) -> str | None:
+    return getattr(item, "callspec", None) and item.callspec.params.get("backend")  # type: ignore[attr-defined]
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])
+
+
+def _not_on(item: pytest.Item) -> set[str]:
+    """The backends that a test cannot be run on: those its marks name, and fakes when it needs a server."""
+    named = {name for mark in item.iter_markers("not_on") for name in mark.args}
+    return named | set(FAKES if "server" in _fixtures(item) else ())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says once what was not tested, and how to have it tested."""
-    for name in ("redis-server", "mongod"):
-        reason = missing(name) if SERVERS else "ADK_EXTRA_SESSIONS_SERVERS=1 tests on it too"
-        if reason:
-            terminalreporter.line(f"No real {name} was tested: {reason}")
-
-
-def need(name: str) -> None:
-    """Skips the test, or fails it where servers are required, if there is no such server."""
-    reason = missing(name) if SERVERS else "ADK_EXTRA_SESSIONS_SERVERS=1 tests real servers"
-    if reason:
-        (pytest.fail if SERVERS == "require" else pytest.skip)(reason)
+    """Tells once what was tested on, and how to test on more."""
+    if not SERVERS:
+        terminalreporter.line("Tested on fakeredis and mongomock. On real servers too: tox -e servers")
+    for name in ("redis-server", "mongod") if SERVERS else ():
+        terminalreporter.line(missing(name) or f"Tested on {binary(name)}")
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """A redis-server for all tests; one that stops or configures it makes its own."""
-    need("redis-server")
     with RedisServer() as server:
         yield server
 
@@ -67,7 +77,6 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture(scope="session")
 def redis_cluster() -> Iterator[RedisClusterServers]:
     """A Redis Cluster of three masters for all tests."""
-    need("redis-server")
     with RedisClusterServers() as servers:
         yield servers
 
@@ -75,7 +84,6 @@ def redis_cluster() -> Iterator[RedisClusterServers]:
 @pytest.fixture(scope="session")
 def mongod_server() -> Iterator[MongoServer]:
     """A standalone mongod for all tests."""
-    need("mongod")
     with MongoServer() as server:
         yield server
 
@@ -83,7 +91,6 @@ def mongod_server() -> Iterator[MongoServer]:
 @pytest.fixture(scope="session")
 def replicaset_server() -> Iterator[MongoServer]:
     """A replica set of one for all tests."""
-    need("mongod")
     with MongoServer(replica_set="tests") as server:
         initiate(server)
         yield server
@@ -97,9 +104,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def server(backend: str, request: pytest.FixtureRequest) -> Server:
-    """The real server behind the backend; tests on fakes are skipped."""
-    if backend in FAKES:
-        pytest.skip(f"{backend} has no server")
+    """The real server behind the backend; tests that use it are not run on fakes."""
     return request.getfixturevalue(REAL[backend])
 
 

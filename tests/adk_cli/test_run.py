@@ -42,6 +42,7 @@ def test_a_saved_session_is_resumed(agents: Path, uri: str) -> None:
     assert "[uppercase_agent]: You said: hello, world." in resumed
 
 
+@pytest.mark.servers
 def test_a_unix_socket_is_a_url_too(agents: Path, tmp_path: Path) -> None:
     socket = tmp_path / "redis.sock"
     with RedisServer("--unixsocket", str(socket)):

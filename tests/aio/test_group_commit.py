@@ -150,9 +150,8 @@ def test_a_service_survives_fork(service: SessionService, backend: str) -> None:
     assert asyncio.run(append()) == own + 1
 
 
+@pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
 def test_appends_under_way_at_exit_are_stored(storage: dict[str, Any], server: object) -> None:
-    if "client" in storage:
-        pytest.skip("a client cannot be passed to another process")
     script = f"""
         import asyncio
         from adk_extra_sessions import MongoSessionService, RedisSessionService
@@ -382,19 +381,17 @@ def test_ctrl_c_amid_the_outcomes_leaves_nobody_waiting(service: SessionService)
         service.store.append_event(session, an_event())
 
 
+@pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_children_forked_amid_appends_hang_nowhere(storage: dict[str, Any]) -> None:
-    if "client" in storage:
-        pytest.skip("a client cannot be passed to another process")
     script = str(Path(__file__).parents[1] / "support" / "forked_children.py")
     subprocess.run([sys.executable, "-W", "ignore", script, json.dumps(storage)], check=True, timeout=120)
 
 
+@pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
 @pytest.mark.parametrize("first", [True, False], ids=["registered first", "registered last"])
 @pytest.mark.parametrize("used", [True, False], ids=["used", "unused"])
 def test_a_service_works_in_atexit_handlers(storage: dict[str, Any], first: bool, used: bool) -> None:
-    if "client" in storage:
-        pytest.skip("a client cannot be passed to another process")
     script = f"""
         import asyncio, atexit
 

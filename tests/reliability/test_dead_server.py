@@ -101,9 +101,6 @@ def test_every_call_ends_in_an_error_that_tells_where(dead_service: SessionServi
 @pytest.fixture(params=["redis", "mongod"])
 def stoppable(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server of the test's own."""
-    from conftest import need
-
-    need("redis-server" if request.param == "redis" else "mongod")
     with RedisServer() if request.param == "redis" else MongoServer() as server:
         yield server
 
@@ -124,6 +121,7 @@ def resume(server: Server) -> None:
     os.kill(server.process.pid, signal.SIGCONT)
 
 
+@pytest.mark.servers
 def test_a_server_that_stops_in_mid_conversation(stoppable: Server) -> None:
     async def main() -> None:
         service = service_on(stoppable)
@@ -152,10 +150,8 @@ def test_a_server_that_stops_in_mid_conversation(stoppable: Server) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.servers
 def test_a_batch_waits_for_a_dead_server_once() -> None:
-    from conftest import need
-
-    need("mongod")
     with (
         MongoServer() as server,
         MongoSessionStore(server.url, db_name="stopped", on_stale="append", **MONGO) as store,
@@ -170,10 +166,8 @@ def test_a_batch_waits_for_a_dead_server_once() -> None:
         assert all(not isinstance(end, Exception) for end in store.append_many((one, an_event()) for one in sessions))
 
 
+@pytest.mark.servers
 def test_a_dead_cluster_node_fails_its_own_part_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    from conftest import need
-
-    need("redis-server")
     with (
         RedisClusterServers(options=("--cluster-require-full-coverage", "no")) as cluster,
         redis.RedisCluster.from_url(cluster.url, **REDIS, cluster_error_retry_attempts=1) as client,

@@ -16,6 +16,8 @@ from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStor
 from adk_extra_sessions.errors import SessionNotFoundError, StaleSessionError
 from adk_extra_sessions.testing.contract.samples import APP, an_event
 
+pytestmark = pytest.mark.servers
+
 WRITERS = 8
 KILLS = 3
 
@@ -23,9 +25,6 @@ KILLS = 3
 @pytest.fixture(params=["redis", "mongod", "replicaset"])
 def victim(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server of the test's own, which syncs every write."""
-    from conftest import need
-
-    need("redis-server" if request.param == "redis" else "mongod")
     if request.param == "redis":
         with RedisServer("--appendonly", "yes", "--appendfsync", "always") as redis_server:
             yield redis_server

@@ -24,6 +24,8 @@ from adk_extra_sessions.errors import AlreadyExistsError, NotReplicatedError
 from adk_extra_sessions.testing.contract import SessionServiceContract
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
+pytestmark = pytest.mark.servers
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
 PASSWORD = "sesame"
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
@@ -39,9 +41,6 @@ def documented(block: str) -> str:
 @pytest.fixture(scope="module")
 def one_redis() -> Iterator[RedisServer]:
     """A server with the documented user."""
-    from conftest import need
-
-    need("redis-server")
     with RedisServer() as server, redis.Redis(port=server.port) as admin:
         admin.execute_command(*documented("acl").split())
         yield server
@@ -50,9 +49,6 @@ def one_redis() -> Iterator[RedisServer]:
 @pytest.fixture(scope="module")
 def redis_cluster_of_users() -> Iterator[RedisClusterServers]:
     """A cluster with the documented user on every node."""
-    from conftest import need
-
-    need("redis-server")
     with RedisClusterServers() as cluster:
         for node in cluster.nodes:
             with redis.Redis(port=node.port) as admin:
@@ -121,9 +117,6 @@ def test_the_redis_user_may_do_nothing_else(one_redis: RedisServer) -> None:
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[MongoServer]:
     """A mongod that knows who may do what, and its administrator's client."""
-    from conftest import need
-
-    need("mongod")
     with MongoServer("--auth") as server:
         with MongoClient("127.0.0.1", server.port) as first:
             root = {"role": "root", "db": "admin"}

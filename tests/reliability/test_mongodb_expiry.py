@@ -10,7 +10,6 @@ from typing import Any
 
 import attrs
 import pytest
-from conftest import need
 from google.adk.sessions import Session
 from pymongo import MongoClient, monitoring
 from support.servers import MongoServer, wait_until
@@ -20,6 +19,8 @@ from adk_extra_sessions.backends.mongodb import documents
 from adk_extra_sessions.backends.mongodb.expiry import NEVER
 from adk_extra_sessions.errors import EventTooLargeError, StaleSessionError
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
+
+pytestmark = pytest.mark.servers
 
 ONE: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
 
@@ -99,7 +100,6 @@ class Writer:
 @pytest.fixture(scope="module")
 def server() -> Iterator[MongoServer]:
     """A mongod whose TTL monitor sleeps: what is due is seen by its date."""
-    need("mongod")
     with MongoServer("--setParameter", "ttlMonitorEnabled=false") as one:
         yield one
 
@@ -273,7 +273,6 @@ def test_many_sessions_in_one_batch(writers: Writers) -> None:
 @pytest.fixture(scope="module")
 def removing() -> Iterator[MongoServer]:
     """A mongod that removes each second what is due."""
-    need("mongod")
     with MongoServer("--setParameter", "ttlMonitorSleepSecs=1") as one:
         yield one
 

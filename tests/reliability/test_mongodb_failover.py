@@ -14,6 +14,8 @@ from support.servers import MongoServer, initiate, wait_until
 from adk_extra_sessions import MongoSessionService, MongoSessionStore
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids
 
+pytestmark = pytest.mark.servers
+
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 
 QUICK = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
@@ -22,9 +24,6 @@ QUICK = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
 @pytest.fixture
 def started() -> Iterator[ExitStack]:
     """Ends the servers that the test enters into it."""
-    from conftest import need
-
-    need("mongod")
     with ExitStack() as stack:
         yield stack
 

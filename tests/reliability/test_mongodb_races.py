@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from conftest import need
 from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from pymongo import MongoClient
@@ -28,7 +27,6 @@ EVENTS = 16 * 13
 @pytest.fixture(params=["mongod", "replicaset"])
 def backend(request: pytest.FixtureRequest) -> str:
     """Real servers: between threads mongomock's updates are not atomic."""
-    need("mongod")
     return str(request.param)
 
 

@@ -20,6 +20,8 @@ from adk_extra_sessions.backends.mongodb import documents
 from adk_extra_sessions.errors import StaleSessionError
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
+pytestmark = pytest.mark.servers
+
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 
 OPTIONS = ("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "enableTestCommands=1")
@@ -70,9 +72,6 @@ class Members:
 
 @pytest.fixture
 def members() -> Iterator[Members]:
-    from conftest import need
-
-    need("mongod")
     with ExitStack() as stack:
         servers = [stack.enter_context(MongoServer(*OPTIONS, replica_set="rollback")) for _ in range(3)]
         proxy = stack.enter_context(ReplyLosingProxy(*(server.port for server in servers), marker="\0"))

@@ -22,6 +22,8 @@ from adk_extra_sessions import ConfigurationError, NotReplicatedError, RedisSess
 from adk_extra_sessions.errors import StaleSessionError
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids, texts
 
+pytestmark = pytest.mark.servers
+
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 
 
@@ -33,13 +35,6 @@ def documented() -> dict[str, Any]:
     defined: dict[str, Any] = {}
     exec(block[1], defined)
     return defined
-
-
-@pytest.fixture(autouse=True)
-def needed() -> None:
-    from conftest import need
-
-    need("redis-server")
 
 
 @pytest.fixture

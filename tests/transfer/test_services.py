@@ -73,6 +73,7 @@ def test_sqlite_to_a_store_on_to_another_and_back(
             assert outcomes(verify_items(source.items([APP]), place)) == {"the same": 9}
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
 @pytest.mark.parametrize("scheme", ["adk-redis", "adk-mongodb"])
 def test_adks_services_on_redis_and_mongodb(scheme: str, store: SessionStore, request: pytest.FixtureRequest) -> None:
@@ -138,6 +139,7 @@ class ListsByUserOnly(InMemorySessionService):
         raise NotImplementedError
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
 def test_a_service_that_lists_one_user_only(store: SessionStore, module: types.ModuleType) -> None:
     module.service = filled(ListsByUserOnly())  # type: ignore[attr-defined]

@@ -8,8 +8,4 @@ import pytest
 @pytest.fixture(params=["mongomock", "mongod", "replicaset"])
 def backend(request: pytest.FixtureRequest) -> str:
     """MongoDB only."""
-    from conftest import BACKENDS
-
-    if request.param not in BACKENDS:
-        pytest.skip("ADK_EXTRA_SESSIONS_SERVERS=1 tests real servers")
     return str(request.param)

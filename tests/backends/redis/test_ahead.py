@@ -18,10 +18,6 @@ NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 @pytest.fixture(params=["fakeredis", "redis", "rediscluster"])
 def backend(request: pytest.FixtureRequest) -> str:
     """Redis only."""
-    from conftest import BACKENDS
-
-    if request.param not in BACKENDS:
-        pytest.skip("ADK_EXTRA_SESSIONS_SERVERS=1 tests real servers")
     return str(request.param)
 
 

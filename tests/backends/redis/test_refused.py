@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import redis
-from conftest import need
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, RedisError
 from support.servers import RedisServer
 
 from adk_extra_sessions import RedisSessionStore
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
+
+pytestmark = pytest.mark.servers
 
 NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER}
 ONE = {**NAMES, "session_id": "one"}
@@ -20,7 +21,6 @@ ONE = {**NAMES, "session_id": "one"}
 
 @pytest.fixture
 def own_server() -> Iterator[RedisServer]:
-    need("redis-server")
     with RedisServer("--maxmemory-policy", "noeviction") as server:
         yield server
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import redis
-from conftest import need
 from redis.exceptions import RedisError
 
 from adk_extra_sessions import RedisSessionStore
@@ -19,11 +18,10 @@ NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER}
 ONE = {**NAMES, "session_id": "one"}
 
 
-@pytest.fixture
-def backend() -> str:
+@pytest.fixture(params=["rediscluster"])
+def backend(request: pytest.FixtureRequest) -> str:
     """A real cluster only."""
-    need("redis-server")
-    return "rediscluster"
+    return str(request.param)
 
 
 @contextmanager

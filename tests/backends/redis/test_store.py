@@ -21,10 +21,6 @@ NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 @pytest.fixture(params=["fakeredis", "redis"])
 def backend(request: pytest.FixtureRequest) -> str:
     """Redis only."""
-    from conftest import BACKENDS
-
-    if request.param not in BACKENDS:
-        pytest.skip("ADK_EXTRA_SESSIONS_SERVERS=1 tests real servers")
     return str(request.param)
 
 
@@ -262,9 +258,8 @@ def test_what_fails_before_the_server_answers_is_no_damage() -> None:
                 operation()
 
 
-def test_an_event_over_what_the_server_takes_fails_alone(backend: str) -> None:
-    if backend != "redis":
-        pytest.skip("needs a server of its own")
+@pytest.mark.servers
+def test_an_event_over_what_the_server_takes_fails_alone() -> None:
     with RedisServer("--proto-max-bulk-len", "1mb") as server, RedisSessionStore(server.url) as store:
         sessions = [store.create_session(app_name=APP, user_id=USER) for _ in range(5)]
         appends = [(session, an_event("x" * (2 << 20) if at == 2 else "small")) for at, session in enumerate(sessions)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import need
 from google.adk.sessions import Session
 from support.messages import WatchedStore
 
@@ -16,11 +15,10 @@ from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
 NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER}
 
 
-@pytest.fixture
-def backend() -> str:
+@pytest.fixture(params=["rediscluster"])
+def backend(request: pytest.FixtureRequest) -> str:
     """A real cluster only: elsewhere the app's state changes with the event."""
-    need("redis-server")
-    return "rediscluster"
+    return str(request.param)
 
 
 def died() -> None:

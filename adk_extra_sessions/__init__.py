@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
     from adk_extra_sessions.store import SessionStore
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _homes = {
     "AlreadyExistsError": "errors",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -46,6 +47,15 @@ def chat(imported: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]
         yield client
 
 
+@pytest.fixture
+def chat_on_mongodb(imported: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """The chat service with the URL of a MongoDB."""
+    monkeypatch.setenv("GOOGLE_API_KEY", "")
+    monkeypatch.setenv("SESSIONS_URL", f"mongomock://{uuid.uuid4().hex}/chat")
+    with TestClient(imported("fastapi_chat", "chat").app) as client:
+        yield client
+
+
 def said(client: TestClient, text: str) -> list[dict[str, Any]]:
     """Sends a message and returns the events of the answer."""
     with client.stream("POST", "/chat/ada/s1", json={"text": text}) as response:
@@ -64,6 +74,12 @@ def test_the_chat_streams_and_remembers(chat: TestClient) -> None:
     assert words(said(chat, "And now?")[-1]) == "This is message 2."
     told = chat.get("/chat/ada/s1").json()
     assert [one["author"] for one in told] == ["user", "counter", "user", "counter"]
+
+
+def test_the_chat_runs_on_mongodb(chat_on_mongodb: TestClient) -> None:
+    assert words(said(chat_on_mongodb, "Hello!")[-1]) == "This is message 1."
+    assert len(chat_on_mongodb.get("/chat/ada/s1").json()) == 2
+    assert chat_on_mongodb.get("/health").json() == {"sessions": "ok"}
 
 
 def test_messages_at_once_are_answered_one_after_the_other(chat: TestClient) -> None:
@@ -145,12 +161,23 @@ def test_the_notebook_is_stored_without_results() -> None:
 
 def test_the_compose_file_names_what_is_there() -> None:
     folder = EXAMPLES / "compose"
-    services = yaml.safe_load((folder / "compose.yaml").read_text("utf-8"))["services"]
+    text = (folder / "compose.yaml").read_text("utf-8")
+    services = yaml.safe_load(text)["services"]
     build = services["chat"]["build"]
     root = (folder / build["context"]).resolve()
     dockerfile = (root / build["dockerfile"]).read_text("utf-8")
     copied = [word for line in dockerfile.splitlines() if line.startswith("COPY") for word in line.split()[1:-1]]
     assert copied
     assert all((root / name).exists() for name in copied)
-    assert set(services["chat"]["depends_on"]) <= set(services)
-    assert all("healthcheck" in services[name] for name in ("redis", "mongo"))
+    assert set(services["chat"]["depends_on"]) == {"redis", "mongo"} <= set(services)
+    assert all("healthcheck" in service for service in services.values())
+    hosts = re.findall(r"(?:redis|mongodb)://(\w+)[:/]", text)
+    assert set(hosts) == {"redis", "mongo"}
+    used = {volume.partition(":")[0] for service in services.values() for volume in service.get("volumes", ())}
+    assert used == set(yaml.safe_load(text)["volumes"])
+
+
+def test_the_ci_workflow_runs_the_script() -> None:
+    workflow = yaml.safe_load((EXAMPLES.parent / ".github" / "workflows" / "ci.yml").read_text("utf-8"))
+    steps = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
+    assert any(".ci/run" in step for step in steps)

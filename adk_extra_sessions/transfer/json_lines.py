@@ -1,6 +1,6 @@
 """Files of exported sessions: JSON Lines, one line an event, so that a session of any length streams.
 
-    {"adk_sessions": 1, "written_by": "adk-extra-sessions 0.1.0"}
+    {"adk_sessions": 1, "written_by": "adk-extra-sessions 0.2.0"}
     {"session": {"app_name": "shop", "user_id": "ada", "id": "s1", "state": {}, "last_update_time": 1.5, "events": 2}}
     {"event": {...}}
     {"event": {...}}

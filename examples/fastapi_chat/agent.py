@@ -1,4 +1,4 @@
-"""An agent that counts what it was told. It runs on Gemini when GOOGLE_API_KEY is set, else on a scripted model."""
+"""An agent that counts messages. It uses Gemini if GOOGLE_API_KEY is set, otherwise a scripted model."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from google.genai import types
 
 
 class ScriptedModel(BaseLlm):
-    """Answers word by word, as a model that streams does."""
+    """Answers word by word, like a model that streams."""
 
     model: str = "scripted"
 
     async def generate_content_async(
         self, llm_request: LlmRequest, stream: bool = False
     ) -> AsyncGenerator[LlmResponse, None]:
-        """Yields the number of messages so far, in pieces if it is to stream."""
+        """Yields the number of messages so far; if `stream` is set, word by word first."""
         count = sum(1 for content in llm_request.contents if content.role == "user")
         words = ["This", " is", " message", f" {count}."]
         if stream:

@@ -1,10 +1,10 @@
-"""A chat service: answers stream, a message to a session waits for the one before, and health can be checked.
+"""A chat service: answers are streamed, a second message to a session waits for the first, and health can be checked.
 
     uvicorn --app-dir examples/fastapi_chat chat:app
     curl -N localhost:8000/chat/ada/s1 -H 'content-type: application/json' -d '{"text": "Hello!"}'
 
-SESSIONS_URL names the server, such as redis://localhost:6379?ttl=30d; without it, an in-process fake is used. The agent
-runs on Gemini when GOOGLE_API_KEY is set, else on a scripted model.
+Set SESSIONS_URL to use a server, such as redis://localhost:6379?ttl=30d or mongodb://localhost:27017/chat; without it,
+an in-process fake is used. The agent uses Gemini if GOOGLE_API_KEY is set, otherwise a scripted model.
 """
 
 from __future__ import annotations
@@ -21,23 +21,33 @@ from google.adk.runners import Runner
 from google.genai import types
 from pydantic import BaseModel
 
-from adk_extra_sessions import RedisSessionService, SessionBusyError, StaleSessionError
+from adk_extra_sessions import (
+    MongoSessionService,
+    RedisSessionService,
+    SessionBusyError,
+    SessionService,
+    StaleSessionError,
+)
 
 APP = "chat"
 STREAMING = RunConfig(streaming_mode=StreamingMode.SSE)
 
 
 class Message(BaseModel):
-    """What a user says."""
+    """A message of a user."""
 
     text: str
 
 
+def make_service(url: str) -> SessionService:
+    """Creates the session service for a URL."""
+    return MongoSessionService(url) if url.startswith("mongo") else RedisSessionService(url)
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Makes one service for the whole application, and closes it in the end."""
-    url = os.environ.get("SESSIONS_URL") or "fakeredis://chat"
-    async with RedisSessionService(url) as service:
+    """Creates one service for the whole application, and closes it at the end."""
+    async with make_service(os.environ.get("SESSIONS_URL") or "fakeredis://chat") as service:
         app.state.service = service
         app.state.runner = Runner(app_name=APP, agent=root_agent, session_service=service, auto_create_session=True)
         yield
@@ -51,7 +61,7 @@ async def chat(request: Request, user_id: str, session_id: str, message: Message
     """Streams the answer to a message as server-sent events."""
     service, runner = request.app.state.service, request.app.state.runner
     turn = AsyncExitStack()
-    # Entered before the response begins, so that a busy session is still a 409.
+    # Entered before the response starts, so that a busy session can still be answered with status 409.
     await turn.enter_async_context(service.turn(app_name=APP, user_id=user_id, session_id=session_id, wait=30))
 
     async def answer() -> AsyncIterator[str]:
@@ -80,21 +90,21 @@ async def history(request: Request, user_id: str, session_id: str) -> list[dict[
 
 @app.get("/health")
 async def health(request: Request) -> JSONResponse:
-    """Tells whether the session store answers."""
+    """Reports whether the database answers."""
     try:
         await request.app.state.service.ping()
-    except Exception as error:  # whatever it is, this process cannot serve
+    except Exception as error:  # whatever the cause, this process cannot answer messages
         return JSONResponse({"sessions": type(error).__name__}, status_code=503)
     return JSONResponse({"sessions": "ok"})
 
 
 @app.exception_handler(SessionBusyError)
 async def busy(request: Request, error: SessionBusyError) -> JSONResponse:
-    """Answers a message that has waited too long for the one before."""
+    """Responds to a message that has waited too long for the one before it."""
     return JSONResponse({"detail": str(error)}, status_code=409, headers={"Retry-After": "5"})
 
 
 @app.exception_handler(StaleSessionError)
 async def stale(request: Request, error: StaleSessionError) -> JSONResponse:
-    """Answers when something else wrote to the session without taking a turn."""
+    """Responds if something else wrote to the session without taking the turn."""
     return JSONResponse({"detail": str(error)}, status_code=409)

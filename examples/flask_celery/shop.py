@@ -1,10 +1,10 @@
-"""A Flask view that shows a conversation, and hands what takes long to Celery.
+"""Flask views that show a conversation, and leave slow work to a Celery task.
 
     flask --app examples/flask_celery/shop.py run
     curl -X POST localhost:5000/orders/ada/s1 -d item=book
     curl localhost:5000/orders/ada/s1
 
-There is no event loop: views use the blocking store.
+A Flask view has no event loop, so it uses the blocking store.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from worker import APP, ship
 from adk_extra_sessions import RedisSessionStore
 
 app = Flask(__name__)
-# Shared by all threads of the process; with several processes, each makes its own when it imports this module.
+# All threads of a process share it. Each process must import this module itself, after a fork.
 store = RedisSessionStore(os.environ.get("SESSIONS_URL", "redis://localhost:6379"))
 
 
 @app.post("/orders/<user_id>/<session_id>")
 def order(user_id: str, session_id: str) -> tuple[Response, int]:
-    """Makes sure that there is a session, and queues the shipping."""
+    """Creates the session if there is none, and queues the shipping."""
     names = {"app_name": APP, "user_id": user_id, "session_id": session_id}
     with store.turn(**names):
         if store.get_session(**names) is None:
@@ -43,6 +43,6 @@ def orders(user_id: str, session_id: str) -> Response | tuple[Response, int]:
 
 @app.get("/health")
 def health() -> Response:
-    """Tells whether the session store answers."""
+    """Reports whether the database answers."""
     store.ping()
     return jsonify(sessions="ok")

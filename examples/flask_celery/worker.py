@@ -2,7 +2,7 @@
 
     celery --workdir examples/flask_celery -A worker worker --concurrency 4
 
-Celery's default pool forks. Make the store in each worker process, not before the fork: connections must not be
+Celery's default pool forks worker processes. Create the store in each of them, after the fork: connections must not be
 shared between processes.
 """
 
@@ -28,7 +28,7 @@ _store: RedisSessionStore | None = None
 
 @worker_process_init.connect
 def open_store(**_: Any) -> None:
-    """Makes the worker process's own store."""
+    """Creates the store of this worker process."""
     global _store
     _store = RedisSessionStore(URL)
 
@@ -40,10 +40,10 @@ def close_store(**_: Any) -> None:
         _store.close()
 
 
-# A busy session is tried again later, with the task's own back-off; so a worker never waits for long.
+# If the session is busy, Celery retries the task later, so that a worker never waits for long.
 @celery.task(autoretry_for=(SessionBusyError,), retry_backoff=True, max_retries=10)
 def ship(user_id: str, session_id: str, item: str) -> None:
-    """Notes in the conversation that an item was shipped."""
+    """Adds to the conversation that an item was shipped."""
     assert _store is not None
     names = {"app_name": APP, "user_id": user_id, "session_id": session_id}
     with _store.turn(**names, wait=5):

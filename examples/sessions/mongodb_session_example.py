@@ -1,9 +1,9 @@
-"""A conversation on MongoDB that outlives the service it was held with.
+"""A conversation on MongoDB that continues after a restart.
 
     python examples/sessions/mongodb_session_example.py
     MONGO_URL=mongodb://localhost:27017 python examples/sessions/mongodb_session_example.py
 
-Without a server it runs on an in-process fake. With one, run it twice.
+Without a server it uses an in-process fake. With one, run it twice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from adk_extra_sessions import MongoSessionService
 
 
 async def main() -> None:
-    """Says something to one service object, and asks another about it."""
+    """Sends a message with one service object, and continues with another one."""
     load_dotenv()
     url = os.environ.get("MONGO_URL") or "mongomock://example"
     database = os.environ.get("MONGO_DB") or "adk_example"

@@ -1,13 +1,13 @@
-"""Sessions without an event loop: the blocking store, as in a script or the cells of a notebook.
+"""Sessions without an event loop: the blocking store, in a script or in the cells of a notebook.
 
     python examples/sessions/notebook_without_event_loop.py
     REDIS_URL=redis://localhost:6379 python examples/sessions/notebook_without_event_loop.py
     MONGO_URL=mongodb://localhost:27017 python examples/sessions/notebook_without_event_loop.py
 
-Without a server it runs on an in-process fake.
+Without a server it uses an in-process fake.
 """
 
-# %% Open a store on the server that the environment names, else on the fake.
+# %% Open a store on a server if the environment names one, otherwise on a fake.
 from __future__ import annotations
 
 import os
@@ -47,7 +47,7 @@ for event in again.events:
     if event.content and event.content.parts:
         print(f"{event.author}: {event.content.parts[0].text}")
 
-# %% Tidy up: the session goes, the user's state stays.
+# %% Clean up: delete the session. The user's state stays.
 store.delete_session(app_name="notebook", user_id="ada", session_id=session.id)
 print("User's state:", store.get_user_state(app_name="notebook", user_id="ada"))
 store.close()

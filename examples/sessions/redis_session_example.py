@@ -1,9 +1,9 @@
-"""A conversation on Redis that outlives the service it was held with.
+"""A conversation on Redis that continues after a restart.
 
     python examples/sessions/redis_session_example.py
     REDIS_URL=redis://localhost:6379 python examples/sessions/redis_session_example.py
 
-Without a server it runs on an in-process fake. With one, run it twice.
+Without a server it uses an in-process fake. With one, run it twice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from adk_extra_sessions import RedisSessionService
 
 
 async def main() -> None:
-    """Says something to one service object, and asks another about it."""
+    """Sends a message with one service object, and continues with another one."""
     load_dotenv()
     url = os.environ.get("REDIS_URL") or "fakeredis://example"
 

@@ -1,4 +1,4 @@
-"""Teaches ADK the URLs of Redis and MongoDB.
+"""Registers the URLs of Redis and MongoDB with ADK.
 
 ADK reads this file when it is started with the folder:
 

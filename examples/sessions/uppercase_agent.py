@@ -1,6 +1,6 @@
-"""The agent that the examples share: it turns text into upper case, and remembers what was said.
+"""The agent of these examples: it turns text into upper case, and remembers what was said.
 
-It runs on Gemini when GOOGLE_API_KEY is set, else on a scripted model that needs no network.
+It uses Gemini if GOOGLE_API_KEY is set, otherwise a scripted model that needs no network.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from google.adk.runners import Runner
 from google.adk.sessions import BaseSessionService, Session
 from google.genai import types
 
-# Fixed names: the next run goes on with the same conversation.
+# Fixed names, so that the next run continues the same conversation.
 APP, USER, SESSION = "uppercase", "ada", "example"
 
 QUESTION = "What did I say before?"
 
-# Else ADK warns that they were not counted.
+# Without them, ADK logs a warning.
 NO_TOKENS = types.GenerateContentResponseUsageMetadata(prompt_token_count=0, candidates_token_count=0)
 
 
@@ -32,14 +32,14 @@ def to_upper_case(text: str) -> dict[str, str]:
 
 
 class ScriptedModel(BaseLlm):
-    """Answers like a model would, by a fixed rule."""
+    """Answers by a fixed rule."""
 
     model: str = "scripted"
 
     async def generate_content_async(
         self, llm_request: LlmRequest, stream: bool = False
     ) -> AsyncGenerator[LlmResponse, None]:
-        """Yields one answer to what the request's contents say."""
+        """Yields one answer to the contents of the request."""
         yield LlmResponse(content=types.ModelContent(_answer(llm_request.contents)), usage_metadata=NO_TOKENS)
 
 
@@ -54,7 +54,7 @@ def _answer(contents: Sequence[types.Content]) -> types.Part:
 
 
 def make_agent() -> LlmAgent:
-    """Makes the agent on the model that is at hand."""
+    """Creates the agent, with Gemini or the scripted model."""
     on_gemini = bool(os.environ.get("GOOGLE_API_KEY"))
     options: dict[str, Any] = {} if on_gemini else {"model": ScriptedModel()}
     return LlmAgent(
@@ -72,7 +72,7 @@ async def open_session(service: BaseSessionService) -> Session:
 
 
 async def say(service: BaseSessionService, message: str, state: dict[str, Any] | None = None) -> None:
-    """Says something to the agent, maybe with a change of the session's state, and prints the answer."""
+    """Sends a message to the agent, with an optional change of the session's state, and prints the answer."""
     print("You:  ", message)
     runner = Runner(app_name=APP, agent=make_agent(), session_service=service)
     async for event in runner.run_async(

@@ -1,1 +1,1 @@
-"""The agent of the other examples, where ADK's command line looks for one."""
+"""The agent of these examples, in the folder where ADK's command line looks for it."""

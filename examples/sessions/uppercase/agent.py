@@ -1,4 +1,4 @@
-"""What ADK's command line runs."""
+"""The agent that ADK's command line runs."""
 
 from uppercase_agent import make_agent
 

@@ -52,13 +52,16 @@ class Archive:
         return self._walk("session_keys", self.backend.session_keys(app_name, user_id))
 
     def app_state(self, app_name: str) -> Mapping[str, Any]:
-        """Reads the app's state, raw key to value."""
+        """Reads the app's state, raw key to value, with what sessions still hold for it."""
         with self.operation("app_state"):
             return self.backend.app_state(app_name)
 
-    def user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Reads the state of every user who has any, also without a session; a user may come twice."""
-        return self._walk("user_states", self.backend.user_states(app_name))
+    def user_states(self, app_name: str, user_id: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Reads the state of every user who has any, or of one, with what their sessions still hold for it.
+
+        Users without a session are among them; a user may come twice.
+        """
+        return self._walk("user_states", self.backend.user_states(app_name, user_id))
 
     def write_shared_state(self, app_name: str, user_id: str, texts: StateTexts) -> None:
         """Sets keys of the app's and the user's state."""

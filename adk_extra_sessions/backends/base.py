@@ -140,11 +140,14 @@ class Copyable(Backend):
 
     @abstractmethod
     def app_state(self, app_name: str) -> Mapping[str, Any]:
-        """Reads the app's state, raw key to value."""
+        """Reads the app's state, raw key to value, with what sessions still hold for it (see `shared_deltas`)."""
 
     @abstractmethod
-    def user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Reads the state of every user who has any, also without a session; a user may come twice."""
+    def user_states(self, app_name: str, user_id: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Reads the state of every user who has any, or of one, with what their sessions still hold for it.
+
+        Users without a session are among them; a user may come twice.
+        """
 
     @abstractmethod
     def write_shared_state(self, app_name: str, user_id: str, texts: StateTexts) -> None:

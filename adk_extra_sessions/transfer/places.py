@@ -150,7 +150,7 @@ class StorePlace(Place):
     def shared_state(self, app_name: str, user_id: str | None) -> Mapping[str, Any]:
         if user_id is None:
             return self.store.archive.app_state(app_name)
-        return self.store.get_user_state(app_name=app_name, user_id=user_id)
+        return dict(self.store.archive.user_states(app_name, user_id)).get(user_id, {})
 
     @override
     def restore(self, session: Session, events: Iterable[Event]) -> Restored:

@@ -259,13 +259,11 @@ class MongoBackend(TakesTurns, Copyable, Examinable):
 
     @override
     def app_state(self, app_name: str) -> Mapping[str, Any]:
-        document = self.states.find_one(documents.app_filter(app_name)) or {}
-        with damage_named(SessionKey(app_name, "", "")):
-            return state_of(document.get("state", {}))
+        return self._scan.app_state(app_name)
 
     @override
-    def user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        return self._scan.user_states(app_name)
+    def user_states(self, app_name: str, user_id: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        return self._scan.user_states(app_name, user_id)
 
     @override
     def write_shared_state(self, app_name: str, user_id: str, texts: StateTexts) -> None:

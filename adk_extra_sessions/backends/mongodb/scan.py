@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
 from attrs import frozen
 
-from adk_extra_sessions.backends.damaged import left_out_if_damaged
+from adk_extra_sessions.backends.damaged import damage_named, left_out_if_damaged
 from adk_extra_sessions.backends.mongodb import documents, strays
 from adk_extra_sessions.backends.mongodb.documents import Document
 from adk_extra_sessions.backends.mongodb.paging import pages
-from adk_extra_sessions.backends.mongodb.values import state_of
+from adk_extra_sessions.backends.mongodb.shared_state import Delta, state_with
 from adk_extra_sessions.records import SessionKey
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ IDS = 5000
 """Ids of sessions that one round trip reads."""
 
 STATES = 500
-"""States of users that one round trip reads."""
+"""States of users, or documents of sessions, that one round trip reads."""
 
 
 @frozen
@@ -52,19 +53,53 @@ class Scan:
         for page in pages(self.sessions, selected, IDS, ["_id"]):
             yield from filter(None, map(strays.key_of, page))
 
-    def user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Reads the state of every user who has any."""
+    def app_state(self, app_name: str) -> Mapping[str, Any]:
+        """Reads the app's state."""
+        # Read before the state itself, so that a delta that is applied meanwhile is not missed.
+        deltas = [delta for _, delta in self._pending(app_name, None, "app")]
+        document = self.states.find_one(documents.app_filter(app_name)) or {}
+        with damage_named(SessionKey(app_name, "", "")):
+            return state_with(document, deltas)
+
+    def user_states(self, app_name: str, user_id: str | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Reads the state of every user who has any, or of one."""
+        pending: dict[str, list[Delta]] = {}
+        for user, delta in self._pending(app_name, user_id, "user"):
+            pending.setdefault(user, []).append(delta)
+        for user, document in chain(self._user_documents(app_name, user_id), ((user, {}) for user in list(pending))):
+            deltas = pending.pop(user, [])
+            # Without either, an append that was refused has only taken a ticket, or the user was yielded already.
+            if "state" in document or deltas:
+                with left_out_if_damaged(SessionKey(app_name, user, "")):
+                    yield user, state_with(document, deltas)
+
+    def _user_documents(self, app_name: str, user_id: str | None) -> Iterator[tuple[str, Document]]:
+        if user_id is not None:
+            document = self.states.find_one(documents.user_filter(app_name, user_id))
+            yield from [] if document is None else [(user_id, document)]
+            return
         users = documents.below(documents.app_id(app_name))
         users["$gte"] = users.pop("$gt")  # "" is a user too
         for page in pages(self.states, {"_id": users, "app_name": app_name}, STATES):
             for found in page:
                 user = found.get("user_id")
-                if not isinstance(user, str):
-                    logger.warning(
-                        "Left out: document %r in state has no user_id, or one that is no text.", found["_id"]
-                    )
+                if isinstance(user, str):
+                    yield user, found
+                else:
+                    text = "Left out: document %r in state has no user_id, or one that is no text."
+                    logger.warning(text, found["_id"])
+
+    def _pending(self, app_name: str, user_id: str | None, scope: str) -> Iterator[tuple[str, Delta]]:
+        """Yields the deltas of a scope that sessions still hold, each with its user."""
+        prefix = documents.app_id(app_name) if user_id is None else documents.user_id(app_name, user_id)
+        # The server is not asked to look for them: that could take longer than the driver waits for an answer.
+        for page in pages(self.sessions, {"_id": documents.below(prefix), "app_name": app_name}, STATES, ["pending"]):
+            for found in page:
+                key = strays.key_of(found)
+                if key is None or not found.get("pending"):
                     continue
-                if "state" not in found:  # an append that was refused has only taken a ticket
-                    continue
-                with left_out_if_damaged(SessionKey(app_name, user, "")):
-                    yield user, state_of(found["state"])
+                deltas: list[Delta] = []
+                with left_out_if_damaged(key):
+                    parts = [one[scope] for one in found["pending"] if scope in one]
+                    deltas = [(int(part["ticket"]), dict(part["state"])) for part in parts]
+                yield from ((key.user_id, delta) for delta in deltas)

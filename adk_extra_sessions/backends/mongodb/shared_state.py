@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, WriteError
@@ -22,6 +22,9 @@ from adk_extra_sessions.codec import describe
 from adk_extra_sessions.records import AppendRequest, SessionKey, SharedState, StateTexts
 
 logger = logging.getLogger(__name__)
+
+Delta: TypeAlias = tuple[int, Document]
+"""A pending delta to one state document: its ticket, and its values as they are stored."""
 
 TRIES = 50
 """Tries of what fails only when another is quicker, or when something foreign is in the way."""
@@ -96,8 +99,7 @@ class SharedStates:
         for scope, selected in documents.shared_filters(key):
             document = by_id.get(selected["_id"], {})
             deltas = [(one[scope]["ticket"], one[scope]["state"]) for one in pending if scope in one]
-            state, _ = merged(document.get("state", {}), document.get("tickets", {}) if deltas else {}, deltas)
-            states.append(state_of(state))
+            states.append(state_with(document, deltas))
         return SharedState(*states)
 
     def views(self, app_name: str, users: Iterable[str], found: Sequence[Document]) -> dict[str, SharedState]:
@@ -208,6 +210,17 @@ class SharedStates:
             except DuplicateKeyError:
                 pass
         raise in_the_way(change.selected)
+
+
+def state_with(document: Document, deltas: Sequence[Delta]) -> dict[str, Any]:
+    """Returns the state in a document of the `state` collection, with pending deltas applied to it.
+
+    Args:
+        document: The document; empty if there is none.
+        deltas: What sessions still hold for it.
+    """
+    state, _ = merged(document.get("state", {}), document.get("tickets", {}) if deltas else {}, deltas)
+    return state_of(state)
 
 
 def pending_in(request: AppendRequest, update: Document) -> list[Pending]:

@@ -265,13 +265,11 @@ class RedisBackend(TakesTurns, Copyable, Examinable):
 
     @override
     def app_state(self, app_name: str) -> Mapping[str, Any]:
-        app = SessionKey(app_name, "", "")
-        with foreign_type_named(app):
-            return state_of(self.client.hgetall(AppKeys.of(self.prefix, app_name).state), app)
+        return self._scan.app_state(app_name)
 
     @override
-    def user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        return self._scan.user_states(app_name)
+    def user_states(self, app_name: str, user_id: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        return self._scan.user_states(app_name, user_id)
 
     @override
     def write_shared_state(self, app_name: str, user_id: str, texts: StateTexts) -> None:

@@ -99,7 +99,7 @@ class StoredSession:
                 float(found.get("d", 0)),
                 _ahead(text(found.get("k", ""))),
                 values(found),
-                [pending_delta(name[2:], value, key) for name, value in found.items() if name.startswith("p:")],
+                pending_deltas(found, key),
             )
 
 
@@ -126,6 +126,15 @@ def state_of(reply: Any, key: SessionKey) -> dict[str, Any]:
     found = checked(reply, key)
     with damage_named(key):
         return values(fields(found))
+
+
+def pending_deltas(found: Mapping[str, Reply], key: SessionKey) -> list[PendingDelta]:
+    """Reads all that the fields of a session's hash hold for the app's state.
+
+    Raises:
+        CorruptRecordError: One of them cannot be read.
+    """
+    return [pending_delta(name[2:], value, key) for name, value in found.items() if name.startswith("p:")]
 
 
 def pending_delta(name: str, value: Reply, key: SessionKey) -> PendingDelta:

@@ -17,6 +17,7 @@ from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, SessionKeys
 from adk_extra_sessions.backends.redis.reading import read_hash
 from adk_extra_sessions.backends.redis.replies import (
+    PendingDelta,
     Reply,
     StoredSession,
     fields,
@@ -37,15 +38,15 @@ def pending_pairs(state: Mapping[str, str], name: str, ticket: int) -> list[str]
     return [f"p:{name}", encode_value("app:", {"ticket": ticket, "state": dict(state)}), "p", "1"]
 
 
-def with_pending(app: Mapping[str, Reply], stored: StoredSession) -> Mapping[str, Any]:
-    """Returns the app's state as a reader of a session must see it.
+def with_pending(app: Mapping[str, Reply], pending: Sequence[PendingDelta]) -> Mapping[str, Any]:
+    """Returns the app's state with pending deltas applied to it, as a reader of their session must see it.
 
     Args:
         app: The fields of the app's state.
-        stored: The session.
+        pending: What sessions still hold for it.
     """
     tickets = {name[2:]: int(value) for name, value in app.items() if name.startswith("t:")}
-    decoded = [(one.ticket, {name: decode_value(value) for name, value in one.texts.items()}) for one in stored.pending]
+    decoded = [(one.ticket, {name: decode_value(value) for name, value in one.texts.items()}) for one in pending]
     return merged(values(app), tickets, decoded)[0]
 
 
@@ -115,7 +116,7 @@ class SplitAppState:
         """Returns the app's state as a reader of the session must see it."""
         reply = read_hash(self.client, keys.app)
         with damage_named(keys.owner):
-            return with_pending(fields(reply), stored)
+            return with_pending(fields(reply), stored.pending)
 
     def take_ticket(self, app: str) -> int:
         """Takes one ticket."""

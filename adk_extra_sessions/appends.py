@@ -14,8 +14,8 @@ from google.adk.sessions import Session
 
 from adk_extra_sessions.adk.private import StaleSessionError, set_storage_marker, storage_marker
 from adk_extra_sessions.codec import describe, encode_event
-from adk_extra_sessions.errors import EventValueError, InputValidationError
-from adk_extra_sessions.live_sessions import live_sessions
+from adk_extra_sessions.errors import InputValidationError
+from adk_extra_sessions.live_sessions import WriteOrder, live_sessions
 from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey
 from adk_extra_sessions.state import without_temp
 
@@ -36,7 +36,8 @@ class Append:
         fresh: Whether the event was stored and is new to the live session.
         marker: Once it is stored, the marker that the live session gets with it.
         marker_before: The marker that the live session has just before that.
-        committed: Whether nothing is left to be done to the live session.
+        committed: Whether the live session has the event.
+        order: As `StoredChange` has it.
     """
 
     session: Session = field(repr=False)
@@ -47,7 +48,8 @@ class Append:
     fresh: bool = False
     marker: str | None = field(default=None, repr=False)
     marker_before: str | None = field(default=None, repr=False)
-    committed: bool = True
+    committed: bool = False
+    order: WriteOrder | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, session: object, event: object) -> Append:
@@ -83,15 +85,6 @@ class Append:
                 self.record = encode_event(self.event, coerce=coerce)
             except Exception as error:
                 self.error = own_error(error)
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as error:
-                # pydantic's own code panics over a dictionary that grows meanwhile: no Exception, and nothing to end a
-                # program for.
-                kind = type(error).__name__
-                self.error = EventValueError(
-                    f"Event {self.event.id!r} cannot be encoded ({kind}). Nothing was written."
-                )
         return self.size
 
     def commit(self) -> None:
@@ -99,11 +92,10 @@ class Append:
 
         To be called in a thread of a caller that owns the live session, if there is one left.
         """
-        if not self.committed:
-            live_sessions.commit(self)
+        live_sessions.commit(self)
 
     def change_session(self) -> None:
-        """Changes the live session in one step; done again if it was interrupted."""
+        """Changes the live session; called again if it was interrupted."""
         try:
             if self.fresh:
                 self._add_event()
@@ -220,7 +212,7 @@ def record_revisions(run: Sequence[Append], request: AppendRequest, revisions: S
         append.fresh = revision > newest and not known
         if any_revision or held is None or revision <= newest + 1:
             newest = max(newest, revision)
-        append.marker_before, append.marker, append.committed = marker, str(newest), False
+        append.marker_before, append.marker = marker, str(newest)
         marker = append.marker
         live_sessions.add(append)
 

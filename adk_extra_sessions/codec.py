@@ -18,7 +18,15 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
 
 from adk_extra_sessions.errors import CorruptRecordError, EventValueError, InputValidationError, StateValueError
-from adk_extra_sessions.json_form import LONG, SAME_IN_JSON, readable_json, restore_non_finite, without_json_form
+from adk_extra_sessions.json_form import (
+    LONG,
+    SAME_IN_JSON,
+    NoJsonFormError,
+    encoding,
+    readable_json,
+    restore_non_finite,
+    without_json_form,
+)
 from adk_extra_sessions.records import EventRecord, SessionKey, StateTexts
 from adk_extra_sessions.state import split, without_temp
 
@@ -66,7 +74,8 @@ def encode_value(key: str, value: object, *, coerce: bool = False) -> str:
         coerce: Store the string form of what has no JSON form, and warn.
 
     Raises:
-        StateValueError: `value` or `key` has no JSON form and `coerce` is off.
+        StateValueError: `value` or `key` has no JSON form and `coerce` is off,
+            or the value has no string form either.
     """
     try:
         key.encode()
@@ -74,12 +83,20 @@ def encode_value(key: str, value: object, *, coerce: bool = False) -> str:
         raise StateValueError(key, "a state key must be Unicode text, without lone surrogates") from None
     try:
         return readable_json(value)
-    except Exception:  # a value's own serializer may raise anything
+    except NoJsonFormError:
         path, reason = without_json_form(value)
     where = f"{key}{path}" if path else ""
     if not coerce:
         raise StateValueError(key, reason, where)
     logger.warning("State key %r%s: %s; its string form is stored.", key, f", at {where}" if where else "", reason)
+    try:
+        return _coerced_json(value)
+    except NoJsonFormError:
+        raise StateValueError(key, f"{reason}, and no string form", where) from None
+
+
+@encoding
+def _coerced_json(value: object) -> str:
     try:
         return readable_json(to_jsonable_python(value, serialize_unknown=True))
     except Exception:
@@ -139,26 +156,29 @@ def encode_event(event: Event, *, coerce: bool = False) -> EventRecord:
         # The delta as stored in state, so that history and state never differ.
         plain = {key: from_json(text) for key, text in texts.items()}
         stored = event.model_copy(update={"actions": event.actions.model_copy(update={"state_delta": plain})})
-    return EventRecord(event.id, float(time), event.author, event.invocation_id, _body(stored), _by_scope(texts))
+    try:
+        body = _body(stored)
+    except NoJsonFormError:
+        raise EventValueError(
+            f"Event {event.id!r} has no JSON form that can be read back. Nothing was written."
+        ) from None
+    return EventRecord(event.id, float(time), event.author, event.invocation_id, body, _by_scope(texts))
 
 
+@encoding
 def _body(event: Event) -> bytes:
     # Only authentication configs have optional fields whose default is not
     # None; without them, leaving None out loses nothing.
     exclude_none = not event.actions.requested_auth_configs
-    try:
-        body = _dumped(event, exclude_none)
-        if b"null" in body:
-            tree = from_json(body)
-            raw = event.model_dump(mode="python", exclude_none=exclude_none, warnings=False)
-            if restore_non_finite(tree, raw):
-                body = to_json(tree, inf_nan_mode="constants")
-        elif len(body) >= LONG or body.count(b"[") + body.count(b"{") >= _DEEP:
-            from_json(body)
-        return body
-    except Exception:
-        pass  # pydantic's error shows the value: ours must not have it as its context
-    raise EventValueError(f"Event {event.id!r} has no JSON form that can be read back. Nothing was written.")
+    body = _dumped(event, exclude_none)
+    if b"null" in body:
+        tree = from_json(body)
+        raw = event.model_dump(mode="python", exclude_none=exclude_none, warnings=False)
+        if restore_non_finite(tree, raw):
+            body = to_json(tree, inf_nan_mode="constants")
+    elif len(body) >= LONG or body.count(b"[") + body.count(b"{") >= _DEEP:
+        from_json(body)
+    return body
 
 
 def _dumped(event: Event, exclude_none: bool) -> bytes:

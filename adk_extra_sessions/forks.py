@@ -1,4 +1,4 @@
-"""What a forked child must make anew: locks that its parent's threads held, and threads, which it does not have."""
+"""Resets objects in a forked child: it has none of its parent's threads, and may have locks that they held."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import weakref
 from typing import Protocol
 
 
-class MadeAnew(Protocol):
-    """An object that a fork leaves in a state nobody can rely on."""
+class Resettable(Protocol):
+    """An object with locks, queues or threads."""
 
     def after_fork(self) -> None:
         """Replaces every lock, queue and thread. Runs in the child, which has no other thread yet."""
 
 
-_objects: weakref.WeakSet[MadeAnew] = weakref.WeakSet()
+_objects: weakref.WeakSet[Resettable] = weakref.WeakSet()
 
 
-def make_anew(made: MadeAnew) -> None:
-    """Has `made.after_fork` called in every child that this process forks, for as long as `made` lives."""
-    _objects.add(made)
+def reset_after_fork(resettable: Resettable) -> None:
+    """Has `resettable.after_fork` called in every child that this process forks, for as long as it lives."""
+    _objects.add(resettable)
 
 
 def _in_child() -> None:
-    for made in list(_objects):
-        made.after_fork()
+    for resettable in list(_objects):
+        resettable.after_fork()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork

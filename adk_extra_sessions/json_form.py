@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import from_json, to_json
+from typing_extensions import ParamSpec
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 SAME_IN_JSON = {str, int, bool, type(None)}
 """Types whose values come back from JSON as they are."""
@@ -23,8 +28,37 @@ _DEEPEST = 200
 _anything: TypeAdapter[Any] = TypeAdapter(Any)
 
 
+class NoJsonFormError(ValueError):
+    """A value has no JSON form; tells nothing of the value, unlike the error of its serializer."""
+
+
+def encoding(encode: Callable[P, T]) -> Callable[P, T]:
+    """Makes a function raise `NoJsonFormError` instead of whatever a serializer raises in it.
+
+    That may be anything: values have serializers of their own, and pydantic's
+    code panics over a dictionary that grows meanwhile, which is no `Exception`.
+    """
+
+    @wraps(encode)
+    def encode_or_refuse(*arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return encode(*arguments, **named)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:
+            pass  # its message may show the value: ours must not have it as its context
+        raise NoJsonFormError
+
+    return encode_or_refuse
+
+
+@encoding
 def readable_json(value: object) -> str:
-    """Returns the JSON text of a value; raises what its serializer or the JSON reader raises."""
+    """Returns the JSON text of a value.
+
+    Raises:
+        NoJsonFormError: It has none, or none that the JSON reader takes.
+    """
     text = to_json(value, inf_nan_mode="constants").decode()
     if type(value) in SAME_IN_JSON and len(text) < LONG:
         return text
@@ -64,6 +98,13 @@ def without_json_form(value: object) -> tuple[str, str]:
     Returns:
         Its path inside `value`, such as `['items'][3]`, and what is wrong there; no values.
     """
+    try:
+        return _first_without_json_form(value)
+    except Exception:  # its attributes, too, may raise anything
+        return "", f"a value of type {type(value).__name__} has no JSON form"
+
+
+def _first_without_json_form(value: object) -> tuple[str, str]:
     path = ""
     for _ in range(_DEEPEST):
         if isinstance(value, dict):
@@ -98,6 +139,6 @@ def _parts(value: object) -> Iterator[tuple[str, object]]:
 def _has_json_form(value: object) -> bool:
     try:
         readable_json(value)
-    except Exception:  # a value's own serializer may raise anything
+    except NoJsonFormError:
         return False
     return True

@@ -1,7 +1,7 @@
-"""Live sessions while their events are stored: whoever stores them, they come into the session in the order stored.
+"""Keeps the order of events in a live session while several threads store events of it.
 
 One live session may be used by several event loops, threads, services and
-stores at once. So what is under way on it is known to the whole process.
+stores at once. Their events come into the session in the order stored.
 """
 
 from __future__ import annotations
@@ -9,121 +9,130 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager, suppress
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from attrs import define, field
 from google.adk.sessions import Session
 
 from adk_extra_sessions.adk.private import storage_marker
-from adk_extra_sessions.forks import make_anew
+from adk_extra_sessions.forks import reset_after_fork
 
-if TYPE_CHECKING:
-    from adk_extra_sessions.appends import Append
+
+class StoredChange(Protocol):
+    """A change of a live session that is in storage and not yet in the session.
+
+    Attributes:
+        session: The live session.
+        marker: The session's storage marker after the change.
+        committed: Whether the session has the change.
+        order: Where the change waits to come into the session; None once it has.
+    """
+
+    session: Session
+    marker: str | None
+    committed: bool
+    order: WriteOrder | None
+
+    def change_session(self) -> None:
+        """Makes the change and sets `committed`; called again if it was interrupted."""
 
 
 @define(eq=False)
-class _UnderWay:
-    """What is under way on one live session.
+class WriteOrder:
+    """The order in which changes come into one live session.
 
     Attributes:
-        turn: Held by whoever stores events of it.
-        writers: How many hold `turn` or wait for it.
-        stored: What was stored and is not yet in the session, in the order stored.
+        session: The session; kept here so that no other object gets its id meanwhile.
+        lock: Held while changes are stored. Reentrant, since only those tell whether this thread holds them.
+        stored: Changes that are stored and not yet in the session, in the order stored.
     """
 
-    turn: threading.Lock = field(factory=threading.Lock)
-    writers: int = 0
-    stored: deque[Append] = field(factory=deque)
+    session: Session
+    lock: Any = field(factory=threading.RLock)
+    stored: deque[StoredChange] = field(factory=deque)
 
 
 class LiveSessions:
-    """All live sessions that have something under way."""
+    """The write orders of all live sessions of which something is being stored."""
 
     def __init__(self) -> None:
         self.after_fork()
-        make_anew(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Forgets what the parent's threads were about to do; no marker has moved past what its session has."""
+        """Forgets what the parent's threads were storing."""
         self._lock = threading.Lock()
-        self._under_way: dict[int, _UnderWay] = {}
+        # Weak: an order goes with the last writer or change that refers to it, however that one ends.
+        self._orders: WeakValueDictionary[int, WriteOrder] = WeakValueDictionary()
 
-    def storing(self, sessions: Sequence[Session]) -> AbstractContextManager[Any]:
-        """Waits for those who store events of any of `sessions`, and keeps others waiting."""
-        return _Turns(self, sessions)
+    def storing(self, sessions: Sequence[Session]) -> AbstractContextManager[None]:
+        """Waits until nobody else stores changes of any of `sessions`, and makes others wait."""
+        return _Storing(self, sessions)
 
-    def enter(self, sessions: Sequence[Session]) -> dict[int, _UnderWay]:
-        """Notes that somebody wants to store events of `sessions`."""
-        # Everybody takes turns in the same order, so that no two wait for each other.
-        keys = sorted(map(id, sessions)) if len(sessions) > 1 else map(id, sessions)
-        found: dict[int, _UnderWay] = {}
+    def orders(self, sessions: Sequence[Session]) -> list[WriteOrder]:
+        """Returns the order of each session, once, sorted so that no two writers wait for each other."""
         with self._lock:
-            for key in keys:
-                if key not in found:
-                    found[key] = one = self._under_way.get(key) or self._under_way.setdefault(key, _UnderWay())
-                    one.writers += 1
-        return found
-
-    def leave(self, found: dict[int, _UnderWay]) -> None:
-        """Notes that somebody has stored what they wanted to."""
-        with self._lock:
-            for key, one in found.items():
-                one.writers -= 1
-                self._forget_if_done(key, one)
+            found = {id(session): self._order(session) for session in sessions}
+        return [found[key] for key in sorted(found)]
 
     def marker(self, session: Session) -> str | None:
-        """Returns the marker that a session will have when all that was stored has come into it."""
+        """Returns the marker that a session will have once everything stored is in it."""
         with self._lock:
-            found = self._under_way.get(id(session))
-            return found.stored[-1].marker if found and found.stored else storage_marker(session)
+            stored = self._order(session).stored
+            return stored[-1].marker if stored else storage_marker(session)
 
-    def add(self, append: Append) -> None:
-        """Notes that an append was stored. To be called inside `storing`."""
+    def add(self, change: StoredChange) -> None:
+        """Notes that a change is stored. To be called inside `storing`."""
         with self._lock:
-            self._under_way[id(append.session)].stored.append(append)
+            change.order = self._order(change.session)
+            change.order.stored.append(change)
 
-    def commit(self, append: Append) -> None:
-        """Brings a live session up to date, up to and including an append that was stored."""
-        key = id(append.session)
+    def commit(self, change: StoredChange) -> None:
+        """Brings a live session up to date, up to and including a change that is stored."""
+        order = change.order
+        if order is None:
+            return
         with self._lock:
-            found = self._under_way.get(key)
-            while found and not append.committed:
+            while order.stored and change.order is not None:
+                first = order.stored[0]
+                if not first.committed:
+                    first.change_session()
                 # Removed only after that: interrupted by Ctrl-C, it is done again.
-                found.stored[0].change_session()
-                found.stored.popleft()
-            if found:
-                self._forget_if_done(key, found)
+                order.stored.popleft()
+                first.order = None
 
-    def _forget_if_done(self, key: int, found: _UnderWay) -> None:
-        if not found.writers and not found.stored:
-            self._under_way.pop(key, None)
+    def _order(self, session: Session) -> WriteOrder:
+        found = self._orders.get(id(session))
+        if found is None:
+            found = self._orders[id(session)] = WriteOrder(session)
+        return found
 
 
-class _Turns:
-    """The turns of all sessions that somebody stores events of. A class, since it is quicker than a generator."""
+class _Storing:
+    """Holds the locks of some live sessions. A class, since it is faster than a generator."""
 
-    __slots__ = ("_found", "_held", "_live", "_sessions")
+    __slots__ = ("_live", "_orders", "_sessions")
 
     def __init__(self, live: LiveSessions, sessions: Sequence[Session]) -> None:
         self._live = live
         self._sessions = sessions
-        self._held: list[threading.Lock] = []
+        self._orders: list[WriteOrder] = []
 
     def __enter__(self) -> None:
-        self._found = self._live.enter(self._sessions)
+        self._orders = self._live.orders(self._sessions)
         try:
-            for one in self._found.values():
-                one.turn.acquire()
-                self._held.append(one.turn)
+            for order in self._orders:
+                order.lock.acquire()
         except BaseException:  # Ctrl-C while waiting
             self.__exit__()
             raise
 
     def __exit__(self, *exc_info: object) -> None:
-        for turn in self._held:
-            turn.release()
-        self._live.leave(self._found)
+        for order in self._orders:
+            with suppress(RuntimeError):  # not held by this thread
+                order.lock.release()
 
 
 live_sessions = LiveSessions()

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import itertools
 import random
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from types import ModuleType
 
 import pytest
 from google.adk.events import Event
 from google.adk.sessions import Session
+from support.ctrl_c import ctrl_c_at
 
-from adk_extra_sessions import SessionStore
+from adk_extra_sessions import SessionStore, appends
+from adk_extra_sessions import live_sessions as live_sessions_module
 from adk_extra_sessions.aio.service import SessionService
+from adk_extra_sessions.live_sessions import live_sessions
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids
 
 NAMES = {"app_name": APP, "user_id": USER}
@@ -87,6 +94,25 @@ def test_services_and_stores_that_share_a_live_session(
         )
         assert len(live.events) == 18
         assert_agrees(store, live)
+
+
+@pytest.mark.parametrize("module", [appends, live_sessions_module], ids=["appends", "live_sessions"])
+def test_ctrl_c_anywhere_in_an_append_blocks_no_session(store: SessionStore, module: ModuleType) -> None:
+    with ThreadPoolExecutor(1) as other_thread:
+        for line in itertools.count():
+            live, event = store.create_session(**NAMES), an_event(delta={"key": line, "temp:key": line})
+            with suppress(KeyboardInterrupt), ctrl_c_at(module, line) as came:
+                store.append_event(live, event)
+            other_thread.submit(store.append_event, live, event).result(timeout=20)  # the same one, stored once
+            other_thread.submit(store.append_event, live, an_event()).result(timeout=20)
+            assert len(live.events) == 2
+            assert live.state.pop("temp:key") == line
+            assert_agrees(store, live)
+            if not came.is_set():
+                break
+    assert line > 10
+    gc.collect()
+    assert not live_sessions._orders
 
 
 @pytest.mark.parametrize("stopped_first", [False, True], ids=["closed before", "closed after"])

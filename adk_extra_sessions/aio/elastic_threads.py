@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from adk_extra_sessions.aio.threads import WorkerThreads
-from adk_extra_sessions.forks import make_anew
+from adk_extra_sessions.forks import reset_after_fork
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class ElasticThreads:
         self._threads = WorkerThreads(size, name)
         self._watcher = WorkerThreads(1, f"{name}-watch")
         self.after_fork()
-        make_anew(self)
+        reset_after_fork(self)
 
     def run(self, call: Callable[..., T], *arguments: Any, **named: Any) -> asyncio.Future[T]:
         """Queues a blocking call in the caller's context; await its result through `settle`."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import anyio
 
-from adk_extra_sessions.forks import make_anew
+from adk_extra_sessions.forks import reset_after_fork
 
 T = TypeVar("T")
 
@@ -60,10 +60,10 @@ def _wake(waiting: asyncio.Future[None], _: object) -> None:
 
 
 class Finishing(Protocol):
-    """Something that has work under way when the interpreter exits."""
+    """An object that may have unfinished calls when the interpreter exits."""
 
     def finish(self) -> None:
-        """Waits for what was begun so far."""
+        """Waits for the calls made so far."""
 
 
 _finishing: weakref.WeakSet[Finishing] = weakref.WeakSet()
@@ -83,7 +83,7 @@ def _finish() -> None:
 
 
 class WorkerThreads:
-    """A pool of threads of its own, shared by all event loops; a thread starts when there is a call for it.
+    """A pool of threads shared by all event loops; a thread starts when there is a call for it.
 
     Not anyio's pool: that one belongs to a single event loop, while `Runner.run()`
     makes a new loop for every call, and it is shared with the rest of the application.
@@ -101,9 +101,9 @@ class WorkerThreads:
         """
         self._size = size
         self._name = name
-        self._dismissal: weakref.finalize[Any, Any] | None = None
+        self._stop_unused: weakref.finalize[Any, Any] | None = None
         self.after_fork()
-        make_anew(self)
+        reset_after_fork(self)
         finish_at_exit(self)
 
     def run(self, call: Callable[..., T], *arguments: Any, **named: Any) -> asyncio.Future[T]:
@@ -118,53 +118,58 @@ class WorkerThreads:
         """Starts a blocking call whose end nobody waits for; raises as `run` does."""
         self._submit(call)
 
-    def close(self) -> None:
-        """Waits for all calls; a later one starts the pool again."""
-        with self._lock:
-            crew = self._crew
-            self._gather_crew()
-        crew.dismiss()
-        for thread in crew.threads:
-            thread.join()
+    def unfinished(self) -> list[Future[Any]]:
+        """Returns a future for each call made so far that has not ended."""
+        return list(self._unfinished)
 
     def finish(self) -> None:
         """Waits for the calls made so far; the threads stay, since a process about to exit may get no others."""
-        wait(list(self._crew.unfinished))
+        wait(self.unfinished())
+
+    def close(self) -> None:
+        """Waits for all calls and ends the threads; a later call starts the pool again."""
+        with self._lock:
+            workers = self._workers
+            self._replace_workers()
+        workers.stop()
+        for thread in workers.threads:
+            thread.join()
 
     def after_fork(self) -> None:
         """Starts again with no threads and no calls."""
         self._lock = threading.Lock()
-        self._gather_crew()
+        self._unfinished: set[Future[Any]] = set()
+        self._replace_workers()
 
-    def _gather_crew(self) -> None:
-        if self._dismissal is not None:
-            self._dismissal.detach()
-        self._crew = _Crew()
+    def _replace_workers(self) -> None:
+        if self._stop_unused is not None:
+            self._stop_unused.detach()
+        self._workers = _Workers(self._unfinished)
         # The threads of a pool that was never closed end with it.
-        self._dismissal = weakref.finalize(self, self._crew.dismiss)
-        self._dismissal.atexit = False
+        self._stop_unused = weakref.finalize(self, self._workers.stop)
+        self._stop_unused.atexit = False
 
     def _submit(self, call: Callable[[], T]) -> Future[T]:
         with self._lock:
-            crew = self._crew
-            if len(crew.threads) < min(len(crew.unfinished) + 1, self._size):
+            workers = self._workers
+            if len(workers.threads) < min(len(self._unfinished) + 1, self._size):
                 try:
-                    crew.hire(f"{self._name}_{len(crew.threads)}")
+                    workers.start_thread(f"{self._name}_{len(workers.threads)}")
                 except RuntimeError:
-                    if not crew.threads:
+                    if not workers.threads:
                         raise
-            return crew.submit(call)
+            return workers.submit(call)
 
 
-class _Crew:
-    """The threads of a pool and what they have to do; they hold on to it, and not to the pool."""
+class _Workers:
+    """The threads of a pool and their calls; they refer to this and not to the pool, which can so be collected."""
 
-    def __init__(self) -> None:
+    def __init__(self, unfinished: set[Future[Any]]) -> None:
         self.threads: list[threading.Thread] = []
-        self.unfinished: set[Future[Any]] = set()
+        self._unfinished = unfinished
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
 
-    def hire(self, name: str) -> None:
+    def start_thread(self, name: str) -> None:
         # A daemon, so that it is still there for `atexit` handlers; `finish_at_exit` waits for what it does.
         thread = threading.Thread(target=self._work, name=name, daemon=True)
         thread.start()
@@ -172,11 +177,11 @@ class _Crew:
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
-        self.unfinished.add(future)
+        self._unfinished.add(future)
         self._calls.put((future, call))
         return future
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         """Ends the threads, after the calls that are queued. Takes no lock: the garbage collector may call it."""
         for _ in self.threads:
             self._calls.put(None)
@@ -188,15 +193,15 @@ class _Crew:
 
     def _make(self, future: Future[Any], call: Callable[[], Any]) -> None:
         if not future.set_running_or_notify_cancel():
-            self.unfinished.discard(future)
+            self._unfinished.discard(future)
             return
         try:
             result = call()
         except BaseException as error:
-            self.unfinished.discard(future)
+            self._unfinished.discard(future)
             future.set_exception(error)
             del future, call  # the error's traceback holds this frame, and with it what it holds
         else:
             # First, so that whoever gets the result and calls again finds this thread free.
-            self.unfinished.discard(future)
+            self._unfinished.discard(future)
             future.set_result(result)

@@ -13,6 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ import pytest
 from pydantic import BaseModel, model_serializer
 from pymongo.errors import ServerSelectionTimeoutError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from support.ctrl_c import ctrl_c_at
 from support.no_threads import no_new_threads
 
 from adk_extra_sessions import MongoSessionService, RedisSessionService
 from adk_extra_sessions.aio import group_commit
 from adk_extra_sessions.aio.service import SessionService
-from adk_extra_sessions.errors import EventValueError, InputValidationError
+from adk_extra_sessions.errors import InputValidationError, StateValueError
 from adk_extra_sessions.live_sessions import live_sessions
 from adk_extra_sessions.records import AppendRequest
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event, ids, stored
@@ -207,11 +209,23 @@ def test_closing_beside_appends_hangs_nobody(service: SessionService) -> None:
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_fork_amid_a_write_blocks_no_session(service: SessionService) -> None:
     session = service.store.create_session(app_name=APP, user_id=USER)
-    with live_sessions.storing([session]):
-        child = os.fork()
-        if child == 0:
-            with live_sessions.storing([session]):
-                os._exit(0)
+    held, forked = threading.Event(), threading.Event()
+
+    def writing() -> None:
+        with live_sessions.storing([session]):
+            held.set()
+            forked.wait(timeout=30)
+
+    thread = threading.Thread(target=writing)
+    thread.start()
+    assert held.wait(timeout=30)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        with live_sessions.storing([session]):
+            os._exit(0)
+    forked.set()
+    thread.join()
     assert os.waitpid(child, 0)[1] == 0
 
 
@@ -249,7 +263,7 @@ async def test_an_event_that_changes_while_it_is_encoded_fails_alone(service: Se
     events = [an_event(delta={"cart": cart}) if number == 2 else an_event() for number in range(5)]
     appends = [service.append_event(session, event) for session, event in zip(sessions, events, strict=True)]
     outcomes = await asyncio.wait_for(asyncio.gather(*appends, return_exceptions=True), timeout=20)
-    assert isinstance(outcomes.pop(2), EventValueError)
+    assert isinstance(outcomes.pop(2), StateValueError)
     assert outcomes == [event for event in events if event is not events[2]]
     assert [len(session.events) for session in sessions] == [1, 1, 0, 1, 1]
     await asyncio.wait_for(service.append_event(sessions[2], an_event()), timeout=20)
@@ -383,6 +397,29 @@ def test_ctrl_c_amid_the_outcomes_leaves_nobody_waiting(service: SessionService)
 
 @pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_ctrl_c_anywhere_in_submit_stops_no_later_append(service: SessionService) -> None:
+    session = service.store.create_session(app_name=APP, user_id=USER)
+
+    async def append(line: int) -> bool:
+        """Whether Ctrl-C came before the append was queued; it comes at a line of `submit`."""
+        with ctrl_c_at(group_commit, line, functions=("submit",)) as came:
+            task = asyncio.ensure_future(service.append_event(session, an_event()))
+            await asyncio.wait({task})
+        with suppress(KeyboardInterrupt):
+            task.result()
+        return came.is_set()
+
+    line, came = 0, True
+    while came:
+        with suppress(KeyboardInterrupt):
+            came = asyncio.run(append(line))
+        asyncio.run(asyncio.wait_for(service.append_event(session, an_event()), timeout=20))
+        line += 1
+    assert line > 5
+    found = service.store.get_session(app_name=APP, user_id=USER, session_id=session.id)
+    assert found == session
+
+
 def test_children_forked_amid_appends_hang_nowhere(storage: dict[str, Any]) -> None:
     script = str(Path(__file__).parents[1] / "support" / "forked_children.py")
     subprocess.run([sys.executable, "-W", "ignore", script, json.dumps(storage)], check=True, timeout=120)

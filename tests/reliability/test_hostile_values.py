@@ -6,6 +6,7 @@ import datetime
 import decimal
 import enum
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from google.adk.events.event_actions import EventActions
 from google.genai import types
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, model_serializer
 
 from adk_extra_sessions import MongoSessionStore, SessionStore
 from adk_extra_sessions.errors import EventTooLargeError, EventValueError, StateValueError
@@ -96,6 +98,50 @@ def test_what_has_a_json_form_comes_back_in_it(store: SessionStore) -> None:
     as_user = {f"user:{name}": form for name, form in forms.items()}
     assert found.state == {**forms, **as_user}
     assert found.events[0].actions.state_delta == as_user
+
+
+class Growing(BaseModel):
+    """A value of a dictionary that grows while it is encoded, as when another thread adds to it."""
+
+    model_config = {"arbitrary_types_allowed": True}
+    within: dict[str, object]
+
+    @model_serializer
+    def encoded(self) -> str:
+        self.within[f"another {len(self.within)}"] = 1
+        return "value"
+
+
+def growing() -> object:
+    cart: dict[str, object] = {}
+    cart |= {"first": Growing(within=cart), "second": 2}
+    cart["first"].within = cart  # type: ignore[attr-defined]
+    return cart
+
+
+class WithoutClass:
+    @property
+    def __class__(self) -> type:
+        raise LookupError("secret")
+
+
+@pytest.mark.parametrize("make", [growing, WithoutClass], ids=["growing", "without class"])
+def test_whatever_a_value_raises_while_it_is_encoded_is_one_error(store: SessionStore, make: Any) -> None:
+    with pytest.raises(StateValueError, match="'cart'") as raised:
+        store.create_session(**NAMES, state={"cart": make(), "user:other": 1})
+    assert "secret" not in str(raised.value) and raised.value.__context__ is None
+    assert store.get_session(**NAMES) is None
+    session = store.create_session(**NAMES)
+    with pytest.raises(StateValueError, match="'cart'"):
+        store.append_event(session, an_event(delta={"cart": make(), "user:other": 1}))
+    assert store.get_session(**NAMES) == session
+
+
+def test_a_value_without_a_string_form_is_refused_with_coerce_too(make_store: Callable[..., SessionStore]) -> None:
+    store = make_store(unserializable="coerce")
+    with pytest.raises(StateValueError, match="and no string form"):
+        store.create_session(**NAMES, state={"key": 10**5000})
+    assert store.get_session(**NAMES) is None
 
 
 def test_nesting_comes_back_or_is_refused_at_every_depth(store: SessionStore) -> None:

@@ -1,4 +1,4 @@
-"""What travels between the rules (`stores.base`) and a backend: plain frozen values.
+"""What travels between the rules (`store.py`) and a backend: plain frozen values.
 
 State values are JSON texts here, so that a backend may store them in whatever
 form it likes and still gives back exactly what was given. No repr shows what is
@@ -12,8 +12,9 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
-from attrs import field, frozen
+from attrs import astuple, field, frozen
 
+from adk_extra_sessions.details import DEFAULT, Lifetime, SessionDetails
 from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.state import prefixed
 
@@ -77,7 +78,12 @@ class NewSession:
             time of creation in microseconds, so that a session created again
             under an old id never repeats a revision of its predecessor.
         nonce: Tells a repeated request from another caller's.
-        created: Seconds since the epoch.
+        created: Its time of creation and its first last_update_time, in seconds since the epoch.
+        display_name: What people call it.
+        labels: Texts by which it is found, by name.
+        lifetime: From what its expiry follows.
+        parent_session_id: The session that it was forked from.
+        root_session_id: The first session of that line.
     """
 
     key: SessionKey
@@ -85,6 +91,11 @@ class NewSession:
     nonce: str
     created: float
     state: StateTexts
+    display_name: str | None = field(default=None, repr=False)
+    labels: Mapping[str, str] = field(factory=dict, repr=False)
+    lifetime: Lifetime = DEFAULT
+    parent_session_id: str | None = None
+    root_session_id: str | None = None
 
 
 @frozen(slots=False)
@@ -117,12 +128,16 @@ class AppendRequest:
         expected: The revision storage must be at; None to accept any.
         not_after: When set, the session is refused if storage is newer than
             this time (for sessions without a revision).
+        lifetime: The one that the session had when it was loaded. The one that
+            is stored counts; a backend that has to know it before it writes
+            may try this one first.
     """
 
     key: SessionKey
     events: Sequence[EventRecord]
     expected: int | None = None
     not_after: float | None = None
+    lifetime: Lifetime = DEFAULT
 
 
 @frozen
@@ -172,6 +187,7 @@ class SessionRecord:
     Attributes:
         state: The session's own state, raw key to value.
         first: Position in the full history of the first event in `bodies`.
+        details: Its name, labels, times and lifetime.
     """
 
     key: SessionKey
@@ -181,3 +197,26 @@ class SessionRecord:
     shared: SharedState
     bodies: Sequence[bytes | str] = field(default=(), repr=False)
     first: int = 0
+    details: SessionDetails = field(factory=SessionDetails)
+
+
+@frozen
+class Erased:
+    """How much was erased.
+
+    Attributes:
+        sessions: Sessions, expired and damaged ones too.
+        events: Their events.
+        states: State of users, and of the app.
+        turns: Turns on sessions.
+        records: All keys, or documents, that held this; indexes too.
+    """
+
+    sessions: int = 0
+    events: int = 0
+    states: int = 0
+    turns: int = 0
+    records: int = 0
+
+    def __add__(self, other: Erased) -> Erased:
+        return Erased(*(one + another for one, another in zip(astuple(self), astuple(other), strict=True)))

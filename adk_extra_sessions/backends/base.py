@@ -14,9 +14,12 @@ from typing import Any
 from attrs import frozen
 
 from adk_extra_sessions.backends.findings import Finding
+from adk_extra_sessions.details import Changes, SessionDetails
+from adk_extra_sessions.queries import RecordPage, SessionQuery
 from adk_extra_sessions.records import (
     AppendOutcome,
     AppendRequest,
+    Erased,
     NewSession,
     SessionKey,
     SessionRecord,
@@ -125,6 +128,86 @@ class TakesTurns(Backend):
 
     turns: TurnStorage
     """Where turns are kept."""
+
+
+class Managed(Backend):
+    """A backend that can also list sessions in pages and by labels, count them, and change their details.
+
+    It keeps what `NewSession` has of name, labels, lifetime, parent and root,
+    and fills in `SessionRecord.details`.
+    """
+
+    @abstractmethod
+    def list(self, query: SessionQuery) -> RecordPage:
+        """Reads one page of sessions, without their events.
+
+        Its cost is in proportion to the page, whatever else is stored: the
+        place where it begins is found by values, never by counting. While
+        others write, a session that stands still is neither left out nor met
+        twice from the first page to the last; in order of storage, one that
+        is written to may be met again, in the other orders also be left out.
+
+        Where few sessions have the labels, it looks at so many in one call
+        and may then return a short page that has a next one.
+
+        Args:
+            query: Which sessions; `after` is a `next` of the same query, or
+                made up: then it must do no harm.
+
+        Returns:
+            The sessions. What is damaged is left out, with a warning.
+        """
+
+    @abstractmethod
+    def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
+        """Counts sessions without reading them, as far as the database can.
+
+        Args:
+            app_name: The app's name.
+            user_id: The user's id; None for all users.
+            labels: Only sessions that have all of these.
+        """
+
+    @abstractmethod
+    def update(self, key: SessionKey, changes: Changes) -> SessionDetails | None:
+        """Changes a session's name, labels or lifetime, all that is given at once.
+
+        Neither its revision nor its last_update_time changes: whoever holds
+        the session can go on. With a lifetime its expiry changes too, as if
+        it had been written to now; else that stays.
+
+        Returns:
+            Its details after it; None when there is no such session.
+        """
+
+    @abstractmethod
+    def delete_unchanged(self, key: SessionKey, revision: int) -> bool:
+        """Deletes a session as `delete` does, if it is still at this revision.
+
+        Returns:
+            Whether it was there, at this revision, and is deleted.
+        """
+
+
+class Erasable(Backend):
+    """A backend that can also erase all that belongs to a user, or to an app."""
+
+    @abstractmethod
+    def erase(self, app_name: str, user_id: str | None) -> Erased:
+        """Deletes everything of a user, or with None of an app and all its users.
+
+        Sessions (expired, damaged and foreign ones too), events and bodies,
+        state, deltas on their way into state, turns, and every index entry:
+        afterwards no key, document or index holds the user's id, or with None
+        the app's name. What is created during it by others may stay, whole.
+        An append to a session of theirs fails, during it and afterwards, with
+        `SessionNotFoundError`, and leaves nothing.
+
+        Broken off, it is run again and goes on with what is left.
+
+        Returns:
+            What this call has deleted.
+        """
 
 
 class Copyable(Backend):

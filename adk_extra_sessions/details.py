@@ -1,0 +1,107 @@
+"""What a session has beside its state and events: name, labels, times, and how long it stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final, Literal
+
+from attrs import field, frozen
+from typing_extensions import Self
+
+
+class Unset(Enum):
+    """The type of `UNSET`."""
+
+    UNSET = "not given"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+UNSET: Final = Unset.UNSET
+"""An argument that was not given, where None has a meaning of its own."""
+
+
+@frozen
+class Lifetime:
+    """When a session expires, as the session itself says.
+
+    Attributes:
+        kind: "default": at each write, the ttl of the store that writes counts
+            from then. "ttl": at each write, the session's own ttl counts from
+            then. "fixed": at one moment, whatever is written. "never".
+        ttl_ms: The session's own ttl in milliseconds; 0 for other kinds.
+        expire_time: The moment, in seconds since the epoch; 0 for other kinds.
+    """
+
+    kind: Literal["default", "ttl", "fixed", "never"] = "default"
+    ttl_ms: int = 0
+    expire_time: float = 0.0
+
+    @classmethod
+    def sliding(cls, ttl_ms: int) -> Self:
+        """Returns the lifetime of a session with a ttl of its own."""
+        return cls("ttl", ttl_ms=ttl_ms)
+
+    @classmethod
+    def until(cls, expire_time: float) -> Self:
+        """Returns the lifetime of a session that expires at one moment."""
+        return cls("fixed", expire_time=expire_time)
+
+    def expire_time_after(self, now: float, store_ttl_ms: int) -> float | None:
+        """Returns when a session expires that is written to now; None for never.
+
+        Args:
+            now: Seconds since the epoch.
+            store_ttl_ms: The ttl of the store that writes; 0 for none.
+        """
+        if self.kind == "fixed":
+            return self.expire_time
+        ttl_ms = {"default": store_ttl_ms, "ttl": self.ttl_ms, "never": 0}[self.kind]
+        return now + ttl_ms / 1000 if ttl_ms else None
+
+
+DEFAULT: Final = Lifetime()
+"""The lifetime of a session that says nothing of its own."""
+
+NEVER: Final = Lifetime("never")
+"""The lifetime of a session that stays until it is deleted."""
+
+
+@frozen
+class SessionDetails:
+    """What a session has beside its state and events.
+
+    Attributes:
+        display_name: What people call it.
+        labels: Texts by which sessions are found, by name.
+        create_time: Seconds since the epoch.
+        expire_time: When it expires, if nothing is written before: seconds since the epoch; None for never.
+        parent_session_id: The session that it was forked from.
+        root_session_id: The first session of that line.
+        lifetime: From what its expiry follows at the next write.
+    """
+
+    display_name: str | None = field(default=None, repr=False)
+    labels: Mapping[str, str] = field(factory=dict, repr=False)
+    create_time: float = 0.0
+    expire_time: float | None = None
+    parent_session_id: str | None = None
+    root_session_id: str | None = None
+    lifetime: Lifetime = DEFAULT
+
+
+@frozen
+class Changes:
+    """What is to change of a session's details; what is UNSET stays.
+
+    Attributes:
+        display_name: The new name; None for none.
+        labels: All its new labels, in the place of those it has.
+        lifetime: From what its expiry follows from now on.
+    """
+
+    display_name: str | Unset | None = field(default=UNSET, repr=False)
+    labels: Mapping[str, str] | Unset = field(default=UNSET, repr=False)
+    lifetime: Lifetime | Unset = UNSET

@@ -42,19 +42,20 @@ def fake_redis(url: str, options: dict[str, Any]) -> Any:
 
 
 def fake_mongo(url: str) -> Any:
-    """Returns a `mongomock.MongoClient` on the server that the URL names.
+    """Returns a `mongomock.MongoClient` on the server that the URL names; threads may share it.
 
     Raises:
         MissingExtraError: mongomock is not installed.
     """
     try:
-        import mongomock
         from mongomock.store import ServerStore
+
+        from adk_extra_sessions.testing.locked_mongomock import LockedMongoClient
     except ImportError as error:
         raise MissingExtraError(f"{redact(url)!r} {_INSTALL}", name=error.name) from None
     with _lock:
         store = _mongo_stores.setdefault(_name(url), ServerStore())  # type: ignore[no-untyped-call]
-    return mongomock.MongoClient(_store=store)
+    return LockedMongoClient(_store=store)
 
 
 def _name(url: str) -> str:

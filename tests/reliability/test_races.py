@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from conftest import BACKENDS
 from google.adk.events import Event
 from google.adk.sessions import Session
 
@@ -29,12 +28,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-# Not mongomock: between threads its updates are not atomic.
-@pytest.fixture(params=[name for name in BACKENDS if name != "mongomock"])
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:

@@ -71,7 +71,7 @@ def checked_client(client: Any) -> Any:
     Raises:
         ConfigurationError: It is no blocking client, or does not acknowledge writes.
     """
-    if type(client).__module__.startswith("mongomock"):
+    if any(cls.__module__.startswith("mongomock") for cls in type(client).__mro__):
         return client
     if not isinstance(client, MongoClient):
         raise refused_client(client, "a pymongo.MongoClient")

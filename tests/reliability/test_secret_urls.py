@@ -98,7 +98,9 @@ def everything_said(template: str, password: str) -> str:
         store = getattr(made, "store", made)
         said += [repr(made), repr(store.__dict__["options"]), store._errors.server]
         with suppress(TypeError):
-            said.append(repr(pickle.loads(pickle.dumps(made))))
+            copy = pickle.loads(pickle.dumps(made))
+            said.append(repr(copy))
+            getattr(copy, "store", copy).close()
         if made is store and not template.startswith("mongomock"):
             try:
                 store.ping()

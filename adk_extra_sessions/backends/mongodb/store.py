@@ -66,6 +66,8 @@ class MongoSessionStore(SessionStore):
         self.client: Any = checked_client(client) if client is not None else make_client(str(url), client_options)
         self.db_name: str = db_name or (database_name(url) if isinstance(url, str) else None) or ""
         if not self.db_name:
+            if self._owns_client:
+                self.client.close()
             raise ConfigurationError(f"No database for {redact(mongo_url)}: give db_name= or a path in the URL.")
         self.collection_prefix: str = options.get("collection_prefix", "")
         backend = MongoBackend(

@@ -76,7 +76,8 @@ class Backend(ABC):
     def read(self, key: SessionKey, window: Window) -> SessionRecord | None:
         """Reads a session as it is at one moment; None when there is none.
 
-        It may return events older than `window.after`, never fewer than asked for.
+        It may return events older than `window.after`, never fewer than asked
+        for. The values of its state are new objects, which the caller may change.
 
         Raises:
             CorruptRecordError: What is stored cannot be read, or is from another version.

@@ -1,0 +1,232 @@
+"""A backend that keeps sessions in a dictionary: what CONTRIBUTING.md's page on backends leads to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import define, field
+from typing_extensions import override
+
+from adk_extra_sessions.appends import stale_session
+from adk_extra_sessions.backends.base import Copyable, TakesTurns, Target
+from adk_extra_sessions.codec import decode_value
+from adk_extra_sessions.errors import SessionNotFoundError
+from adk_extra_sessions.records import (
+    AppendOutcome,
+    AppendRequest,
+    EventRecord,
+    NewSession,
+    SessionKey,
+    SessionRecord,
+    SharedState,
+    StateTexts,
+    Window,
+)
+from adk_extra_sessions.turns.storage import TurnStorage
+
+Texts = dict[str, str]
+
+
+class DictionaryError(Exception):
+    """What a driver would raise; a dictionary raises nothing."""
+
+
+@define
+class Stored:
+    """A session as the dictionary holds it."""
+
+    new: NewSession
+    time: float
+    state: Texts
+    events: list[EventRecord] = field(factory=list)
+
+    @property
+    def revision(self) -> int:
+        return self.new.revision + len(self.events)
+
+
+class MemoryTurns(TurnStorage):
+    driver_error = DictionaryError
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+        self._texts: dict[SessionKey, str] = {}
+
+    @override
+    def read(self, key: SessionKey) -> tuple[str | None, float]:
+        return self._texts.get(key), time.time()
+
+    @override
+    def swap(self, key: SessionKey, old: str | None, new: str | None) -> bool:
+        with self._lock:
+            if self._texts.get(key) != old:
+                return False
+            self._texts.pop(key, None)
+            if new is not None:
+                self._texts[key] = new
+            return True
+
+
+class MemoryBackend(TakesTurns, Copyable):
+    """Sessions in a dictionary of this process."""
+
+    driver_error = DictionaryError
+    server = "this process"
+    target = Target("memory", "")
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._sessions: dict[SessionKey, Stored] = {}
+        self._apps: dict[str, Texts] = {}
+        self._users: dict[tuple[str, str], Texts] = {}
+        self.turns = MemoryTurns(self._lock)
+
+    @override
+    def create(self, new: NewSession) -> SharedState | None:
+        with self._lock:
+            found = self._sessions.get(new.key)
+            if found is None:
+                self._sessions[new.key] = Stored(new, new.created, dict(new.state.session))
+                self._apply(new.key, new.state)
+            elif found.new.nonce != new.nonce:
+                return None
+            return self._shared(new.key)
+
+    @override
+    def read(self, key: SessionKey, window: Window) -> SessionRecord | None:
+        with self._lock:
+            found = self._sessions.get(key)
+            if found is None:
+                return None
+            recent = len(found.events) if window.recent is None else min(window.recent, len(found.events))
+            first = len(found.events) - recent
+            return self._record(found, [event.body for event in found.events[first:]], first)
+
+    @override
+    def append(self, requests: Sequence[AppendRequest]) -> Sequence[AppendOutcome]:
+        with self._lock:
+            return [self._append(request) for request in requests]
+
+    def _append(self, request: AppendRequest) -> AppendOutcome:
+        found = self._sessions.get(request.key)
+        if found is None:
+            return AppendOutcome(error=SessionNotFoundError(f"Session {request.key.session_id!r} not found."))
+        known = {event.digest: found.new.revision + place for place, event in enumerate(found.events, 1)}
+        reached = request.expected
+        revisions: list[int] = []
+        new: list[EventRecord] = []
+        for event in request.events:
+            if event.digest in known:
+                revisions.append(known[event.digest])
+                if revisions[-1] - 1 == reached:
+                    reached = revisions[-1]
+                continue
+            if not new and not self._is_allowed(request, found, reached, revisions):
+                return AppendOutcome(error=stale_session(request.key))
+            new.append(event)
+            revisions.append(found.revision + len(new))
+            known[event.digest] = revisions[-1]
+        for event in new:
+            found.events.append(event)
+            found.state.update(event.state.session)
+            found.time = event.timestamp
+            self._apply(request.key, event.state)
+        return AppendOutcome(revisions)
+
+    def _is_allowed(self, request: AppendRequest, found: Stored, reached: int | None, known: list[int]) -> bool:
+        if request.expected is not None:
+            return reached == found.revision
+        return request.not_after is None or found.time <= request.not_after or found.revision in known
+
+    @override
+    def delete(self, key: SessionKey) -> None:
+        with self._lock:
+            self._sessions.pop(key, None)
+
+    @override
+    def pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
+        with self._lock:
+            keys = list(self.session_keys(app_name, user_id))
+            records = [self._record(self._sessions[key]) for key in keys]
+        for start in range(0, len(records), page_size):
+            yield records[start : start + page_size]
+
+    @override
+    def user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
+        with self._lock:
+            return decoded(self._users.get((app_name, user_id), {}))
+
+    @override
+    def ping(self) -> None: ...
+
+    @override
+    def close(self) -> None: ...
+
+    @override
+    def app_names(self) -> Iterator[str]:
+        with self._lock:
+            names = {key.app_name for key in self._sessions} | {*self._apps} | {app for app, _ in self._users}
+        yield from sorted(names)
+
+    @override
+    def session_keys(self, app_name: str, user_id: str | None) -> Iterator[SessionKey]:
+        with self._lock:
+            keys = [key for key in self._sessions if key.app_name == app_name and user_id in (None, key.user_id)]
+        yield from sorted(keys, key=lambda key: key.user_id)
+
+    @override
+    def app_state(self, app_name: str) -> Mapping[str, Any]:
+        with self._lock:
+            return decoded(self._apps.get(app_name, {}))
+
+    @override
+    def user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        with self._lock:
+            found = [(user, decoded(state)) for (app, user), state in self._users.items() if app == app_name]
+        yield from found
+
+    @override
+    def write_shared_state(self, app_name: str, user_id: str, texts: StateTexts) -> None:
+        with self._lock:
+            self._apply(SessionKey(app_name, user_id, ""), texts)
+
+    @override
+    def earlier(self, record: SessionRecord) -> Iterator[Sequence[bytes | str]]:
+        with self._lock:
+            found = self._sessions.get(record.key)
+            if found is None:
+                raise SessionNotFoundError(f"Session {record.key.session_id!r} not found.")
+            bodies = [event.body for event in found.events[: record.first]]
+        yield bodies
+
+    @override
+    def set_time(self, key: SessionKey, revision: int, time: float) -> None:
+        with self._lock:
+            found = self._sessions.get(key)
+            if found is not None and found.revision == revision:
+                found.time = time
+
+    @override
+    def discard(self, key: SessionKey) -> None:
+        self.delete(key)
+
+    def _apply(self, key: SessionKey, state: StateTexts) -> None:
+        if state.app:
+            self._apps.setdefault(key.app_name, {}).update(state.app)
+        if state.user:
+            self._users.setdefault((key.app_name, key.user_id), {}).update(state.user)
+
+    def _shared(self, key: SessionKey) -> SharedState:
+        return SharedState(decoded(self._apps.get(key.app_name, {})), self.user_state(key.app_name, key.user_id))
+
+    def _record(self, found: Stored, bodies: Sequence[bytes] = (), first: int = 0) -> SessionRecord:
+        key = found.new.key
+        return SessionRecord(key, found.revision, found.time, decoded(found.state), self._shared(key), bodies, first)
+
+
+def decoded(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the values of some state, new ones each time: callers may change what they get."""
+    return {name: decode_value(text) for name, text in texts.items()}

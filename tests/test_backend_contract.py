@@ -1,0 +1,38 @@
+"""The contract of backends: both databases, their fakes, and a dictionary, whose store also keeps ADK's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support.memory_backend import MemoryBackend
+
+from adk_extra_sessions import SessionService, SessionStore
+from adk_extra_sessions.backends.base import Backend
+from adk_extra_sessions.testing.backend_contract import BackendContract, CopyableContract, TakesTurnsContract
+from adk_extra_sessions.testing.contract import SessionServiceContract
+
+
+class TestDatabases(BackendContract, CopyableContract, TakesTurnsContract):
+    """Redis and MongoDB, with all abilities."""
+
+    @pytest.fixture
+    def session_backend(self, store: SessionStore) -> Backend:
+        return store.backend
+
+
+class TestDictionary(BackendContract, CopyableContract, TakesTurnsContract):
+    """What CONTRIBUTING.md says of a backend is enough to write one."""
+
+    @pytest.fixture
+    def session_backend(self) -> Backend:
+        return MemoryBackend()
+
+
+class TestServiceOverDictionary(SessionServiceContract):
+    """A store over a backend that knows nothing of ADK has all of ADK's rules."""
+
+    @pytest.fixture
+    def session_service(self) -> Iterator[SessionService]:
+        with SessionStore(MemoryBackend()) as store:
+            yield SessionService(store)

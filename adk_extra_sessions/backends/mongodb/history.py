@@ -165,22 +165,41 @@ class History:
             "base": record.revision - record.first - len(record.bodies),
         }
         position = 0
+        while position < record.first:
+            start = position
+            for bodies in self._in_chunks(head, key, position, record.first):
+                yield bodies
+                position += len(bodies)
+            if position < record.first:  # the tail is longer than what was read of it
+                bodies = self._in_tail(head, key, position, record.first)
+                yield bodies
+                position += len(bodies)
+            if position == start:
+                raise CorruptRecordError(f"{describe(key)}: the event at position {position}, or its body, is missing.")
+
+    def _in_chunks(self, head: Document, key: SessionKey, position: int, end: int) -> Iterator[Sequence[str]]:
+        """Reads the events from a position on that are in chunks, as far as none is missing."""
         for found in chain.from_iterable(pages_of_ids(self.chunks, chunks_of(head), CHUNKS)):
             try:
                 if found["first"] < position:
-                    continue  # never cut out of a tail
-                events = found["events"][: record.first - position] if found["first"] == position else []
+                    continue  # read already, or never cut out of a tail
+                events = found["events"][: end - position] if found["first"] == position else []
                 bodies = self.bodies(events, key, position)
             except DAMAGE:
-                break
+                return
             if not bodies:
-                break
+                return
             yield bodies
             position += len(bodies)
-        if position != record.first:
-            if self.sessions.find_one(head, {"_id": 1}) is None:
-                raise SessionNotFoundError(f"{describe(key)} was deleted while it was read.")
-            raise CorruptRecordError(f"{describe(key)}: the event at position {position}, or its body, is missing.")
+
+    def _in_tail(self, head: Document, key: SessionKey, position: int, end: int) -> Sequence[str]:
+        """Reads the events from a position on that are in the session's tail; none if that begins later."""
+        session = self.sessions.find_one(head, {"tail": 1, "tail_first": 1})
+        if session is None:
+            raise SessionNotFoundError(f"{describe(key)} was deleted while it was read.")
+        first = session["tail_first"]
+        events = session["tail"][position - first : end - first] if first <= position else []
+        return self.bodies(events, key, position)
 
     def keep(self, session: Document, until: datetime) -> None:
         """Lets no chunk expire before a date; to be done before the session may live that long.

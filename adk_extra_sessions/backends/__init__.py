@@ -1,1 +1,1 @@
-"""The blocking stores: `base` has ADK's rules, each folder one database's primitives."""
+"""The databases: `base` says what a backend does, each folder is one database."""

@@ -12,6 +12,9 @@ from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 from google.genai import types
 
+# Without them, ADK logs a warning.
+NO_TOKENS = types.GenerateContentResponseUsageMetadata(prompt_token_count=0, candidates_token_count=0)
+
 
 class ScriptedModel(BaseLlm):
     """Answers word by word, like a model that streams."""
@@ -27,7 +30,7 @@ class ScriptedModel(BaseLlm):
         if stream:
             for word in words:
                 yield LlmResponse(content=types.ModelContent(word), partial=True)
-        yield LlmResponse(content=types.ModelContent("".join(words)))
+        yield LlmResponse(content=types.ModelContent("".join(words)), usage_metadata=NO_TOKENS)
 
 
 options: dict[str, Any] = {} if os.environ.get("GOOGLE_API_KEY") else {"model": ScriptedModel()}

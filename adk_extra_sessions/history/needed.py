@@ -1,0 +1,121 @@
+"""What ADK needs of a history with summaries, to send the model the same as with all of it.
+
+ADK leaves out what a summary replaces. Some of it is needed all the same: a call
+whose response no summary replaces, a call that waits for its answer, the
+newest turns (ADK's next summary overlaps the last one), and what tells
+which agent spoke last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from google.adk.events import Event
+
+from adk_extra_sessions.history.calls import Calls, run_ids
+from adk_extra_sessions.history.rewinds import live
+from adk_extra_sessions.history.summaries import is_summary, not_summarised
+
+RECENT_TURNS = 3
+"""Newest turns that are needed whether summarised or not: ADK's next summary may begin with some of them."""
+
+RECENT_EVENTS = 60
+"""Events in them at most."""
+
+
+def needed(events: Sequence[Event]) -> list[int]:
+    """Returns the indexes of the events that ADK needs, ascending.
+
+    Args:
+        events: A history in order, from its first event on; or at least what was
+            needed of its beginning, and all that came later.
+    """
+    there = live(events)
+    calls = Calls.of(events, there)
+    left = not_summarised(events, there)
+    found = {*left, *_recent(events, there), *_last_words(events, there)}
+    answered = {caller for index in left if events[index].author == "user" for caller in calls.callers.get(index, ())}
+    found |= of_same_invocations(events, there, answered | calls.that_wait())
+    found |= _ends_of_tasks(events, there, {events[index].isolation_scope for index in left})
+    return sorted(with_counterparts(events, found, calls))
+
+
+def with_counterparts(events: Sequence[Event], found: Iterable[int], calls: Calls) -> set[int]:
+    """Adds to some events the calls that they answer or run for, and the responses to their calls.
+
+    Args:
+        events: The history in order.
+        found: The indexes of the events.
+        calls: The calls of the history.
+    """
+    complete: set[int] = set()
+    waiting = list(found)
+    while waiting:
+        index = waiting.pop()
+        if index in complete:
+            continue
+        complete.add(index)
+        event = events[index]
+        waiting += calls.responses.get(index, ())
+        waiting += calls.callers.get(index, ())
+        # An agent with a task of its own has the id of the call that handed it over as its scope.
+        named = [*run_ids(event), *([event.isolation_scope] if event.isolation_scope else [])]
+        waiting += [calls.named[one] for one in named if one in calls.named]
+    return complete
+
+
+def _recent(events: Sequence[Event], there: Sequence[int]) -> list[int]:
+    """Returns the newest turns."""
+    said = (index for index in reversed(there) if not is_summary(events[index]))
+    recent: list[int] = []
+    turns = 0
+    for index in islice(said, RECENT_EVENTS):
+        if not recent or events[index].invocation_id != events[recent[-1]].invocation_id:
+            turns += 1
+        if turns > RECENT_TURNS:
+            break
+        recent.append(index)
+    return recent
+
+
+def _last_words(events: Sequence[Event], there: Sequence[int]) -> Iterable[int]:
+    """Returns the newest event of each author: ADK looks there for caches, interactions and who is speaking."""
+    last: dict[object, int] = {}
+    for index in there:
+        event = events[index]
+        if is_summary(event):
+            continue
+        last[event.author, bool(event.get_function_responses())] = index
+        if event.interaction_id:
+            last[event.author, "interaction"] = index
+    return last.values()
+
+
+def of_same_invocations(events: Sequence[Event], there: Iterable[int], chosen: Iterable[int]) -> set[int]:
+    """Adds to some events all others of their invocations.
+
+    Args:
+        events: The history in order.
+        there: The indexes of those to look at.
+        chosen: The indexes of the events.
+    """
+    chosen = set(chosen)
+    invocations = {events[index].invocation_id for index in chosen} - {""}
+    return chosen | {index for index in there if invocations and events[index].invocation_id in invocations}
+
+
+def _ends_of_tasks(events: Sequence[Event], there: Sequence[int], scopes: Iterable[str | None]) -> set[int]:
+    """Returns what tells that a task is done or was aborted, for the tasks that something is left of."""
+    tasks = set(scopes) - {None}
+    if not tasks:
+        return set()
+    invocations = {events[index].invocation_id for index in there if events[index].isolation_scope in tasks}
+    return {index for index in there if _ends_task(events[index], tasks, invocations)}
+
+
+def _ends_task(event: Event, tasks: set[str | None], invocations: set[str]) -> bool:
+    if event.error_code == "INVOCATION_ABORTED":
+        return event.invocation_id in invocations
+    responses = event.get_function_responses()
+    return event.isolation_scope in tasks and any(response.name == "finish_task" for response in responses)

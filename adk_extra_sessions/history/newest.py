@@ -1,0 +1,61 @@
+"""The newest part of a history, begun where a turn begins, with the calls before it that still wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.adk.events import Event
+
+from adk_extra_sessions.history.calls import Calls, response_ids
+from adk_extra_sessions.history.needed import of_same_invocations, with_counterparts
+from adk_extra_sessions.history.rewinds import live
+from adk_extra_sessions.history.summaries import is_summary
+
+
+def newest(events: Sequence[Event], earlier: int, wanted: int, *, complete: bool) -> list[int] | None:
+    """Returns the indexes of at least so many of the newest events, and of waiting calls with their turns.
+
+    Args:
+        events: What was read of a history, in order.
+        earlier: How many of these are there only for the calls in them; from
+            there on, none is missing.
+        wanted: How many are wanted at least.
+        complete: Whether no event of the history is missing.
+
+    Returns:
+        None if they are not all in `events`.
+    """
+    if complete:
+        there = live(events)
+    else:
+        window = live(events[earlier:], complete=False)
+        there = [*range(earlier), *(earlier + index for index in window)]
+    recent = [index for index in there if index >= earlier or complete]
+    begin = _begin(events, recent, wanted)
+    if begin is None:
+        if not complete:
+            return None
+        begin = 0
+    chosen = recent[begin:]
+    calls = Calls.of(events, there)
+    found = with_counterparts(events, {*chosen, *of_same_invocations(events, there, calls.that_wait())}, calls)
+    return [index for index in sorted(found) if not _is_orphan(events[index], index, calls)]
+
+
+def _begin(events: Sequence[Event], recent: Sequence[int], wanted: int) -> int | None:
+    """Returns the last place in `recent` at which a turn begins and enough events follow."""
+    last = len(recent) - wanted
+    begin = before = None
+    for place, index in enumerate(recent[: max(0, last + 1)]):
+        event = events[index]
+        if is_summary(event):
+            continue
+        if before is not None and event.invocation_id != before and not response_ids(event):
+            begin = place
+        before = event.invocation_id
+    return begin
+
+
+def _is_orphan(event: Event, index: int, calls: Calls) -> bool:
+    """Whether an event is a response and nothing else, to calls that were not read."""
+    return bool(response_ids(event)) and not event.get_function_calls() and not calls.callers.get(index)

@@ -1,0 +1,100 @@
+"""Summaries that ADK's compaction has appended, and the events that they replace in a request to the model."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+from google.adk.events import Event
+
+
+@frozen
+class _Summary:
+    index: int
+    start: float
+    end: float
+
+
+def is_summary(event: Event) -> bool:
+    """Whether an event is a summary of others."""
+    return event.actions.compaction is not None
+
+
+def not_summarised(events: Sequence[Event], chosen: Iterable[int]) -> list[int]:
+    """Returns the indexes of the events that no summary replaces, and of the summaries that are in use.
+
+    A summary replaces what is between its times and has the same isolation
+    scope. One that lies within another's times is not in use.
+
+    Args:
+        events: A history in order.
+        chosen: The indexes of those to look at, ascending.
+    """
+    chosen = list(chosen)
+    by_scope: defaultdict[str | None, list[_Summary]] = defaultdict(list)
+    for index in chosen:
+        compaction = events[index].actions.compaction
+        if compaction is not None and _is_for_all(events[index]):
+            summary = _Summary(index, compaction.start_timestamp, compaction.end_timestamp)
+            by_scope[_scope(events[index])].append(summary)
+    in_use = {index for summaries in by_scope.values() for index in _in_use(summaries)}
+    replaced = {scope: _Times.of(summaries) for scope, summaries in by_scope.items()}
+    left = []
+    for index in chosen:
+        event = events[index]
+        if is_summary(event):
+            if index in in_use or not _is_for_all(event):
+                left.append(index)
+        elif (times := replaced.get(_scope(event))) is None or event.timestamp not in times:
+            left.append(index)
+    return left
+
+
+def _is_for_all(event: Event) -> bool:
+    """Whether a summary is seen by every agent of its isolation scope; else it replaces nothing for some of them."""
+    seen_by_some = event.branch or event.node_info.path or event.get_function_calls() or event.get_function_responses()
+    return not seen_by_some
+
+
+def _scope(event: Event) -> str | None:
+    return event.isolation_scope
+
+
+def _in_use(summaries: Sequence[_Summary]) -> set[int]:
+    """Returns the indexes of those that no other contains, and of the newest, by which ADK times the next one."""
+    in_use = {summaries[-1].index}
+    furthest: float | None = None
+    for one in sorted(summaries, key=lambda one: (one.start, -one.end, -one.index)):
+        if math.isnan(one.start) or math.isnan(one.end):
+            in_use.add(one.index)
+        elif furthest is None or one.end > furthest:
+            in_use.add(one.index)
+            furthest = one.end
+    return in_use
+
+
+@frozen
+class _Times:
+    """Spans of time, none of which touches another, in order."""
+
+    starts: Sequence[float]
+    ends: Sequence[float]
+
+    @classmethod
+    def of(cls, summaries: Iterable[_Summary]) -> _Times:
+        starts: list[float] = []
+        ends: list[float] = []
+        for start, end in sorted((one.start, one.end) for one in summaries if one.start <= one.end):
+            if ends and start <= ends[-1]:
+                ends[-1] = max(ends[-1], end)
+            else:
+                starts.append(start)
+                ends.append(end)
+        return cls(starts, ends)
+
+    def __contains__(self, time: float) -> bool:
+        index = bisect_right(self.starts, time) - 1
+        return index >= 0 and time <= self.ends[index]

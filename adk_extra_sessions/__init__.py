@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from adk_extra_sessions.aio.service import SessionService
     from adk_extra_sessions.backends.mongodb.store import MongoSessionStore
     from adk_extra_sessions.backends.redis.store import RedisSessionStore
+    from adk_extra_sessions.details import SessionDetails
+    from adk_extra_sessions.erasing import ErasureReceipt
     from adk_extra_sessions.errors import (
         AlreadyExistsError,
         ClosedError,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
         StateValueError,
         TurnLostError,
     )
+    from adk_extra_sessions.pruning import Pruned
+    from adk_extra_sessions.session import Session, SessionsPage
     from adk_extra_sessions.store import SessionStore
 
 __version__ = "0.2.0"
@@ -45,6 +49,7 @@ _homes = {
     "ClosedError": "errors",
     "ConfigurationError": "errors",
     "CorruptRecordError": "errors",
+    "ErasureReceipt": "erasing",
     "EventTooLargeError": "errors",
     "EventValueError": "errors",
     "InputValidationError": "errors",
@@ -52,14 +57,18 @@ _homes = {
     "MongoSessionService": "aio.mongodb",
     "MongoSessionStore": "backends.mongodb.store",
     "NotReplicatedError": "errors",
+    "Pruned": "pruning",
     "RedisSessionService": "aio.redis",
     "RedisSessionStore": "backends.redis.store",
+    "Session": "session",
     "SessionBusyError": "errors",
     "SessionConflictError": "errors",
+    "SessionDetails": "details",
     "SessionFileError": "errors",
     "SessionNotFoundError": "errors",
     "SessionService": "aio.service",
     "SessionStore": "store",
+    "SessionsPage": "session",
     "StaleSessionError": "errors",
     "StateValueError": "errors",
     "TurnLostError": "errors",
@@ -74,6 +83,7 @@ __all__ = [
     "ClosedError",
     "ConfigurationError",
     "CorruptRecordError",
+    "ErasureReceipt",
     "EventTooLargeError",
     "EventValueError",
     "InputValidationError",
@@ -81,14 +91,18 @@ __all__ = [
     "MongoSessionService",
     "MongoSessionStore",
     "NotReplicatedError",
+    "Pruned",
     "RedisSessionService",
     "RedisSessionStore",
+    "Session",
     "SessionBusyError",
     "SessionConflictError",
+    "SessionDetails",
     "SessionFileError",
     "SessionNotFoundError",
     "SessionService",
     "SessionStore",
+    "SessionsPage",
     "StaleSessionError",
     "StateValueError",
     "TurnLostError",

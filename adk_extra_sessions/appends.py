@@ -17,6 +17,7 @@ from adk_extra_sessions.codec import describe, encode_event
 from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.live_sessions import WriteOrder, live_sessions
 from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey
+from adk_extra_sessions.session import lifetime_of
 from adk_extra_sessions.state import without_temp
 
 PIECE_EVENTS = 50
@@ -155,13 +156,14 @@ def request(run: Sequence[Append], *, any_revision: bool) -> AppendRequest:
     assert key is not None
     events = [append.record for append in run if append.record is not None]
     marker = run[0].marker_before = live_sessions.marker(session)
+    lifetime = lifetime_of(session)
     if any_revision:
-        return AppendRequest(key, events)
+        return AppendRequest(key, events, lifetime=lifetime)
     if marker is None:
-        return AppendRequest(key, events, not_after=session.last_update_time)
+        return AppendRequest(key, events, not_after=session.last_update_time, lifetime=lifetime)
     if not _is_ours(marker):
         raise stale_session(key)
-    return AppendRequest(key, events, expected=int(marker))
+    return AppendRequest(key, events, expected=int(marker), lifetime=lifetime)
 
 
 def stale_session(key: SessionKey) -> StaleSessionError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from attrs import frozen
@@ -34,3 +34,22 @@ class DriverErrors:
         before = f"{operation} on {self.server}: "
         if isinstance(error, self.kind) and not str(error).startswith(before):
             error.args = (f"{before}{error}", *error.args[1:])
+
+
+@frozen
+class Operations:
+    """The operations of a store, apart from appends.
+
+    Attributes:
+        check_open: Raises if the store is closed.
+    """
+
+    errors: DriverErrors
+    check_open: Callable[[], None]
+
+    @contextmanager
+    def named(self, name: str) -> Iterator[None]:
+        """Refuses an operation on a closed store, and adds its name to the driver's errors."""
+        self.check_open()
+        with self.errors.named(name):
+            yield

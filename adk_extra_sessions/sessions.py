@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
 from google.adk.events import Event
-from google.adk.sessions import Session
+from google.adk.platform import time as platform_time
+from google.adk.platform import uuid as platform_uuid
 from google.adk.sessions.base_session_service import GetSessionConfig
 
 from adk_extra_sessions.adk.private import set_storage_marker
+from adk_extra_sessions.codec import decode_value, encode_state
+from adk_extra_sessions.details import SessionDetails
 from adk_extra_sessions.errors import InputValidationError
-from adk_extra_sessions.records import SessionRecord, Window
+from adk_extra_sessions.records import NewSession, SessionKey, SessionRecord, SharedState, Window
+from adk_extra_sessions.session import Session, set_lifetime
+from adk_extra_sessions.state import split
 
 
 def window_of(config: GetSessionConfig | None) -> Window:
@@ -29,16 +39,69 @@ def window_of(config: GetSessionConfig | None) -> Window:
     return Window(recent, after)
 
 
+def new_session(key: SessionKey, state: object, details: SessionDetails, *, coerce: bool) -> NewSession:
+    """Makes the request that creates a session.
+
+    Args:
+        key: Its names; with a blank session id, it gets one.
+        state: Its initial state in all scopes, or None.
+        details: Its name, labels and lifetime.
+        coerce: Whether values without a JSON form become strings.
+
+    Raises:
+        InputValidationError: `state` is no dictionary.
+        StateValueError: A value has no JSON form.
+    """
+    if state is not None and not isinstance(state, Mapping):
+        raise InputValidationError(f"state must be a dictionary, not {type(state).__name__}.")
+    if not key.session_id:
+        key = SessionKey(key.app_name, key.user_id, platform_uuid.new_uuid())
+    return NewSession(
+        key,
+        time.time_ns() // 1000,
+        uuid.uuid4().hex,
+        platform_time.get_time(),
+        encode_state(state or {}, coerce=coerce),
+        details.display_name,
+        details.labels,
+        details.lifetime,
+    )
+
+
+def created_session(
+    new: NewSession, state: Mapping[str, Any] | None, shared: SharedState, details: SessionDetails
+) -> Session:
+    """Makes the live session of one that was just created.
+
+    Args:
+        new: The request that created it.
+        state: The state that its caller gave.
+        shared: The app's and the user's state since.
+        details: Its name, labels, times and lifetime.
+    """
+    own = {name: decode_value(text) for name, text in new.state.session.items()}
+    session = session_of(SessionRecord(new.key, new.revision, new.created, own, shared, details=details), [])
+    session.state.update(split(state or {}).temp)
+    return session
+
+
 def session_of(record: SessionRecord, events: list[Event]) -> Session:
     """Makes the live session of a record."""
-    key = record.key
+    key, details = record.key, record.details
     session = Session(
         id=key.session_id,
         app_name=key.app_name,
         user_id=key.user_id,
         state={**record.state, **record.shared.prefixed},
         last_update_time=record.last_update_time,
+        display_name=details.display_name,
+        labels=dict(details.labels),
+        create_time=details.create_time,
+        expire_time=details.expire_time,
+        parent_session_id=details.parent_session_id,
+        root_session_id=details.root_session_id,
     )
+    set_lifetime(session, details.lifetime)
     if events:
         session.events = events
     set_storage_marker(session, str(record.revision))

@@ -1,43 +1,37 @@
-"""The blocking session store: ADK's session rules, once, over any backend."""
+"""The blocking session store: what `BasicStore` does, and what is about several sessions or their details."""
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
-from operator import attrgetter
-from types import TracebackType
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
-from google.adk.events import Event
-from google.adk.platform import time as platform_time
-from google.adk.platform import uuid as platform_uuid
-from google.adk.sessions import Session
-from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
-from typing_extensions import Self
+from google.adk.sessions.base_session_service import GetSessionConfig
 
-from adk_extra_sessions import telemetry
-from adk_extra_sessions.appends import Append
-from adk_extra_sessions.archive import Archive
-from adk_extra_sessions.backends.base import Backend, TakesTurns
-from adk_extra_sessions.codec import decode_events, decode_value, encode_state
-from adk_extra_sessions.driver_errors import DriverErrors
-from adk_extra_sessions.errors import AlreadyExistsError, ClosedError, ConfigurationError, InputValidationError
-from adk_extra_sessions.options import StoreOptions
-from adk_extra_sessions.records import NewSession, SessionKey, SessionRecord, checked_name
-from adk_extra_sessions.sessions import session_of, window_of
-from adk_extra_sessions.state import split
+from adk_extra_sessions.abilities import managed
+from adk_extra_sessions.basic_store import BasicStore
+from adk_extra_sessions.details import UNSET, Changes, SessionDetails, Unset
+from adk_extra_sessions.erasing import ErasureReceipt, erase
+from adk_extra_sessions.errors import (
+    AlreadyExistsError,
+    InputValidationError,
+    SessionNotFoundError,
+)
+from adk_extra_sessions.listing import AT_ONCE, Listing
+from adk_extra_sessions.pruning import Pruned, Pruning
+from adk_extra_sessions.records import SessionKey, checked_name
+from adk_extra_sessions.session import Session, SessionsPage
 from adk_extra_sessions.telemetry import traced
-from adk_extra_sessions.turns.holding import WAIT, holding, seconds
-from adk_extra_sessions.turns.storage import NamedTurnStorage, TurnStorage
-from adk_extra_sessions.turns.turn import Turn
-from adk_extra_sessions.writer import Writer
+from adk_extra_sessions.validation import (
+    checked_changed_lifetime,
+    checked_display_name,
+    checked_labels,
+    checked_number,
+)
 
 
-class SessionStore:
-    """A blocking session store: ADK's `BaseSessionService` minus `await`.
+class SessionStore(BasicStore):
+    """A blocking session store: ADK's `BaseSessionService` minus `await`, and calls to manage sessions.
 
     Safe to share between threads. A context manager: leaving it closes the
     client, unless that was the caller's own.
@@ -47,276 +41,247 @@ class SessionStore:
         options: What the rules leave open; None for the defaults.
     """
 
-    backend: Backend
-    """The database that keeps the sessions."""
-
-    def __init__(self, backend: Backend, options: StoreOptions | None = None) -> None:
-        self.backend = backend
-        self.options = options or StoreOptions()
-        self._errors = DriverErrors(backend.driver_error, backend.server)
-        self._closed = False
-        self.writer = Writer(backend, self.options, self._errors, self._check_open)
-
     @traced
-    def create_session(
+    def get_or_create_session(
         self,
         *,
         app_name: str,
         user_id: str,
+        session_id: str,
         state: dict[str, Any] | None = None,
-        session_id: str | None = None,
+        config: GetSessionConfig | None = None,
+        display_name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        ttl: float | timedelta | str | Unset | None = UNSET,
+        expire_time: float | datetime | str | Unset | None = UNSET,
     ) -> Session:
-        """Creates a session.
-
-        Args:
-            app_name: The app's name.
-            user_id: The user's id.
-            state: Initial state. `app:` and `user:` keys go to the app's and
-                the user's state; `temp:` keys only into the returned session.
-            session_id: Its id, stripped of white space; blank or None to have one made.
-
-        Returns:
-            The session, with its merged state and no events.
-
-        Raises:
-            AlreadyExistsError: The user has a session of this id.
-            StateValueError: A state value has no JSON form.
-        """
-        key = SessionKey.of(app_name, user_id, "" if session_id is None else session_id)
-        if not key.session_id:
-            key = SessionKey(key.app_name, key.user_id, platform_uuid.new_uuid())
-        if state is not None and not isinstance(state, Mapping):
-            raise InputValidationError(f"state must be a dictionary, not {type(state).__name__}.")
-        texts = encode_state(state or {}, coerce=self.options.unserializable == "coerce")
-        new = NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, platform_time.get_time(), texts)
-        with self._operation("create_session"):
-            shared = self.backend.create(new)
-        if shared is None:
-            raise AlreadyExistsError(f"Session with id {key.session_id!r} already exists.")
-        own = {name: decode_value(text) for name, text in texts.session.items()}
-        session = session_of(SessionRecord(key, new.revision, new.created, own, shared), [])
-        session.state.update(split(state or {}).temp)
-        return session
-
-    @traced
-    def get_session(
-        self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
-    ) -> Session | None:
-        """Reads a session with its merged state and its events.
+        """Reads a session, or creates it if there is none; callers at the same moment get the same session.
 
         Args:
             app_name: The app's name.
             user_id: The user's id.
             session_id: The session's id.
-            config: Which events: `num_recent_events` of the newest, then of
-                these the ones with `timestamp >= after_timestamp`.
-
-        Returns:
-            The session, or None when there is none.
+            state: Its initial state, if it is created; as for `create_session`, like all that follow.
+            config: Which events to read, if it is there; as for `get_session`.
+            display_name: What people call it.
+            labels: Texts by which to find it, by name.
+            ttl: How long after its last write it expires; None for never.
+            expire_time: When it expires; None for never.
 
         Raises:
-            CorruptRecordError: What is stored cannot be read.
+            InputValidationError: An argument is wrong.
+            StateValueError: A state value has no JSON form.
         """
-        key = SessionKey.of(app_name, user_id, session_id)
-        window = window_of(config)
-        with self._operation("get_session"):
-            record = self.backend.read(key, window)
-        if record is None:
-            return None
-        events = decode_events(record.bodies, key, record.first)
-        if window.after is not None:
-            events = [event for event in events if event.timestamp >= window.after]
-        return session_of(record, events)
+        if not SessionKey.of(app_name, user_id, session_id).session_id:
+            raise InputValidationError("session_id must not be blank.")
+        names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
+        details = {"display_name": display_name, "labels": labels, "ttl": ttl, "expire_time": expire_time}
+        while True:
+            if (session := self.get_session(**names, config=config)) is not None:
+                return session
+            try:
+                return self.create_session(**names, state=state, **details)  # type: ignore[arg-type]
+            except AlreadyExistsError:
+                continue  # somebody else has just created it
 
     @traced
-    def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
-        """Lists sessions with their merged state, without events.
+    def update_session(
+        self,
+        *,
+        app_name: str,
+        user_id: str,
+        session_id: str,
+        display_name: str | Unset | None = UNSET,
+        labels: Mapping[str, str] | Unset | None = UNSET,
+        ttl: float | timedelta | str | Unset | None = UNSET,
+        expire_time: float | datetime | str | Unset | None = UNSET,
+    ) -> SessionDetails:
+        """Changes a session's name, labels or expiry; what is not given stays.
+
+        Whoever holds the session can go on writing: neither its events and
+        state nor its last_update_time change.
+
+        Args:
+            app_name: The app's name.
+            user_id: The user's id.
+            session_id: The session's id.
+            display_name: Its new name; None for none.
+            labels: All its new labels, in place of those it has; None for none.
+            ttl: How long after its last write it expires, counted from now at
+                first; as for `create_session`. None for never.
+            expire_time: When it expires; as for `create_session`. None for never.
+
+        Returns:
+            Its name, labels and times since.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            InputValidationError: An argument is wrong, or both `ttl` and `expire_time` are given.
+        """
+        key = SessionKey.of(app_name, user_id, session_id)
+        changes = Changes(
+            UNSET if display_name is UNSET else checked_display_name(display_name),
+            UNSET if labels is UNSET else checked_labels(labels),
+            checked_changed_lifetime(ttl, expire_time),
+        )
+        with self.operation("update_session"):
+            details = managed(self.backend).update(key, changes)
+        if details is None:
+            raise SessionNotFoundError(f"Session {key.session_id!r} not found.")
+        return details
+
+    @traced
+    def list_sessions(
+        self,
+        *,
+        app_name: str,
+        user_id: str | None = None,
+        page_size: int | None = None,
+        page_token: str | None = None,
+        order_by: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> SessionsPage:
+        """Lists sessions with their merged state, without events: all, or with `page_size` page by page.
+
+        A page costs the same however many sessions there are. While others
+        write, a session that nobody writes to is on exactly one page. One that
+        is written to may come again; with "update_time desc", it moves to the
+        front and may be on none.
 
         Args:
             app_name: The app's name.
             user_id: The user's id; None for the sessions of all users.
+            page_size: How many at most; None for all.
+            page_token: `next_page_token` of the page before, of the same query; None for the first page.
+            order_by: "update_time" for the oldest first, "update_time desc"
+                for the newest first; of one user only. None for pages in the
+                storage's order, and all ascending by (last_update_time, user_id, id).
+            labels: Only sessions that have all of these.
 
         Returns:
-            All of them, ascending by (last_update_time, user_id, id).
-        """
-        met = self.iter_sessions(app_name=app_name, user_id=user_id, page_size=10_000)
-        sessions = list({(session.user_id, session.id): session for session in met}.values())  # each once
-        sessions.sort(key=attrgetter("last_update_time", "user_id", "id"))
-        return ListSessionsResponse(sessions=sessions)
+            The sessions. With `page_size`, `next_page_token` is None on the last page.
 
-    def iter_sessions(self, *, app_name: str, user_id: str | None = None, page_size: int = 100) -> Iterator[Session]:
+        Raises:
+            InputValidationError: An argument is wrong, or the token is that of another query.
+        """
+        if page_size is None and page_token is not None:
+            raise InputValidationError("page_token needs page_size.")
+        size = AT_ONCE if page_size is None else checked_number("page_size", page_size, 1)
+        listing = self._listing(app_name, user_id, labels, size, order_by)
+        return listing.whole() if page_size is None else listing.page(page_token)
+
+    def iter_sessions(
+        self,
+        *,
+        app_name: str,
+        user_id: str | None = None,
+        page_size: int = 100,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Session]:
         """Iterates over sessions as `list_sessions` has them, in constant memory.
 
         The order is the storage's own. A session that is there during the
-        whole iteration is met; on Redis, one may be met twice while others
-        are created or deleted.
+        whole iteration is met; one that is written to meanwhile may be met again.
 
         Args:
             app_name: The app's name.
             user_id: The user's id; None for all users.
             page_size: About how many sessions to read at once.
+            labels: Only sessions that have all of these.
 
         Raises:
             InputValidationError: An argument is wrong.
         """
-        checked_name("app_name", app_name)
-        if user_id is not None:
-            checked_name("user_id", user_id)
-        if not isinstance(page_size, int) or page_size < 1:
-            raise InputValidationError("page_size must be a positive integer.")
-        return self._sessions_by_page(app_name, user_id, page_size)
-
-    def _sessions_by_page(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Session]:
-        # A generator of its own: what `iter_sessions` refuses is refused by the call, not by the first `next`.
-        pages = telemetry.pages(self.backend, "iter_sessions", self.backend.pages(app_name, user_id, page_size))
-        while True:
-            with self._operation("list_sessions"):
-                page = next(pages, None)
-            if page is None:
-                return
-            for record in page:
-                yield session_of(record, [])
+        return self._listing(app_name, user_id, labels, checked_number("page_size", page_size, 1)).iterate()
 
     @traced
-    def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
-        """Deletes a session and its events; the app's and the user's state stay.
-
-        Deleting a session that does not exist does nothing.
-        """
-        key = SessionKey.of(app_name, user_id, session_id)
-        with self._operation("delete_session"):
-            self.backend.delete(key)
-
-    @traced
-    def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
-        """Reads the user's state, keys without the `user:` prefix."""
-        names = checked_name("app_name", app_name), checked_name("user_id", user_id)
-        with self._operation("get_user_state"):
-            return dict(self.backend.user_state(*names))
-
-    @traced
-    def append_event(self, session: Session, event: Event) -> Event:
-        """Stores an event and applies its state delta, or does nothing at all.
-
-        The event, the session's state, revision and time change together in
-        storage, then in `session`. Appending the same event again is done
-        once, also when an earlier try broke off with its outcome unknown.
+    def count_sessions(
+        self, *, app_name: str, user_id: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> int:
+        """Counts sessions.
 
         Args:
-            session: A live session of this store.
-            event: The event. A partial one is returned and not stored.
-
-        Returns:
-            The event. Temporary keys of its state delta are now only in `session.state`.
+            app_name: The app's name.
+            user_id: The user's id; None for all users.
+            labels: Only sessions that have all of these.
 
         Raises:
-            SessionNotFoundError: The session was deleted, has expired, or never was.
-            StaleSessionError: Storage has moved on since `session` was loaded.
-            StateValueError: A value of its state delta has no JSON form.
-            EventTooLargeError: It is over what the server stores.
+            InputValidationError: An argument is wrong.
         """
-        append = Append.of(session, event)
-        self.writer.write([append], commit=True)
-        return append.result()
+        query = self._listing(app_name, user_id, labels, 1).query
+        with self.operation("count_sessions"):
+            return managed(self.backend).count(query.app_name, query.user_id, query.labels)
 
-    def append_many(self, appends: Iterable[tuple[Session, Event]]) -> list[Event | BaseException]:
-        """Appends events to any number of sessions in as few round trips as possible.
+    @traced
+    def prune_sessions(
+        self,
+        *,
+        app_name: str,
+        user_id: str | None = None,
+        before: float | datetime | timedelta | str | None = None,
+        keep_last: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        dry_run: bool = False,
+        progress: Callable[[Pruned], object] | None = None,
+    ) -> Pruned:
+        """Deletes sessions by age or number, with their events; state of users and the app stays.
+
+        A session goes if all that is given says so. One that is written to
+        meanwhile stays. Several processes may prune at once.
 
         Args:
-            appends: Pairs as for `append_event`. Events of one live session
-                are stored in the order given; if storage refuses one, those
-                after it are refused too.
+            app_name: The app's name.
+            user_id: The user's id; None for all users.
+            before: Only sessions last updated before this: seconds since the
+                epoch, a datetime with a time zone; or how long ago: a timedelta or a text such as "30d".
+            keep_last: How many of each user's newest sessions (of those that have the labels) stay.
+            labels: Only sessions that have all of these.
+            dry_run: Only count.
+            progress: Called now and then with what has been done so far; what it raises ends the pruning.
 
-        Returns:
-            For each pair its event, or the exception that `append_event` would have raised.
+        Raises:
+            InputValidationError: An argument is wrong, or none of `before`, `keep_last` and `labels` is given.
         """
-        pending = [Append.of(session, event) for session, event in appends]
-        with telemetry.many(self.backend, len(pending)):
-            self.writer.write(pending, commit=True)
-        return [append.error or append.event for append in pending]
+        so_far = Pruned()
+        pruning = Pruning.of(self.backend, self.operation, app_name, user_id, before, keep_last, labels, dry_run)
+        for so_far in pruning.steps():
+            if progress is not None:
+                progress(so_far)
+        return so_far
 
-    def turn(
-        self, *, app_name: str, user_id: str, session_id: str, wait: float | timedelta | str | None = WAIT
-    ) -> AbstractContextManager[Turn]:
-        """Holds the turn on a session: one holder at a time, across threads, processes and machines.
+    @traced
+    def delete_user(self, *, app_name: str, user_id: str) -> ErasureReceipt:
+        """Deletes everything of a user: sessions, events, state, turns, and every trace in indexes.
 
-        Load the session inside, so that it is the one that the last holder left:
-
-            with store.turn(app_name="shop", user_id="ada", session_id="s1"):
-                session = store.get_session(app_name="shop", user_id="ada", session_id="s1")
-
-        Whoever waits gets it in order of arrival. It is renewed while it is
-        held; if its holder dies, it is free again 15 seconds later.
+        An append of a run that is under way fails with `SessionNotFoundError`
+        and leaves nothing. If it is broken off, call it again.
 
         Args:
             app_name: The app's name.
             user_id: The user's id.
-            session_id: The session's id; it need not exist yet.
-            wait: How long to wait for it: seconds, a timedelta or a text such
-                as "2m"; 0 not to wait, None for as long as it takes.
 
-        Raises:
-            SessionBusyError: On entering: others had it all that time.
-            InputValidationError: `wait` is no duration, or this thread or task has the turn already.
-            TurnLostError: On leaving: the process had been paused for so long that somebody else could have it.
+        Returns:
+            What was deleted, and when: for your records.
         """
-        key = SessionKey.of(app_name, user_id, session_id)
-        return holding(self.turns, key, seconds(wait))
+        names = checked_name("app_name", app_name), checked_name("user_id", user_id)
+        with self.operation("delete_user"):
+            return erase(self.backend, *names)
 
-    @property
-    def turns(self) -> TurnStorage:
-        """Where turns are kept.
+    @traced
+    def delete_app(self, *, app_name: str) -> ErasureReceipt:
+        """Deletes everything of an app and all its users, as `delete_user` does of one.
 
-        Raises:
-            ConfigurationError: The backend keeps none.
-            ClosedError: The store is closed.
+        Args:
+            app_name: The app's name.
+
+        Returns:
+            What was deleted, and when: for your records.
         """
-        self._check_open()
-        if isinstance(self.backend, TakesTurns):
-            return NamedTurnStorage(self.backend.turns, self._errors)
-        raise ConfigurationError(f"A {type(self.backend).__name__} keeps no turns.")
+        checked_name("app_name", app_name)
+        with self.operation("delete_app"):
+            return erase(self.backend, app_name, None)
 
-    @property
-    def archive(self) -> Archive:
-        """All that the store keeps, as it is stored: for copies, exports and examinations.
-
-        Raises:
-            ConfigurationError: The backend cannot be copied.
-        """
-        return Archive.of(self.backend, self._operation, self._errors)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def server_address(self) -> tuple[str, int | None] | None:
-        """Returns the server's name (or socket) and port, for spans; None where it is not one server, or not known."""
-        return self.backend.server_address()
-
-    def ping(self) -> None:
-        """Makes one round trip to the server, for health checks; raises the driver's error."""
-        with self._operation("ping"):
-            self.backend.ping()
-
-    def close(self) -> None:
-        """Closes the store, and its client if the store made it. May be called more than once.
-
-        Every later operation raises `ClosedError`.
-        """
-        self._closed = True
-        self.backend.close()
-
-    @contextmanager
-    def _operation(self, name: str) -> Iterator[None]:
-        """Refuses an operation on a closed store, and adds its name to the driver's errors."""
-        self._check_open()
-        with self._errors.named(name):
-            yield
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError(f"This {type(self).__name__} is closed: make a new one.")
+    def _listing(
+        self, app_name: str, user_id: str | None, labels: object, size: int, order_by: object = None
+    ) -> Listing:
+        return Listing.of(self.backend, self.operation, app_name, user_id, labels, size, order_by)

@@ -12,6 +12,7 @@ import pytest
 import adk_extra_sessions
 from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore
 from adk_extra_sessions.aio.service import SessionService
+from adk_extra_sessions.basic_store import BasicStore
 
 PUBLIC = [getattr(adk_extra_sessions, name) for name in adk_extra_sessions.__all__]
 PAIRS = [(RedisSessionService, RedisSessionStore), (MongoSessionService, MongoSessionStore)]
@@ -75,15 +76,21 @@ def test_a_store_shows_only_what_its_users_call() -> None:
         "append_event",
         "append_many",
         "close",
+        "count_sessions",
         "create_session",
+        "delete_app",
         "delete_session",
+        "delete_user",
+        "get_or_create_session",
         "get_session",
         "get_user_state",
         "iter_sessions",
         "list_sessions",
         "ping",
+        "prune_sessions",
         "server_address",
         "turn",
+        "update_session",
     }
-    annotated = [name for name in adk_extra_sessions.SessionStore.__annotations__ if not name.startswith("_")]
+    annotated = [name for name in BasicStore.__annotations__ if not name.startswith("_")]
     assert annotated == ["backend"]

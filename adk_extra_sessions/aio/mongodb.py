@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from adk_extra_sessions.aio.service import SessionService, given_options, refuse_with_store
+from adk_extra_sessions.aio.basic_service import given_options, refuse_with_store
+from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.urls import exactly_one
 
 if TYPE_CHECKING:

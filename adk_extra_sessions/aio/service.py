@@ -1,40 +1,25 @@
-"""The async services: ADK's `BaseSessionService` over a blocking store, and nothing more.
-
-Every method is one call in a worker thread, waited for by `threads.settle`.
-Appends go through a queue, so that those waiting at one moment travel together.
-"""
+"""The async services: what `BasicService` does, and what is about several sessions or their details."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
-from types import TracebackType
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import Any
 
-from google.adk.events import Event
-from google.adk.sessions import BaseSessionService, Session
-from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
-from typing_extensions import Self, override
+from google.adk.sessions.base_session_service import GetSessionConfig
+from typing_extensions import override
 
-from adk_extra_sessions.aio.elastic_threads import ElasticThreads
-from adk_extra_sessions.aio.group_commit import GroupCommit
-from adk_extra_sessions.aio.threads import WorkerThreads, settle
-from adk_extra_sessions.appends import Append
-from adk_extra_sessions.errors import ConfigurationError
-from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.store import SessionStore
+from adk_extra_sessions.aio.basic_service import BasicService
+from adk_extra_sessions.details import UNSET, SessionDetails, Unset
+from adk_extra_sessions.erasing import ErasureReceipt
+from adk_extra_sessions.pruning import Pruned, Pruning
+from adk_extra_sessions.session import Session, SessionsPage
 from adk_extra_sessions.telemetry import traced
-from adk_extra_sessions.turns.holding import WAIT, holding_async, seconds
-from adk_extra_sessions.turns.turn import Turn
-
-T = TypeVar("T")
-
-READ_THREADS = 16
-"""Threads for everything but appends, at most; fewer than either driver's pool has connections."""
 
 
-class SessionService(BaseSessionService):
+class SessionService(BasicService):
     """A session service over any store. May be shared by any number of event loops.
 
     Args:
@@ -42,199 +27,205 @@ class SessionService(BaseSessionService):
         owns_store: Whether closing the service closes the store.
     """
 
-    store: SessionStore
-    """The blocking store with all the logic; usable on its own."""
-
-    def __init__(self, store: SessionStore, *, owns_store: bool = False) -> None:
-        self.store = store
-        self._owns_store = owns_store
-        self._threads = ElasticThreads(READ_THREADS, "adk-sessions")
-        self._commits = GroupCommit(store)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.store!r})"
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _rebuilt, (type(self), self.store, self._owns_store)
-
-    @override
     @traced
-    async def create_session(
+    async def get_or_create_session(
         self,
         *,
         app_name: str,
         user_id: str,
+        session_id: str,
         state: dict[str, Any] | None = None,
-        session_id: str | None = None,
+        config: GetSessionConfig | None = None,
+        display_name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        ttl: float | timedelta | str | Unset | None = UNSET,
+        expire_time: float | datetime | str | Unset | None = UNSET,
     ) -> Session:
-        """Creates a session, as `SessionStore.create_session` does.
-
-        Args:
-            app_name: The app's name.
-            user_id: The user's id.
-            state: Initial state, with `app:`, `user:` and `temp:` keys if need be.
-            session_id: Its id; blank or None to have one made.
-
-        Returns:
-            The session, with its merged state and no events.
-
-        Raises:
-            AlreadyExistsError: The user has a session of this id.
-            StateValueError: A state value has no JSON form.
-        """
-        names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
-        return await settle(self._threads.run(self.store.create_session, state=state, **names))
-
-    @override
-    @traced
-    async def get_session(
-        self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
-    ) -> Session | None:
-        """Reads a session with its merged state and its events, as `SessionStore.get_session` does.
+        """Reads a session, or creates it if there is none; callers at the same moment get the same session.
 
         Args:
             app_name: The app's name.
             user_id: The user's id.
             session_id: The session's id.
-            config: Which events: the newest so many, or those since a time; None for all.
-
-        Returns:
-            The session, or None when there is none.
-        """
-        names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
-        return await settle(self._threads.run(self.store.get_session, config=config, **names))
-
-    @override
-    @traced
-    async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
-        """Lists a user's sessions, or with `user_id=None` all users', with merged state and without events."""
-        return await settle(self._threads.run(self.store.list_sessions, app_name=app_name, user_id=user_id))
-
-    @override
-    @traced
-    async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
-        """Deletes a session and its events, if there is such a session; state of app and user stays."""
-        names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
-        await settle(self._threads.run(self.store.delete_session, **names))
-
-    # Not marked as an override: google-adk has it since 2.3 only.
-    @traced
-    async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
-        """Reads the user's state, keys without the `user:` prefix."""
-        return await settle(self._threads.run(self.store.get_user_state, app_name=app_name, user_id=user_id))
-
-    @override
-    @traced
-    async def append_event(self, session: Session, event: Event) -> Event:
-        """Stores an event and applies its state delta, or does nothing at all.
-
-        Appends started at once on one session object are stored in the order
-        started. Cancelling the call waits for its outcome.
-
-        Args:
-            session: A live session of this service.
-            event: The event. A partial one is returned and not stored.
-
-        Returns:
-            The event. Temporary keys of its state delta are now only in `session.state`.
+            state: Its initial state, if it is created; as for `create_session`, like all that follow.
+            config: Which events to read, if it is there; as for `get_session`.
+            display_name: What people call it.
+            labels: Texts by which to find it, by name.
+            ttl: How long after its last write it expires; None for never.
+            expire_time: When it expires; None for never.
 
         Raises:
-            SessionNotFoundError: The session was deleted, has expired, or never was.
-            StaleSessionError: Storage has moved on since `session` was loaded.
-            StateValueError: A value of its state delta has no JSON form.
-            EventTooLargeError: It is over what the server stores.
+            InputValidationError: An argument is wrong.
+            StateValueError: A state value has no JSON form.
         """
-        append = Append.of(session, event)
-        await settle(self._commits.submit(append))
-        return append.result()
+        names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
+        details = {"display_name": display_name, "labels": labels, "ttl": ttl, "expire_time": expire_time}
+        return await self._run(self.store.get_or_create_session, state=state, config=config, **names, **details)
 
-    def turn(
-        self, *, app_name: str, user_id: str, session_id: str, wait: float | timedelta | str | None = WAIT
-    ) -> AbstractAsyncContextManager[Turn]:
-        """Holds the turn on a session, as `SessionStore.turn` does: one holder at a time, wherever they run.
-
-        Run the agent inside, so that two messages to one session follow each other:
-
-            async with service.turn(app_name="shop", user_id="ada", session_id="s1"):
-                async for event in runner.run_async(user_id="ada", session_id="s1", new_message=message):
-                    ...
+    @traced
+    async def update_session(
+        self,
+        *,
+        app_name: str,
+        user_id: str,
+        session_id: str,
+        display_name: str | Unset | None = UNSET,
+        labels: Mapping[str, str] | Unset | None = UNSET,
+        ttl: float | timedelta | str | Unset | None = UNSET,
+        expire_time: float | datetime | str | Unset | None = UNSET,
+    ) -> SessionDetails:
+        """Changes a session's name, labels or expiry, as `SessionStore.update_session` does; what is not given stays.
 
         Args:
             app_name: The app's name.
             user_id: The user's id.
-            session_id: The session's id; it need not exist yet.
-            wait: How long to wait for it: seconds, a timedelta or a text such
-                as "2m"; 0 not to wait, None for as long as it takes.
+            session_id: The session's id.
+            display_name: Its new name; None for none.
+            labels: All its new labels; None for none.
+            ttl: How long after its last write it expires, counted from now at first; None for never.
+            expire_time: When it expires; None for never.
+
+        Returns:
+            Its name, labels and times since.
 
         Raises:
-            SessionBusyError: On entering: others had it all that time.
-            InputValidationError: `wait` is no duration, or this task has the turn already.
-            TurnLostError: On leaving: the process had been paused for so long that somebody else could have it.
+            SessionNotFoundError: There is no such session.
+            InputValidationError: An argument is wrong, or both `ttl` and `expire_time` are given.
         """
-        key = SessionKey.of(app_name, user_id, session_id)
-        return self._turn(key, seconds(wait))
-
-    def _turn(
-        self, key: SessionKey, wait: float | None, abandoned: Callable[[], bool] | None = None
-    ) -> AbstractAsyncContextManager[Turn]:
-        return holding_async(self._run, self.store.turns, key, wait, abandoned)
-
-    async def _run(self, call: Callable[..., T], **named: Any) -> T:
-        return await settle(self._threads.run(call, **named))
+        names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
+        changes = {"display_name": display_name, "labels": labels, "ttl": ttl, "expire_time": expire_time}
+        return await self._run(self.store.update_session, **names, **changes)
 
     @override
-    async def flush(self) -> None:
-        """Returns when every append started before has its outcome."""
-        await settle(self._commits.flushed())
+    @traced
+    async def list_sessions(
+        self,
+        *,
+        app_name: str,
+        user_id: str | None = None,
+        page_size: int | None = None,
+        page_token: str | None = None,
+        order_by: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> SessionsPage:
+        """Lists sessions with merged state and without events, as `SessionStore.list_sessions` does.
 
-    async def ping(self) -> None:
-        """Makes one round trip to the server, for health checks; raises the driver's error.
+        Args:
+            app_name: The app's name.
+            user_id: The user's id; None for the sessions of all users.
+            page_size: How many at most; None for all.
+            page_token: `next_page_token` of the page before, of the same query; None for the first page.
+            order_by: "update_time" or "update_time desc", of one user only; None for the storage's
+                order, without `page_size` for ascending (last_update_time, user_id, id).
+            labels: Only sessions that have all of these.
 
-        Unlike the other methods, it can be cancelled at once: what becomes of a ping matters to nobody.
+        Raises:
+            InputValidationError: An argument is wrong, or the token is that of another query.
         """
-        await self._threads.run(self.store.ping)
+        names = {"app_name": app_name, "user_id": user_id, "labels": labels}
+        page = {"page_size": page_size, "page_token": page_token, "order_by": order_by}
+        return await self._run(self.store.list_sessions, **names, **page)
 
-    async def close(self) -> None:
-        """Waits for what is under way and closes the store, if this service made it.
+    def iter_sessions(
+        self,
+        *,
+        app_name: str,
+        user_id: str | None = None,
+        page_size: int = 100,
+        labels: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Session]:
+        """Iterates over sessions with `async for`, as `SessionStore.iter_sessions` does, in constant memory.
 
-        From then on the service of a closed store raises `ClosedError`. May be called more than once.
+        Args:
+            app_name: The app's name.
+            user_id: The user's id; None for all users.
+            page_size: About how many sessions to read at once.
+            labels: Only sessions that have all of these.
+
+        Raises:
+            InputValidationError: An argument is wrong.
         """
-        closing = WorkerThreads(1, "adk-close")
-        try:
-            closed = closing.run(self._close)
-        except RuntimeError:  # no thread can be started any more
-            self._close()
-        else:
-            await settle(closed)
-            closing.close()
+        names = {"app_name": app_name, "user_id": user_id, "labels": labels}
+        return self._each(self.store.iter_sessions(page_size=page_size, **names), page_size)  # type: ignore[arg-type]
 
-    async def __aenter__(self) -> Self:
-        return self
+    async def _each(self, sessions: Iterator[Session], page_size: int) -> AsyncIterator[Session]:
+        while page := await self._run(lambda: list(islice(sessions, page_size))):
+            for session in page:
+                yield session
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
+    @traced
+    async def count_sessions(
+        self, *, app_name: str, user_id: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> int:
+        """Counts sessions.
 
-    def _close(self) -> None:
-        self._commits.close()
-        self._threads.close()
-        if self._owns_store:
-            self.store.close()
+        Args:
+            app_name: The app's name.
+            user_id: The user's id; None for all users.
+            labels: Only sessions that have all of these.
 
+        Raises:
+            InputValidationError: An argument is wrong.
+        """
+        return await self._run(self.store.count_sessions, app_name=app_name, user_id=user_id, labels=labels)
 
-def given_options(**options: Any) -> dict[str, Any]:
-    """Returns the options of a store that a caller has given."""
-    return {name: value for name, value in options.items() if value is not None}
+    @traced
+    async def prune_sessions(
+        self,
+        *,
+        app_name: str,
+        user_id: str | None = None,
+        before: float | datetime | timedelta | str | None = None,
+        keep_last: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        dry_run: bool = False,
+        progress: Callable[[Pruned], object] | None = None,
+    ) -> Pruned:
+        """Deletes sessions by age or number, as `SessionStore.prune_sessions` does; can be cancelled between pages.
 
+        Args:
+            app_name: The app's name.
+            user_id: The user's id; None for all users.
+            before: Only sessions last updated before this: seconds since the
+                epoch, a datetime with a time zone; or how long ago: a timedelta or a text such as "30d".
+            keep_last: How many of each user's newest sessions (of those that have the labels) stay.
+            labels: Only sessions that have all of these.
+            dry_run: Only count.
+            progress: Called now and then with what has been done so far; what it raises ends the pruning.
 
-def refuse_with_store(options: dict[str, Any]) -> None:
-    """Raises `ConfigurationError` if there are options beside a store that has its own."""
-    if options:
-        raise ConfigurationError(f"Options {', '.join(sorted(options))} belong to the store that was given.")
+        Raises:
+            InputValidationError: An argument is wrong, or none of `before`, `keep_last` and `labels` is given.
+        """
+        operated = self.store.backend, self.store.operation
+        steps = Pruning.of(*operated, app_name, user_id, before, keep_last, labels, dry_run).steps()
+        so_far = Pruned()
+        while (step := await self._run(partial(next, steps, None))) is not None:
+            so_far = step
+            if progress is not None:
+                progress(so_far)
+        return so_far
 
+    @traced
+    async def delete_user(self, *, app_name: str, user_id: str) -> ErasureReceipt:
+        """Deletes everything of a user, as `SessionStore.delete_user` does.
 
-def _rebuilt(cls: type[SessionService], store: SessionStore, owns_store: bool) -> SessionService:
-    service = cls.__new__(cls)
-    SessionService.__init__(service, store, owns_store=owns_store)
-    return service
+        Args:
+            app_name: The app's name.
+            user_id: The user's id.
+
+        Returns:
+            What was deleted, and when: for your records.
+        """
+        return await self._run(self.store.delete_user, app_name=app_name, user_id=user_id)
+
+    @traced
+    async def delete_app(self, *, app_name: str) -> ErasureReceipt:
+        """Deletes everything of an app and all its users, as `SessionStore.delete_app` does.
+
+        Args:
+            app_name: The app's name.
+
+        Returns:
+            What was deleted, and when: for your records.
+        """
+        return await self._run(self.store.delete_app, app_name=app_name)

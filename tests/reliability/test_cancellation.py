@@ -19,7 +19,8 @@ from pymongo import MongoClient
 from redis import Redis
 from support.servers import MongoServer
 
-from adk_extra_sessions.aio.service import READ_THREADS, SessionService
+from adk_extra_sessions.aio.basic_service import READ_THREADS
+from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.state import without_temp
 from adk_extra_sessions.testing.contract.samples import a_session, an_event, stored
 

@@ -14,8 +14,8 @@ import redis.asyncio
 from google.adk.agents import Agent
 from google.adk.events import Event
 from google.adk.runners import Runner
-from google.adk.sessions import BaseSessionService, Session
-from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
+from google.adk.sessions import BaseSessionService
+from google.adk.sessions.base_session_service import GetSessionConfig
 from typing_extensions import assert_type
 
 import adk_extra_sessions
@@ -32,8 +32,10 @@ from adk_extra_sessions import (
     MongoSessionStore,
     RedisSessionService,
     RedisSessionStore,
+    Session,
     SessionNotFoundError,
     SessionService,
+    SessionsPage,
     SessionStore,
     StaleSessionError,
     StateValueError,
@@ -69,7 +71,7 @@ async def run(agent: Agent) -> None:
         config = GetSessionConfig(num_recent_events=20)
         found = await service.get_session(app_name="app", user_id="user", session_id=session.id, config=config)
         assert_type(found, Session | None)
-        assert_type(await service.list_sessions(app_name="app"), ListSessionsResponse)
+        assert_type(await service.list_sessions(app_name="app"), SessionsPage)
         assert_type(await service.get_user_state(app_name="app", user_id="user"), dict[str, Any])
         await service.delete_session(app_name="app", user_id="user", session_id=session.id)
         await service.flush()

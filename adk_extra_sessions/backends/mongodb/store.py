@@ -97,7 +97,7 @@ class MongoSessionStore(SessionStore):
         Without the right to make indexes a warning is logged and everything
         still works.
         """
-        with self._operation("ensure_indexes"):
+        with self.operation("ensure_indexes"):
             self.backend.ensure_indexes()
 
 

@@ -1,0 +1,29 @@
+"""The abilities of a backend that some calls need, or the error that names the one that it lacks."""
+
+from __future__ import annotations
+
+from adk_extra_sessions.backends.base import Backend, Erasable, Managed
+from adk_extra_sessions.errors import ConfigurationError
+
+
+def managed(backend: Backend) -> Managed:
+    """Returns a backend that keeps details of sessions, counts them and lists them in pages.
+
+    Raises:
+        ConfigurationError: This one does not.
+    """
+    if isinstance(backend, Managed):
+        return backend
+    name = type(backend).__name__
+    raise ConfigurationError(f"A {name} keeps no names, labels and expiry of sessions, nor lists them in pages.")
+
+
+def erasable(backend: Backend) -> Erasable:
+    """Returns a backend that can erase all that belongs to a user or an app.
+
+    Raises:
+        ConfigurationError: This one cannot.
+    """
+    if isinstance(backend, Erasable):
+        return backend
+    raise ConfigurationError(f"A {type(backend).__name__} cannot erase users and apps.")

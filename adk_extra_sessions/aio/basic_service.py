@@ -1,0 +1,247 @@
+"""The async services: ADK's `BaseSessionService` over a blocking store, and nothing more.
+
+Every method is one call in a worker thread, waited for by `threads.settle`.
+Appends go through a queue, so that those waiting at one moment travel together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, TypeVar
+
+from google.adk.events import Event
+from google.adk.sessions import BaseSessionService
+from google.adk.sessions import Session as AdkSession
+from google.adk.sessions.base_session_service import GetSessionConfig
+from typing_extensions import Self, override
+
+from adk_extra_sessions.aio.elastic_threads import ElasticThreads
+from adk_extra_sessions.aio.group_commit import GroupCommit
+from adk_extra_sessions.aio.threads import WorkerThreads, settle
+from adk_extra_sessions.appends import Append
+from adk_extra_sessions.details import UNSET, Unset
+from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.session import Session
+from adk_extra_sessions.store import SessionStore
+from adk_extra_sessions.telemetry import traced
+from adk_extra_sessions.turns.holding import WAIT, holding_async, seconds
+from adk_extra_sessions.turns.turn import Turn
+
+T = TypeVar("T")
+
+READ_THREADS = 16
+"""Threads for everything but appends, at most; fewer than either driver's pool has connections."""
+
+
+class BasicService(BaseSessionService):
+    """What `BasicStore` does, awaited. `SessionService` adds the rest.
+
+    Args:
+        store: The store to run.
+        owns_store: Whether closing the service closes the store.
+    """
+
+    store: SessionStore
+    """The blocking store with all the logic; usable on its own."""
+
+    def __init__(self, store: SessionStore, *, owns_store: bool = False) -> None:
+        self.store = store
+        self._owns_store = owns_store
+        self._threads = ElasticThreads(READ_THREADS, "adk-sessions")
+        self._commits = GroupCommit(store)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.store!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _rebuilt, (type(self), self.store, self._owns_store)
+
+    @override
+    @traced
+    async def create_session(
+        self,
+        *,
+        app_name: str,
+        user_id: str,
+        state: dict[str, Any] | None = None,
+        session_id: str | None = None,
+        display_name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        ttl: float | timedelta | str | Unset | None = UNSET,
+        expire_time: float | datetime | str | Unset | None = UNSET,
+    ) -> Session:
+        """Creates a session, as `SessionStore.create_session` does.
+
+        Args:
+            app_name: The app's name.
+            user_id: The user's id.
+            state: Initial state, with `app:`, `user:` and `temp:` keys if need be.
+            session_id: Its id; blank or None to have one made.
+            display_name: What people call it.
+            labels: Texts by which to find it, by name.
+            ttl: How long after its last write it expires, in place of the store's `ttl`; None for never.
+            expire_time: When it expires, whatever is written; None for never.
+
+        Returns:
+            The session, with its merged state and no events.
+
+        Raises:
+            AlreadyExistsError: The user has a session of this id.
+            InputValidationError: An argument is wrong, or both `ttl` and `expire_time` are given.
+            StateValueError: A state value has no JSON form.
+        """
+        names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
+        details = {"display_name": display_name, "labels": labels, "ttl": ttl, "expire_time": expire_time}
+        return await self._run(self.store.create_session, state=state, **names, **details)
+
+    @override
+    @traced
+    async def get_session(
+        self, *, app_name: str, user_id: str, session_id: str, config: GetSessionConfig | None = None
+    ) -> Session | None:
+        """Reads a session with its merged state and its events, as `SessionStore.get_session` does.
+
+        Args:
+            app_name: The app's name.
+            user_id: The user's id.
+            session_id: The session's id.
+            config: Which events: the newest so many, or those since a time; None for all.
+
+        Returns:
+            The session, or None when there is none.
+        """
+        names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
+        return await settle(self._threads.run(self.store.get_session, config=config, **names))
+
+    @override
+    @traced
+    async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
+        """Deletes a session and its events, if there is such a session; state of app and user stays."""
+        names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
+        await settle(self._threads.run(self.store.delete_session, **names))
+
+    # Not marked as an override: google-adk has it since 2.3 only.
+    @traced
+    async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
+        """Reads the user's state, keys without the `user:` prefix."""
+        return await settle(self._threads.run(self.store.get_user_state, app_name=app_name, user_id=user_id))
+
+    @override
+    @traced
+    async def append_event(self, session: AdkSession, event: Event) -> Event:
+        """Stores an event and applies its state delta, or does nothing at all.
+
+        Appends started at once on one session object are stored in the order
+        started. Cancelling the call waits for its outcome.
+
+        Args:
+            session: A live session of this service.
+            event: The event. A partial one is returned and not stored.
+
+        Returns:
+            The event. Temporary keys of its state delta are now only in `session.state`.
+
+        Raises:
+            SessionNotFoundError: The session was deleted, has expired, or never was.
+            StaleSessionError: Storage has moved on since `session` was loaded.
+            StateValueError: A value of its state delta has no JSON form.
+            EventTooLargeError: It is over what the server stores.
+        """
+        append = Append.of(session, event)
+        await settle(self._commits.submit(append))
+        return append.result()
+
+    def turn(
+        self, *, app_name: str, user_id: str, session_id: str, wait: float | timedelta | str | None = WAIT
+    ) -> AbstractAsyncContextManager[Turn]:
+        """Holds the turn on a session, as `SessionStore.turn` does: one holder at a time, wherever they run.
+
+        Run the agent inside, so that two messages to one session follow each other:
+
+            async with service.turn(app_name="shop", user_id="ada", session_id="s1"):
+                async for event in runner.run_async(user_id="ada", session_id="s1", new_message=message):
+                    ...
+
+        Args:
+            app_name: The app's name.
+            user_id: The user's id.
+            session_id: The session's id; it need not exist yet.
+            wait: How long to wait for it: seconds, a timedelta or a text such
+                as "2m"; 0 not to wait, None for as long as it takes.
+
+        Raises:
+            SessionBusyError: On entering: others had it all that time.
+            InputValidationError: `wait` is no duration, or this task has the turn already.
+            TurnLostError: On leaving: the process had been paused for so long that somebody else could have it.
+        """
+        key = SessionKey.of(app_name, user_id, session_id)
+        return self._turn(key, seconds(wait))
+
+    def _turn(
+        self, key: SessionKey, wait: float | None, abandoned: Callable[[], bool] | None = None
+    ) -> AbstractAsyncContextManager[Turn]:
+        return holding_async(self._run, self.store.turns, key, wait, abandoned)
+
+    async def _run(self, call: Callable[..., T], **named: Any) -> T:
+        return await settle(self._threads.run(call, **named))
+
+    @override
+    async def flush(self) -> None:
+        """Returns when every append started before has its outcome."""
+        await settle(self._commits.flushed())
+
+    async def ping(self) -> None:
+        """Makes one round trip to the server, for health checks; raises the driver's error.
+
+        Unlike the other methods, it can be cancelled at once: what becomes of a ping matters to nobody.
+        """
+        await self._threads.run(self.store.ping)
+
+    async def close(self) -> None:
+        """Waits for what is under way and closes the store, if this service made it.
+
+        From then on the service of a closed store raises `ClosedError`. May be called more than once.
+        """
+        closing = WorkerThreads(1, "adk-close")
+        try:
+            closed = closing.run(self._close)
+        except RuntimeError:  # no thread can be started any more
+            self._close()
+        else:
+            await settle(closed)
+            closing.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _close(self) -> None:
+        self._commits.close()
+        self._threads.close()
+        if self._owns_store:
+            self.store.close()
+
+
+def given_options(**options: Any) -> dict[str, Any]:
+    """Returns the options of a store that a caller has given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def refuse_with_store(options: dict[str, Any]) -> None:
+    """Raises `ConfigurationError` if there are options beside a store that has its own."""
+    if options:
+        raise ConfigurationError(f"Options {', '.join(sorted(options))} belong to the store that was given.")
+
+
+def _rebuilt(cls: type[BasicService], store: SessionStore, owns_store: bool) -> BasicService:
+    service = cls.__new__(cls)
+    BasicService.__init__(service, store, owns_store=owns_store)
+    return service

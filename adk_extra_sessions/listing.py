@@ -1,0 +1,115 @@
+"""Lists of sessions: whole, in pages, or one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from operator import attrgetter
+
+from attrs import evolve, frozen
+from typing_extensions import Self
+
+from adk_extra_sessions import telemetry
+from adk_extra_sessions.abilities import managed
+from adk_extra_sessions.backends.base import Backend, Managed
+from adk_extra_sessions.page_tokens import cursor_of, page_token
+from adk_extra_sessions.queries import SessionQuery
+from adk_extra_sessions.records import SessionRecord, checked_name
+from adk_extra_sessions.session import Session, SessionsPage
+from adk_extra_sessions.sessions import session_of
+from adk_extra_sessions.validation import checked_labels, checked_order
+
+AT_ONCE = 1000
+"""Sessions that a whole list reads at once."""
+
+
+@frozen
+class Listing:
+    """The sessions of one query.
+
+    Attributes:
+        operation: What surrounds each operation of the store.
+    """
+
+    backend: Backend
+    operation: Callable[[str], AbstractContextManager[None]]
+    query: SessionQuery
+
+    @classmethod
+    def of(
+        cls,
+        backend: Backend,
+        operation: Callable[[str], AbstractContextManager[None]],
+        app_name: object,
+        user_id: object,
+        labels: object,
+        size: int,
+        order_by: object = None,
+    ) -> Self:
+        """Makes a list of what a caller asks for.
+
+        Raises:
+            InputValidationError: An argument is wrong.
+        """
+        app = checked_name("app_name", app_name)
+        user = None if user_id is None else checked_name("user_id", user_id)
+        query = SessionQuery(app, user, checked_labels(labels), checked_order(order_by, user), size)
+        return cls(backend, operation, query)
+
+    def page(self, token: object) -> SessionsPage:
+        """Reads the page of a token, or with None the first; it is full unless it is the last.
+
+        Raises:
+            InputValidationError: The token is not one of this query's.
+        """
+        backend = managed(self.backend)
+        cursor = None if token is None else cursor_of(token, self.query)
+        records: list[SessionRecord] = []
+        while True:
+            query = evolve(self.query, size=self.query.size - len(records), after=cursor)
+            with self.operation("list_sessions"):
+                found = backend.list(query)
+            records += found.records
+            cursor = found.next
+            if cursor is None or len(records) >= self.query.size:
+                break
+        following = None if cursor is None else page_token(self.query, cursor)
+        return SessionsPage(sessions=[session_of(record, []) for record in records], next_page_token=following)
+
+    def whole(self) -> SessionsPage:
+        """Reads all, as ADK orders them unless the query says otherwise."""
+        met = (session_of(record, []) for page in self.pages() for record in page)
+        sessions = list({(session.user_id, session.id): session for session in met}.values())  # each once
+        descending = self.query.order == "update_time desc"
+        sessions.sort(key=attrgetter("last_update_time", "user_id", "id"), reverse=descending)
+        return SessionsPage(sessions=sessions)
+
+    def iterate(self) -> Iterator[Session]:
+        """Yields one by one, page by page read."""
+        for page in telemetry.pages(self.backend, "iter_sessions", self.pages()):
+            for record in page:
+                yield session_of(record, [])
+
+    def pages(self) -> Iterator[Sequence[SessionRecord]]:
+        """Yields what is stored, page by page."""
+        if not isinstance(self.backend, Managed) and not self.query.labels:
+            yield from self._old_pages()
+            return
+        backend, cursor = managed(self.backend), self.query.after
+        while True:
+            with self.operation("list_sessions"):
+                found = backend.list(evolve(self.query, after=cursor))
+            if found.records:
+                yield found.records
+            cursor = found.next
+            if cursor is None:
+                return
+
+    def _old_pages(self) -> Iterator[Sequence[SessionRecord]]:
+        pages = self.backend.pages(self.query.app_name, self.query.user_id, self.query.size)
+        while True:
+            with self.operation("list_sessions"):
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page

@@ -1,0 +1,126 @@
+"""Deleting sessions by age or number, while others write to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+from attrs import define, evolve, field, frozen
+from typing_extensions import Self
+
+from adk_extra_sessions.abilities import managed
+from adk_extra_sessions.backends.base import Backend
+from adk_extra_sessions.errors import InputValidationError
+from adk_extra_sessions.listing import Listing
+from adk_extra_sessions.records import SessionRecord
+from adk_extra_sessions.validation import checked_before, checked_number
+
+PAGE = 200
+"""Sessions that are judged at once."""
+
+
+@frozen
+class Pruned:
+    """What pruning has done.
+
+    Attributes:
+        examined: Sessions that were looked at.
+        deleted: Those of them that were deleted; with `dry_run`, that would have been.
+        changed: Those that were written to or deleted by others after they had been judged, and so left alone.
+    """
+
+    examined: int = 0
+    deleted: int = 0
+    changed: int = 0
+
+
+@frozen
+class Pruning:
+    """Sessions to be deleted.
+
+    Attributes:
+        listing: Those that are looked at: in order of storage; where `keep_last` is 0, also the oldest first.
+        before: Only sessions whose last update is before this time; None for any.
+        keep_last: How many of each user's newest stay.
+        dry_run: Whether nothing is deleted.
+    """
+
+    listing: Listing
+    before: float | None = None
+    keep_last: int = 0
+    dry_run: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        backend: Backend,
+        operation: Callable[[str], AbstractContextManager[None]],
+        app_name: object,
+        user_id: object,
+        before: object,
+        keep_last: object,
+        labels: object,
+        dry_run: bool,
+    ) -> Self:
+        """Makes a pruning of what a caller asks for.
+
+        Raises:
+            InputValidationError: An argument is wrong, or everything would go.
+            ConfigurationError: The backend cannot prune.
+        """
+        if before is None and keep_last is None and not labels:
+            raise InputValidationError(
+                "Give before, keep_last or labels; delete_user and delete_app delete everything."
+            )
+        kept = 0 if keep_last is None else checked_number("keep_last", keep_last, 0)
+        until = checked_before(before)
+        # The oldest first, the rest need not even be read.
+        order_by = "update_time" if until is not None and kept == 0 and user_id is not None else None
+        listing = Listing.of(managed(backend), operation, app_name, user_id, labels, PAGE, order_by)
+        return cls(evolve(listing, query=evolve(listing.query, with_state=False)), until, kept, dry_run)
+
+    def steps(self) -> Iterator[Pruned]:
+        """Deletes them; yields what has been done so far, page by page.
+
+        A session is deleted only as it was judged: at the same revision. So
+        several may prune at once, and what is written to meanwhile stays.
+        """
+        backend = managed(self.listing.backend)
+        newest = _Newest(self.keep_last)
+        so_far = Pruned()
+        for page in self.listing.pages():
+            for record in page:
+                judged = newest.replaced_by(record)
+                so_far = evolve(so_far, examined=so_far.examined + 1)
+                if judged is None or not self._is_old(judged):
+                    continue
+                deleted = self.dry_run
+                if not deleted:
+                    with self.listing.operation("prune_sessions"):
+                        deleted = backend.delete_unchanged(judged.key, judged.revision)
+                so_far = evolve(so_far, deleted=so_far.deleted + deleted, changed=so_far.changed + (not deleted))
+            yield so_far
+            if self.listing.query.order == "update_time" and not self._is_old(page[-1]):
+                return  # all that follow are newer
+
+    def _is_old(self, record: SessionRecord) -> bool:
+        return self.before is None or record.last_update_time < self.before
+
+
+@define
+class _Newest:
+    """The newest sessions of the user whose sessions are being met."""
+
+    number: int
+    user_id: str | None = None
+    held: dict[str, SessionRecord] = field(factory=dict)
+
+    def replaced_by(self, record: SessionRecord) -> SessionRecord | None:
+        """Takes a session in; returns the one that is no longer among the newest, if there is one."""
+        if record.key.user_id != self.user_id:
+            self.user_id, self.held = record.key.user_id, {}
+        self.held[record.key.session_id] = record  # one that is met again counts once
+        if len(self.held) <= self.number:
+            return None
+        oldest = min(self.held.values(), key=lambda one: (one.last_update_time, one.key.session_id))
+        return self.held.pop(oldest.key.session_id)

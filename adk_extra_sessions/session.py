@@ -1,0 +1,60 @@
+"""ADK's `Session` and its list, with what sessions have here besides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.adk.sessions import Session as AdkSession
+from google.adk.sessions.base_session_service import ListSessionsResponse
+from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
+
+from adk_extra_sessions.details import DEFAULT, Lifetime
+
+_OWN_FIELDS = ("display_name", "labels", "create_time", "expire_time", "parent_session_id", "root_session_id")
+
+
+class Session(AdkSession):
+    """A session: ADK's `Session`, which everything of ADK's takes, with a name, labels and times.
+
+    Only `update_session` changes these in storage. As JSON, a session that has
+    neither name nor labels nor parent is the same as ADK's.
+    """
+
+    display_name: str | None = Field(default=None, description="What people call it.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Texts by which sessions are found, by name.")
+    create_time: float = Field(default=0.0, description="When it was created, in seconds since the epoch.")
+    expire_time: float | None = Field(
+        default=None, description="When it would expire, as of when it was loaded; in seconds since the epoch."
+    )
+    parent_session_id: str | None = Field(default=None, description="The session that it was forked from.")
+    root_session_id: str | None = Field(default=None, description="The first session of that line.")
+
+    _lifetime: Lifetime = PrivateAttr(default=DEFAULT)
+    """From what its expiry followed when it was loaded."""
+
+    @model_serializer(mode="wrap")
+    def _as_adk_has_it(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # ADK's own Session refuses fields that it does not know: `adk run --resume` could not read what it has saved.
+        written: dict[str, Any] = serialize(self)
+        if self.display_name is None and not self.labels and self.parent_session_id is None:
+            for name in _OWN_FIELDS:
+                written.pop(name, None)
+                written.pop(type(self).model_fields[name].alias or name, None)
+        return written
+
+
+class SessionsPage(ListSessionsResponse):
+    """Sessions of a list: ADK's `ListSessionsResponse`, with a token for the next page."""
+
+    sessions: list[Session] = Field(default_factory=list)  # type: ignore[assignment]
+    next_page_token: str | None = Field(default=None, description="For the next page; None after the last one.")
+
+
+def lifetime_of(session: AdkSession) -> Lifetime:
+    """Returns the lifetime that a live session was loaded with; the default one for ADK's own `Session`."""
+    return session._lifetime if isinstance(session, Session) else DEFAULT
+
+
+def set_lifetime(session: Session, lifetime: Lifetime) -> None:
+    """Notes the lifetime that a live session is loaded with."""
+    session._lifetime = lifetime

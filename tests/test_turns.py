@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 from google.adk.events import Event
+from support.servers import RedisServer
 
 from adk_extra_sessions import (
     CorruptRecordError,
     InputValidationError,
+    RedisSessionStore,
     SessionBusyError,
     SessionStore,
     StaleSessionError,
@@ -28,7 +30,7 @@ from adk_extra_sessions import (
 from adk_extra_sessions.backends.mongodb import documents
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns import queue
-from adk_extra_sessions.turns.queue import TurnQueue
+from adk_extra_sessions.turns.queue import TurnQueue, Waiter
 
 pytestmark = pytest.mark.anyio
 
@@ -189,6 +191,77 @@ def test_a_record_that_cannot_be_read_does_not_end_the_renewal_of_other_turns(
 
     with store.turn(**NAMES), pytest.raises(CorruptRecordError):
         hold_a_damaged_one()
+
+
+NO_QUEUES = {
+    "another type": "[]",
+    "times that are texts": '{"holder": "a", "since": "x", "renewed": "y", "waiting": []}',
+    "a holder that is a list": '{"holder": ["a"], "since": 1, "renewed": 1, "waiting": []}',
+    "a time that is no number": '{"holder": "a", "since": 1, "renewed": NaN, "waiting": []}',
+    "a waiter without a time": '{"holder": null, "since": 0, "renewed": 0, "waiting": [["x", "y"]]}',
+    "too deep": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("text", NO_QUEUES.values(), ids=NO_QUEUES)
+def test_a_record_of_another_form_is_named_and_ends_no_renewal(
+    make_store: Callable[..., SessionStore], short_lease: float, text: str
+) -> None:
+    store, other = make_store(), make_store()
+    damaged = SessionKey(**{**NAMES, "session_id": "damaged"})
+
+    def hold_a_damaged_one() -> None:
+        with store.turn(**{**NAMES, "session_id": "damaged"}):
+            before, _ = store.turns.read(damaged)
+            assert store.turns.swap(damaged, before, text)
+            time.sleep(1.5 * short_lease)
+            refused(other, wait=0)
+
+    with store.turn(**NAMES), pytest.raises(CorruptRecordError, match="'damaged'"):
+        hold_a_damaged_one()
+    with pytest.raises(CorruptRecordError, match="'damaged'"), store.turn(**{**NAMES, "session_id": "damaged"}):
+        pass
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["holds", "waits"])
+def test_a_dead_process_blocks_no_session_for_longer_when_the_servers_clock_was_set_back(
+    store: SessionStore, short_lease: float, waits: bool
+) -> None:
+    _, now = store.turns.read(KEY)
+    later = now + 3600
+    dead = TurnQueue(None, 0, 0, (Waiter("dead", later),)) if waits else TurnQueue("dead", later, later)
+    assert store.turns.swap(KEY, None, dead.dumps())
+    with store.turn(**NAMES, wait=5 * short_lease):
+        pass
+
+
+@pytest.mark.servers
+def test_a_server_that_does_not_answer_delays_no_renewal_on_another(short_lease: float) -> None:
+    names = {**NAMES, "session_id": "elsewhere"}
+    with RedisServer() as server, RedisSessionStore(server.url, socket_timeout=20) as paused:
+        healthy, other = RedisSessionStore("fakeredis://turns-beside"), RedisSessionStore("fakeredis://turns-beside")
+        with paused.turn(**names), healthy.turn(**NAMES):
+            assert server.process is not None
+            server.process.send_signal(signal.SIGSTOP)
+            try:
+                time.sleep(3 * short_lease)
+                refused(other, wait=0)
+            finally:
+                server.process.send_signal(signal.SIGCONT)
+            time.sleep(0.1)
+
+
+def test_a_forked_child_does_not_give_its_parents_turn_back(server: object, store: SessionStore) -> None:
+    def fork_inside() -> int:
+        with store.turn(**NAMES):
+            child = os.fork()
+            if child:
+                assert os.waitpid(child, 0)[1] == 0
+                refused(store, wait=0)
+        return child
+
+    if not fork_inside():  # the child, which has left the turn as well
+        os._exit(0)
 
 
 @pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process

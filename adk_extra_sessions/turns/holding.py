@@ -1,4 +1,4 @@
-"""Holding a turn: `with` and `async with`."""
+"""Holds a turn: `with` and `async with`."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ WAIT = 30.0
 """Seconds to wait for a turn unless the caller says otherwise."""
 
 NEXT_ASKS_AFTER = 0.03
-"""Seconds after which whoever is next looks again whether the turn is free."""
+"""Seconds after which the first in the queue asks again for the turn."""
 
 OTHERS_ASK_AFTER = 0.2
-"""Seconds after which everybody else who waits looks again."""
+"""Seconds after which the others in the queue ask again."""
 
 
 @contextmanager
 def holding(storage: TurnStorage, key: SessionKey, wait: float | None) -> Iterator[Turn]:
-    """Holds the turn on a session; the blocking way.
+    """Holds the turn on a session, blocking the thread while it waits.
 
     Args:
         storage: Where turns are kept.
         key: The session; it need not exist yet.
-        wait: Seconds to wait at most; None for as long as it takes.
+        wait: Seconds to wait at most; None for no limit.
 
     Raises:
         SessionBusyError: Others had it all that time.
-        InputValidationError: The caller holds it already.
-        TurnLostError: At the end: somebody else has had it meanwhile.
+        InputValidationError: The caller has it already.
+        TurnLostError: On leaving: somebody else may have had it meanwhile.
     """
     turn = Turn(storage, key, threading.current_thread())
     _refuse_inside_itself(turn)
@@ -56,11 +56,10 @@ def holding(storage: TurnStorage, key: SessionKey, wait: float | None) -> Iterat
     try:
         yield turn
     except BaseException:
-        renewal.discard(turn)
-        turn.leave_quietly()
+        if _stop_renewing(turn):
+            turn.leave_quietly()
         raise
-    renewal.discard(turn)
-    if not turn.leave_quietly():
+    if _stop_renewing(turn) and not turn.leave_quietly():
         raise TurnLostError(key.session_id, key.user_id)
 
 
@@ -95,19 +94,18 @@ async def holding_async(
     try:
         yield turn
     except BaseException:
-        renewal.discard(turn)
-        await run(turn.leave_quietly)
+        if _stop_renewing(turn):
+            await run(turn.leave_quietly)
         raise
-    renewal.discard(turn)
-    if not await run(turn.leave_quietly):
+    if _stop_renewing(turn) and not await run(turn.leave_quietly):
         raise TurnLostError(key.session_id, key.user_id)
 
 
 def seconds(wait: object) -> float | None:
-    """Returns how long to wait for a turn; None for as long as it takes.
+    """Returns how many seconds to wait for a turn; None for no limit.
 
     Raises:
-        InputValidationError: `wait` is no duration.
+        InputValidationError: `wait` is not a duration.
     """
     if wait is None:
         return None
@@ -117,13 +115,18 @@ def seconds(wait: object) -> float | None:
         raise InputValidationError(str(error)) from None
 
 
+def _stop_renewing(turn: Turn) -> bool:
+    """Stops renewing a turn; returns False in a forked child, which must not give back what is its parent's."""
+    return renewal.discard(turn) or turn.lost
+
+
 def _refuse_inside_itself(turn: Turn) -> None:
     if renewal.is_held(turn.storage, turn.key, turn.holder):
         raise InputValidationError(f"{describe(turn.key)}: this task or thread has the turn on it already.")
 
 
 def _gone(task: asyncio.Task[Any] | None) -> Callable[[], bool]:
-    """Returns what tells whether a task has ended, or can never go on since its event loop was closed."""
+    """Returns a function that tells whether a task has ended, or never will because its event loop is closed."""
     return lambda: task is not None and (task.done() or task.get_loop().is_closed())
 
 
@@ -132,7 +135,7 @@ def _deadline(wait: float | None) -> float:
 
 
 def _pause(turn: Turn, refused: Refused, deadline: float) -> float:
-    """Returns for how long to sleep before the next look; raises when the time is over."""
+    """Returns how long to sleep before asking again; raises `SessionBusyError` when the time is over."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise turn.busy(refused)

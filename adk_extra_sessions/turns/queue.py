@@ -1,7 +1,7 @@
-"""Who may run on a session now, and who is next: plain values, no database and no clock of its own.
+"""Who has the turn on a session and who is next: plain values, with no database and no clock.
 
-A queue is kept as one JSON text per session. Whoever changes it reads the
-text, computes the next one here, and writes it only if nobody was quicker.
+A queue is stored as one JSON text per session. Whoever changes it reads the
+text, computes the next one here, and writes it only if nobody else has written.
 Times are the database server's, so the clocks of its clients do not matter.
 """
 
@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import json
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen, validators
 
 LEASE = 15.0
-"""Seconds after its last sign of life at which a holder, or a waiter, is taken for dead."""
+"""Seconds after which a holder or waiter that has not renewed its place loses it."""
+
+_TOKEN = validators.instance_of(str)
+_TIME = validators.and_(validators.instance_of((int, float)), validators.lt(float("inf")))
 
 
 @frozen
 class Waiter:
-    """Somebody who waits.
+    """A place in the queue.
 
     Attributes:
-        token: A random text of its own.
-        seen: When it last showed that it still waits, in seconds of the server's clock.
+        token: A random text that identifies the waiter.
+        seen: When the waiter last renewed its place, in seconds of the server's clock.
     """
 
-    token: str
-    seen: float
+    token: str = field(validator=_TOKEN)
+    seen: float = field(validator=_TIME)
 
 
 @frozen
@@ -33,24 +36,32 @@ class TurnQueue:
     """The turn on one session.
 
     Attributes:
-        holder: The token of whoever has the turn; None when it is free.
+        holder: The token of the holder; None when the turn is free.
         since: When the holder got it.
         renewed: When the holder last renewed it.
-        waiting: Who waits, in order of arrival.
+        waiting: The places in the queue, in order of arrival.
     """
 
-    holder: str | None = None
-    since: float = 0.0
-    renewed: float = 0.0
+    holder: str | None = field(default=None, validator=validators.optional(_TOKEN))
+    since: float = field(default=0.0, validator=_TIME)
+    renewed: float = field(default=0.0, validator=_TIME)
     waiting: tuple[Waiter, ...] = ()
 
     @classmethod
     def loads(cls, text: str | None) -> TurnQueue:
-        """Reads a queue; None is an empty one."""
+        """Reads a queue; None is an empty one.
+
+        Raises:
+            ValueError: The text is not a queue.
+        """
         if text is None:
             return cls()
-        found = json.loads(text)
-        return cls(found["holder"], found["since"], found["renewed"], tuple(Waiter(*one) for one in found["waiting"]))
+        try:
+            found = json.loads(text)
+            waiting = tuple(Waiter(*one) for one in found["waiting"])
+            return cls(found["holder"], found["since"], found["renewed"], waiting)
+        except (KeyError, TypeError, RecursionError):
+            raise ValueError("not a queue of turns") from None
 
     def dumps(self) -> str | None:
         """Returns the queue as text; None when nobody holds the turn and nobody waits."""
@@ -65,17 +76,17 @@ class TurnQueue:
         return max(0.0, now - self.since) if self.holder is not None else 0.0
 
     def entered(self, token: str, now: float, *, stay: bool = True) -> TurnQueue:
-        """Gives `token` the turn if it is free and nobody came earlier; else lets it wait.
+        """Gives `token` the turn if it is free and nobody waits before it, otherwise a place in the queue.
 
         Args:
-            token: Who wants the turn.
+            token: Who asks for the turn.
             now: The server's time in seconds.
-            stay: Whether to wait when the turn is not to be had.
+            stay: Whether to take a place in the queue.
 
         Returns:
-            The queue after it; the turn was given if its `holder` is `token`.
+            The new queue; `token` has the turn if it is its `holder`.
         """
-        queue = self._without_the_dead(now)
+        queue = self._without_expired(now)
         if queue.holder == token:
             return evolve(queue, renewed=now)
         if queue.holder is None and (not queue.waiting or queue.waiting[0].token == token):
@@ -87,20 +98,22 @@ class TurnQueue:
             return evolve(queue, waiting=(*queue.waiting, Waiter(token, now)))
         at = places.index(token)
         if now - queue.waiting[at].seen < LEASE / 3:
-            return queue  # seen a moment ago: no need to write
+            return queue  # renewed a moment ago: no need to write
         return evolve(queue, waiting=(*queue.waiting[:at], Waiter(token, now), *queue.waiting[at + 1 :]))
 
     def renewed_by(self, token: str, now: float) -> TurnQueue | None:
-        """Keeps the turn for its holder; None if `token` does not have it any more."""
+        """Renews the turn of its holder; returns None if `token` is no longer the holder."""
         return evolve(self, renewed=now) if self.holder == token else None
 
     def left(self, token: str) -> TurnQueue:
-        """Takes `token` out of the queue, whether it has the turn or waits for it."""
+        """Removes `token`, whether it has the turn or waits for it."""
         waiting = tuple(one for one in self.waiting if one.token != token)
         return TurnQueue(waiting=waiting) if self.holder == token else evolve(self, waiting=waiting)
 
-    def _without_the_dead(self, now: float) -> TurnQueue:
-        waiting = tuple(one for one in self.waiting if now - one.seen < LEASE)
-        if self.holder is not None and now - self.renewed >= LEASE:
+    def _without_expired(self, now: float) -> TurnQueue:
+        # A later time was noted before the server's clock was set back: what counts is now, or it would never expire.
+        renewed = min(self.renewed, now)
+        waiting = tuple(Waiter(one.token, min(one.seen, now)) for one in self.waiting if now - one.seen < LEASE)
+        if self.holder is not None and now - renewed >= LEASE:
             return TurnQueue(waiting=waiting)
-        return self if waiting == self.waiting else evolve(self, waiting=waiting)
+        return evolve(self, renewed=renewed, waiting=waiting)

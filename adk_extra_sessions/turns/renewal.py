@@ -1,13 +1,14 @@
-"""Renewing all turns that this process holds."""
+"""Renews the turns that this process holds."""
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 
+from attrs import define, field
+
 from adk_extra_sessions.codec import describe
-from adk_extra_sessions.errors import CorruptRecordError
+from adk_extra_sessions.forks import reset_after_fork
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns import queue
 from adk_extra_sessions.turns.storage import TurnStorage
@@ -16,77 +17,98 @@ from adk_extra_sessions.turns.turn import Turn
 logger = logging.getLogger(__name__)
 
 
-class Renewal:
-    """One thread that renews all turns that this process holds; it ends when there are none."""
+@define(eq=False)
+class _Group:
+    """The turns that are kept in one storage.
 
-    _turns: set[Turn]
-    _thread: threading.Thread | None
+    Attributes:
+        wake: Set when there are none left.
+    """
+
+    storage: TurnStorage
+    turns: set[Turn] = field(factory=set)
+    wake: threading.Event = field(factory=threading.Event)
+
+
+class Renewal:
+    """Renews turns, with a thread for each storage that keeps some.
+
+    A thread each, so that a server that does not answer delays no renewal on another.
+    """
+
+    _groups: list[_Group]
 
     def __init__(self) -> None:
-        self.reset()
+        self.after_fork()
+        reset_after_fork(self)
 
-    def reset(self) -> None:
-        """Forgets all turns, without giving them back."""
+    def after_fork(self) -> None:
+        """Forgets the parent's turns, which the parent renews."""
         self._lock = threading.Lock()
-        self._idle = threading.Event()
-        self._turns = set()
-        self._thread = None
+        self._groups = []
 
     def add(self, turn: Turn) -> None:
-        """Keeps a turn from now on."""
-        with self._lock:
-            self._turns.add(turn)
-            if self._thread is None:
-                thread = threading.Thread(target=self._work, name="adk-turns", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:  # no thread to be had
-                    self._turns.discard(turn)
-                    raise
-                self._thread = thread
+        """Renews a turn from now on.
 
-    def discard(self, turn: Turn) -> None:
-        """Stops keeping a turn."""
+        Raises:
+            RuntimeError: No thread can be started.
+        """
         with self._lock:
-            self._turns.discard(turn)
-            if not self._turns:
-                self._idle.set()
+            for group in self._groups:
+                if group.storage == turn.storage:
+                    group.turns.add(turn)
+                    return
+            group = _Group(turn.storage, {turn})
+            threading.Thread(target=self._work, args=(group,), name="adk-turns", daemon=True).start()
+            self._groups.append(group)
+
+    def discard(self, turn: Turn) -> bool:
+        """Stops renewing a turn; returns whether it was being renewed."""
+        with self._lock:
+            for group in self._groups:
+                if turn in group.turns:
+                    group.turns.discard(turn)
+                    if not group.turns:
+                        group.wake.set()
+                    return True
+        return False
 
     def turns(self) -> list[Turn]:
-        """Returns the turns that are kept."""
+        """Returns the turns that are being renewed."""
         with self._lock:
-            return list(self._turns)
-
-    def _work(self) -> None:
-        while True:
-            self._idle.wait(queue.LEASE / 3)
-            with self._lock:
-                self._idle.clear()
-                turns = list(self._turns)
-                if not turns:
-                    self._thread = None
-                    return
-            for turn in turns:
-                self._keep(turn)
-
-    def _keep(self, turn: Turn) -> None:
-        try:
-            if turn.abandoned():
-                self.discard(turn)
-                turn.leave()
-            elif not turn.renew() and turn in self.turns():  # else it was given back at this very moment
-                turn.lost = True
-                self.discard(turn)
-                logger.warning("%s: the turn was lost: it was not renewed in time.", describe(turn.key))
-        except (turn.storage.driver_error, CorruptRecordError) as error:
-            logger.warning("%s: a turn could not be renewed (%s).", describe(turn.key), type(error).__name__)
+            return [turn for group in self._groups for turn in group.turns]
 
     def is_held(self, storage: TurnStorage, key: SessionKey, holder: object) -> bool:
         """Tells whether a task or thread of this process has the turn on a session."""
         return any(one.key == key and one.storage == storage and one.holder is holder for one in self.turns())
 
+    def _work(self, group: _Group) -> None:
+        while True:
+            group.wake.wait(queue.LEASE / 3)
+            with self._lock:
+                group.wake.clear()
+                turns = list(group.turns)
+                if not turns:
+                    self._groups.remove(group)
+                    return
+            for turn in turns:
+                self._renew(turn)
+
+    def _renew(self, turn: Turn) -> None:
+        try:
+            if turn.abandoned():
+                self._lose(turn)
+                turn.leave()
+            elif not turn.renew() and self._lose(turn):  # else it was given back at this very moment
+                logger.warning("%s: the turn was lost: it was not renewed in time.", describe(turn.key))
+        except Exception as error:  # whatever it is: other turns must be renewed
+            logger.warning("%s: a turn could not be renewed (%s).", describe(turn.key), type(error).__name__)
+
+    def _lose(self, turn: Turn) -> bool:
+        lost = self.discard(turn)
+        turn.lost = turn.lost or lost
+        return lost
+
 
 renewal = Renewal()
-# A child process has neither the thread nor its parent's turns, but maybe a held lock.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=renewal.reset)
+"""That of this process."""

@@ -97,5 +97,5 @@ class Turn:
     def _queue(self, text: str | None) -> TurnQueue:
         try:
             return TurnQueue.loads(text)
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             raise CorruptRecordError(f"{describe(self.key)}: the record of its turn cannot be read.") from None

@@ -12,8 +12,9 @@ from attrs import define, field
 from google.adk.events import Event
 from google.adk.sessions import Session
 
-from adk_extra_sessions.adk.private import StaleSessionError, set_storage_marker, storage_marker
-from adk_extra_sessions.codec import describe, encode_event
+from adk_extra_sessions.adk.private import set_storage_marker, storage_marker
+from adk_extra_sessions.backends.base import stale_session
+from adk_extra_sessions.codec import encode_event
 from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.live_sessions import WriteOrder, live_sessions
 from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey
@@ -164,15 +165,6 @@ def request(run: Sequence[Append], *, any_revision: bool) -> AppendRequest:
     if not _is_ours(marker):
         raise stale_session(key)
     return AppendRequest(key, events, expected=int(marker), lifetime=lifetime)
-
-
-def stale_session(key: SessionKey) -> StaleSessionError:
-    """Returns the error for an append to a session that another holder has changed."""
-    return StaleSessionError(
-        # ADK's own words, which its tests and other people's code look for.
-        f"{describe(key)} has been modified in storage since it was loaded."
-        " Reload it and append the event again. With a Runner, use service.turn() or TurnPlugin."
-    )
 
 
 def record_error(run: Sequence[Append], error: BaseException) -> None:

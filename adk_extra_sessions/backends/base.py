@@ -13,7 +13,9 @@ from typing import Any
 
 from attrs import frozen
 
+from adk_extra_sessions.adk.private import StaleSessionError
 from adk_extra_sessions.backends.findings import Finding
+from adk_extra_sessions.codec import describe
 from adk_extra_sessions.details import Changes, SessionDetails
 from adk_extra_sessions.queries import RecordPage, SessionQuery
 from adk_extra_sessions.records import (
@@ -264,3 +266,12 @@ class Examinable(Backend):
     @abstractmethod
     def strays(self) -> Iterator[Finding]:
         """Finds what belongs to no session, and sessions that nobody can find; walks over all that is stored."""
+
+
+def stale_session(key: SessionKey) -> StaleSessionError:
+    """Returns the error for an append to a session that another holder has changed."""
+    return StaleSessionError(
+        # ADK's own words, which its tests and other people's code look for.
+        f"{describe(key)} has been modified in storage since it was loaded."
+        " Reload it and append the event again. With a Runner, use service.turn() or TurnPlugin."
+    )

@@ -16,7 +16,7 @@ import bson
 from attrs import define, field, frozen
 from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 
-from adk_extra_sessions.appends import stale_session
+from adk_extra_sessions.backends.base import stale_session
 from adk_extra_sessions.backends.mongodb import bulk, documents
 from adk_extra_sessions.backends.mongodb.documents import Document
 from adk_extra_sessions.backends.mongodb.expiry import Expiry

@@ -9,8 +9,7 @@ from typing import Any
 import redis
 from typing_extensions import override
 
-from adk_extra_sessions.appends import stale_session
-from adk_extra_sessions.backends.base import Copyable, Examinable, TakesTurns, Target
+from adk_extra_sessions.backends.base import Copyable, Examinable, TakesTurns, Target, stale_session
 from adk_extra_sessions.backends.findings import Finding
 from adk_extra_sessions.backends.redis import doctor, scripts, strays
 from adk_extra_sessions.backends.redis.client import address_of, database_number

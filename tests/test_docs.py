@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 from google.adk.agents import Agent
 from google.adk.runners import Runner
 from google.adk.sessions import InMemorySessionService
@@ -77,6 +78,21 @@ def _run_tests(block: str, folder: Path) -> None:
 @pytest.mark.parametrize("page", TESTED_ELSEWHERE)
 def test_pages_tested_elsewhere_are_named_there(page: str) -> None:
     assert Path(page).name in (ROOT / "tests" / TESTED_ELSEWHERE[page]).read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if code_blocks(page, "diff")], ids=name_of)
+def test_a_changed_line_of_code_runs(page: Path) -> None:
+    for block in code_blocks(page, "diff"):
+        run("\n".join(line[1:] for line in block.splitlines() if line[:1] in ("+", " ")), name_of(page))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_files_in_commands_and_yaml_are_right(document: Path) -> None:
+    for block in code_blocks(document, "sh"):
+        for path in re.findall(r"\bexamples/[\w./]+", block):
+            assert (ROOT / path).exists(), path
+    for block in code_blocks(document, "yaml"):
+        assert yaml.safe_load(block)
 
 
 def test_a_script_that_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`adk-sessions copy`: from one place to another, exactly."""
+"""`adk-sessions copy`: copy sessions from one place to another."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from adk_extra_sessions.cli.opening import opened
 from adk_extra_sessions.cli.options import selection
 from adk_extra_sessions.cli.tally import Tally, counted
 from adk_extra_sessions.transfer import copy_items, plan_items, verify_items
+from adk_extra_sessions.transfer.opening import resolved
 
 
 @click.command("copy")
 @click.argument("source_url", metavar="SRC")
 @click.argument("destination_url", metavar="DST")
 @selection
-@click.option("--dry-run", is_flag=True, help="Tell what would be done, and write nothing.")
-@click.option("--verify", is_flag=True, help="After copying, compare everything; with --dry-run, only compare.")
+@click.option("--dry-run", is_flag=True, help="Report what would be copied; write nothing.")
+@click.option("--verify", is_flag=True, help="Compare everything after copying. With --dry-run: only compare.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -28,15 +29,17 @@ def command(
 ) -> None:
     """Copy sessions, and the state of their users and apps, from SRC to DST.
 
-    Names, order, times and state are kept. Run it again after a break, or to catch up with what SRC has got
-    meanwhile: nothing is doubled. A session that DST has continued is left alone and reported.
+    Ids, the order of events, times and state are kept. Run it again after an interruption, or to copy what was added
+    to SRC since: nothing is copied twice. A session that was continued in DST is not changed, and is reported.
     """
+    if resolved(source_url) == resolved(destination_url):
+        raise click.UsageError("SRC and DST are the same place.")
     with (
         opened(source_url, must_exist=True) as source,
         opened(destination_url, must_exist=dry_run) as destination,
     ):
         app_names = list(apps or source.app_names())
-        total = counted(source, app_names, users)
+        total = counted(source, source_url, app_names, users)
         tallies = []
         if not (dry_run and verify):
             does, run = ("would copy", plan_items) if dry_run else ("copied", copy_items)

@@ -22,11 +22,11 @@ STYLES = {Level.OK: "green", Level.NOTE: "yellow", Level.PROBLEM: "bold red"}
 
 @click.command("doctor")
 @click.argument("url", metavar="PLACE")
-@click.option("--quick", is_flag=True, help="Do not read every session and event.")
+@click.option("--quick", is_flag=True, help="Do not read all sessions and events.")
 @as_json
 @click.pass_context
 def command(ctx: click.Context, url: str, quick: bool, json: bool) -> None:
-    """Examine one of our stores: server, indexes, expiry, memory, records. Writes nothing."""
+    """Check a Redis or MongoDB store: server, indexes, expiry, memory, all sessions and events. Writes nothing."""
     found: list[Finding] = []
     with Work("reading") as work:
         for finding in _findings(url, quick, work):
@@ -43,7 +43,7 @@ def command(ctx: click.Context, url: str, quick: bool, json: bool) -> None:
 def _findings(url: str, quick: bool, work: Work) -> Iterator[Finding]:
     with first_contact(url) as place:
         if not isinstance(place, StorePlace):
-            raise ConfigurationError("The doctor knows our own stores only: redis:// and mongodb:// URLs.")
+            raise ConfigurationError("doctor only checks the stores of this package: redis:// and mongodb:// URLs.")
         server = server_finding(place.store)
     if server.level is Level.PROBLEM:
         yield server

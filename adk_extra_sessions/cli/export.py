@@ -18,12 +18,12 @@ from adk_extra_sessions.transfer import files, write_items
 def command(ctx: click.Context, url: str, path: str, apps: tuple[str, ...], users: tuple[str, ...]) -> None:
     """Write sessions, and the state of their users and apps, to FILE as JSON Lines.
 
-    FILE is compressed if its name ends in .gz, and is standard output if it is -. It appears when it is complete. A
-    session that cannot be read, or is deleted meanwhile, is reported and left out; the exit code is then 1.
+    FILE is compressed if its name ends in .gz; - is standard output. It is created when the export is complete. A
+    session that cannot be read, or is deleted during the export, is left out and reported; the exit code is then 1.
     """
     with files.writing(path) as file, opened(url, must_exist=True) as place:
         app_names = list(apps or place.app_names())
-        total = counted(place, app_names, users)
+        total = counted(place, url, app_names, users)
         tally = Tally("exported").run(write_items(place.items(app_names, users), file), total)
     if not tally.well:
         ctx.exit(1)

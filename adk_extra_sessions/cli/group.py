@@ -12,12 +12,12 @@ from adk_extra_sessions import __version__
 
 COMMANDS = {
     "ls": ("ls", "List apps, users or sessions, newest first."),
-    "show": ("show", "Show a conversation as people read it."),
-    "copy": ("copy", "Copy sessions from one place to another, exactly."),
-    "export": ("export", "Write sessions to a file of JSON Lines."),
-    "import": ("import_", "Read sessions from a file that export wrote."),
+    "show": ("show", "Show a session as a readable conversation."),
+    "copy": ("copy", "Copy sessions from one place to another."),
+    "export": ("export", "Write sessions to a JSON Lines file."),
+    "import": ("import_", "Import sessions from a file that export wrote."),
     "rm": ("rm", "Delete one session."),
-    "doctor": ("doctor", "Examine a server and what is stored there."),
+    "doctor": ("doctor", "Check a server and everything stored on it."),
 }
 """For each command its module, and what the overview says of it."""
 
@@ -46,13 +46,13 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="adk-sessions")
 def commands() -> None:
-    """ADK sessions on Redis, MongoDB and wherever else ADK keeps them.
+    """Manage ADK sessions on Redis, on MongoDB and in ADK's own session services.
 
-    A place is a URL: redis://, mongodb:// with a database as its path; what ADK itself takes, such as
-    sqlite:///sessions.db or postgresql+asyncpg://; adk-redis:// and adk-mongodb:// for ADK's own services there;
-    module:factory for any other session service; or env:NAME for an environment variable that holds one of these.
+    PLACE, SRC and DST are URLs: redis://HOST, or mongodb://HOST/DATABASE; a URL of ADK's, such as
+    sqlite:///sessions.db or postgresql+asyncpg://...; adk-redis:// or adk-mongodb:// for ADK's own services on Redis
+    and MongoDB; module:factory for any other session service; or env:NAME for an environment variable with a URL.
     """
-    # ADK tells of every service that it calls experimental.
+    # ADK warns about every service that it calls experimental.
     warnings.filterwarnings("ignore", module=r"google\.adk")
     warnings.filterwarnings("ignore", message=r".*EXPERIMENTAL.*")
     logging.getLogger("google_adk").setLevel(logging.ERROR)

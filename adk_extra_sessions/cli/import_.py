@@ -16,8 +16,8 @@ from adk_extra_sessions.transfer import copy_items, files, plan_items, read_item
 @click.argument("path", metavar="FILE")
 @click.argument("url", metavar="PLACE")
 @selection
-@click.option("--dry-run", is_flag=True, help="Tell what would be done, and write nothing.")
-@click.option("--verify", is_flag=True, help="After importing, compare everything; with --dry-run, only compare.")
+@click.option("--dry-run", is_flag=True, help="Report what would be imported; write nothing.")
+@click.option("--verify", is_flag=True, help="Compare everything after importing. With --dry-run: only compare.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -30,8 +30,8 @@ def command(
 ) -> None:
     """Read sessions from FILE, which export wrote, into PLACE. FILE may be compressed; - is standard input.
 
-    Run it again after a break: nothing is doubled. A file that is cut off is imported as far as its sessions are
-    whole; the exit code is then 1.
+    Run it again after an interruption: nothing is imported twice. If the file is truncated, its complete sessions are
+    imported and the exit code is 1.
     """
     steps = []
     if not (dry_run and verify):
@@ -39,7 +39,9 @@ def command(
     if verify:
         steps.append(("compared", verify_items))
     if len(steps) > 1 and not files.can_be_read_again(path):
-        raise click.UsageError("--verify reads FILE twice: it must be a regular file. With --dry-run it only compares.")
+        raise click.UsageError(
+            "--verify reads FILE twice, so FILE must be a regular file. To only compare, add --dry-run."
+        )
     well = True
     with opened(url, must_exist=dry_run) as place:
         for does, run in steps:

@@ -24,7 +24,9 @@ from adk_extra_sessions.transfer import overview
 @click.option("--app", "named_app", metavar="APP", help="The same as the argument APP.")
 @click.option("--user", "named_user", metavar="USER", help="The same as the argument USER.")
 @click.option("--users", is_flag=True, help="List the app's users instead of sessions.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(0), help="At most so many; 0 for all.")
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(0), help="The largest number to list; 0 for all."
+)
 @as_json
 def command(
     url: str,
@@ -54,7 +56,7 @@ def command(
         return
     _print(found)
     if app_name is not None and not users and met > len(found):
-        console(stderr=True).print(f"The newest {len(found):,} of {met:,} sessions; --limit 0 lists all.")
+        console(stderr=True).print(f"Listed the newest {len(found):,} of {met:,} sessions. To list all: --limit 0.")
 
 
 def _either(what: str, argument: str | None, option: str | None) -> str | None:
@@ -66,7 +68,7 @@ def _either(what: str, argument: str | None, option: str | None) -> str | None:
 def _print(found: Sequence[Any]) -> None:
     """Prints a table, one column a field. A terminal wraps its long lines, so that every id can be copied from it."""
     if not found:
-        console(stderr=True).print("Nothing there.")
+        console(stderr=True).print("No sessions found.")
         return
     names = [field.name for field in attrs.fields(type(found[0]))]
     head = [name.replace("_", " ").replace("last update time", "last update") for name in names]

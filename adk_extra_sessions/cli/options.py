@@ -20,7 +20,7 @@ def selection(function: F) -> F:
         "--app",
         multiple=True,
         metavar="APP",
-        help="Only this app; may be repeated. ADK's own services need it: they cannot tell which apps they have.",
+        help="Only this app; may be repeated. Needed for services that cannot list their apps.",
     )(function)
 
 

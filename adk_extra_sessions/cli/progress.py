@@ -89,7 +89,7 @@ class Work:
 
     def _interrupt(self, *_: object) -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-        self.say("Stopping when the sessions under way are done; Ctrl-C again stops at once.")
+        self.say("Finishing the sessions in progress; press Ctrl-C again to stop at once.")
         raise KeyboardInterrupt
 
     def _rate(self) -> float:

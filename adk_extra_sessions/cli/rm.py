@@ -24,9 +24,9 @@ def command(ctx: click.Context, url: str, app_name: str, user_id: str, session_i
         said = _described(place, key)
         if said is None:
             place.discard(key)  # events may be left of it
-            console(stderr=True).print(clean(f"{describe(key)} is not there. Anything left of it has been removed."))
+            console(stderr=True).print(clean(f"{describe(key)} does not exist. Anything left of it has been deleted."))
             ctx.exit(1)
-        if not yes and not click.confirm(f"{clean(said)}. Delete it for good?", err=True):
+        if not yes and not click.confirm(f"{clean(said)}. Delete it? This cannot be undone.", err=True):
             console(stderr=True).print("Nothing was deleted.")
             ctx.exit(1)
         place.discard(key)

@@ -49,7 +49,7 @@ def command(
     with opened(url, must_exist=True) as place:
         found = place.stream(key)
         if found is None:
-            console(stderr=True).print(clean(f"{describe(key)} is not there."))
+            console(stderr=True).print(clean(f"{describe(key)} does not exist."))
             ctx.exit(1)
         for _ in range(found.count - last if last is not None else 0):
             next(found.events)

@@ -11,18 +11,29 @@ from adk_extra_sessions.cli.output import clean
 from adk_extra_sessions.cli.progress import Work
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.transfer import Outcome, Place, Result, SharedStateItem
+from adk_extra_sessions.transfer.opening import resolved
 
 TOLD = 20
 """Problems that are told one by one; the others are counted."""
 
 
-def counted(place: Place, app_names: Sequence[str], user_ids: Sequence[str]) -> int:
-    """Counts the sessions that are to be gone through.
+def counted(place: Place, url: str, app_names: Sequence[str], user_ids: Sequence[str]) -> int:
+    """Counts the sessions to copy.
+
+    Args:
+        place: Where they are.
+        url: What the place is called in errors.
+        app_names: All apps to copy.
+        user_ids: Only these users.
 
     Raises:
         ConfigurationError: There is nothing at all, or nothing of an app or user that was named.
     """
+    where = redact(resolved(url))
+    if not app_names:
+        raise ConfigurationError(f"There are no sessions in {where}: no app has stored anything there.")
     found_users = set()
     with Work("counting") as work:
         for app_name in app_names:
@@ -35,13 +46,14 @@ def counted(place: Place, app_names: Sequence[str], user_ids: Sequence[str]) -> 
                     found_app = True
                     found_users.add(user_id)
             if not found_app and not place.has_app(app_name):
-                raise ConfigurationError(f"There is no app {app_name!r}: it has neither sessions nor state.")
+                raise ConfigurationError(f"There is no app {app_name!r} in {where}: it has no sessions and no state.")
         total = work.done
     for user_id in user_ids:
         if user_id not in found_users:
-            raise ConfigurationError(f"There is no user {user_id!r}: no app named has sessions or state of this user.")
-    if not app_names:
-        raise ConfigurationError("There are no sessions: no app has anything there.")
+            apps = ", ".join(map(repr, app_names))
+            raise ConfigurationError(
+                f"There is no user {user_id!r} in {where}: the user has no sessions and no state in {apps}."
+            )
     return total
 
 
@@ -98,7 +110,7 @@ class Tally:
 
     def _tell(self, work: Work) -> None:
         if self._problems > TOLD:
-            work.say(f"… and {self._problems - TOLD:,} more.")
+            work.say(f"{self._problems - TOLD:,} more problems are not shown.")
         parts = ", ".join(f"{count:,} {outcome.value}" for outcome, count in sorted(self._outcomes.items(), key=str))
         sessions = f"{self.sessions:,} sessions ({parts or 'none'})"
         work.say(f"{self._what} {sessions} and {self._events:,} events, {work.pace()}")

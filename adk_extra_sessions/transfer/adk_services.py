@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 from google.adk.sessions import BaseSessionService
 
 from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.redaction import redact, redact_text
+from adk_extra_sessions.transfer.sql_apps import sqlite_path
 from adk_extra_sessions.urls import take_options
 
 PREFIX = "adk-"
@@ -37,14 +39,18 @@ def of_registry(url: str) -> BaseSessionService:
     raise ConfigurationError(f"ADK cannot open {redact(url)}: {reason}")
 
 
-def of_prefixed(url: str) -> BaseSessionService:
+def of_prefixed(url: str, *, must_exist: bool = False) -> BaseSessionService:
     """Makes ADK's own service on Redis or MongoDB.
+
+    Args:
+        url: Its URL.
+        must_exist: Whether a MongoDB database without sessions is an error, and gets no indexes.
 
     Raises:
         ConfigurationError: This google-adk has none, or the URL is not one it takes.
     """
     try:
-        return _on_mongodb(url) if url.startswith(f"{PREFIX}mongodb") else _on_redis(url)
+        return _on_mongodb(url, must_exist) if url.startswith(f"{PREFIX}mongodb") else _on_redis(url)
     except ImportError as error:
         raise ConfigurationError(f"This google-adk cannot open {redact(url)}: {error}.") from None
     except ValueError as error:
@@ -53,13 +59,15 @@ def of_prefixed(url: str) -> BaseSessionService:
 
 
 def check_file(url: str) -> None:
-    """Refuses a URL of a SQLite file that is not there, which opening would make.
+    """Checks that the file in a URL of SQLite exists; opening it would create it.
 
     Raises:
         ConfigurationError: There is no such file.
     """
-    path = unquote(urlsplit(url).path).removeprefix("/")
-    if not Path(path).is_file():
+    path = ""
+    with suppress(ImportError):  # of SQLAlchemy: of_registry names what is missing
+        path = sqlite_path(url)
+    if path and not Path(path).is_file():
         raise ConfigurationError(f"There is no file {path!r}. An absolute path has four slashes: sqlite:////path.")
 
 
@@ -79,8 +87,9 @@ def _on_redis(url: str) -> BaseSessionService:
     return ClosingRedisSessionService(RedisSessionServiceConfig.model_validate({"uri": plain, **options}), client)
 
 
-def _on_mongodb(url: str) -> BaseSessionService:
+def _on_mongodb(url: str, must_exist: bool) -> BaseSessionService:
     from google.adk.integrations.mongodb import MongoDbSessionService
+    from pymongo import MongoClient
 
     from adk_extra_sessions.backends.mongodb.client import database_name
 
@@ -88,4 +97,8 @@ def _on_mongodb(url: str) -> BaseSessionService:
     database = database_name(plain)
     if database is None:
         raise ConfigurationError("its path must name the database")
-    return MongoDbSessionService(database_name=database, connection_string=plain)
+    if must_exist:
+        with MongoClient[Any](plain) as client:
+            if "sessions" not in client[database].list_collection_names():
+                raise ConfigurationError(f"its database {database!r} has no collection 'sessions'")
+    return MongoDbSessionService(database_name=database, connection_string=plain, ensure_indexes=not must_exist)

@@ -20,6 +20,7 @@ from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.transfer import adk_services
 from adk_extra_sessions.transfer.places import Place, StorePlace
 from adk_extra_sessions.transfer.services import ServicePlace
+from adk_extra_sessions.transfer.sql_apps import sql_apps
 from adk_extra_sessions.urls import MONGO_SCHEMES, REDIS_SCHEMES
 
 _FACTORY = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
@@ -42,7 +43,8 @@ def open_place(url: str, *, must_exist: bool = False, **client_options: Any) -> 
             * `module:factory`: any other session service, or what is called to make it;
             * `env:NAME`: an environment variable that holds one of these, so that no
               password stands in a list of processes.
-        must_exist: Whether a SQLite file that is not there is an error, rather than made.
+        must_exist: Whether a database of ADK's in which nothing is stored is an error. Otherwise
+            ADK's services create their tables, collections or files in it.
         **client_options: Passed to the driver of one of our stores.
 
     Raises:
@@ -53,13 +55,13 @@ def open_place(url: str, *, must_exist: bool = False, **client_options: Any) -> 
     if is_store_url(url):
         return StorePlace(_store(scheme, url, client_options), owns_store=True)
     if scheme in adk_services.SCHEMES:
-        return _service_place(partial(adk_services.of_prefixed, url))
+        return _service_place(partial(adk_services.of_prefixed, url, must_exist=must_exist), url)
     if scheme:
         if must_exist and scheme.startswith("sqlite"):
             adk_services.check_file(url)
-        return _service_place(partial(adk_services.of_registry, url))
+        return _service_place(partial(adk_services.of_registry, url), url, must_exist=must_exist)
     if _FACTORY.fullmatch(url):
-        return _service_place(_imported(url))
+        return _service_place(_imported(url), url)
     raise ConfigurationError(f"Neither a URL nor module:factory: {redact(url)}. A place is, for example, {EXAMPLES}.")
 
 
@@ -90,7 +92,7 @@ def _store(scheme: str, url: str, client_options: dict[str, Any]) -> SessionStor
     return adk_extra_sessions.MongoSessionStore(url, **client_options)
 
 
-def _service_place(made: Any) -> Place:
+def _service_place(made: Any, url: str, *, must_exist: bool = False) -> Place:
     running = start_blocking_portal()
     portal = running.__enter__()
     try:
@@ -98,7 +100,10 @@ def _service_place(made: Any) -> Place:
         if isinstance(service, SessionService):
             service = service.store
         if isinstance(service, BaseSessionService):
-            return ServicePlace(service, portal, running)
+            apps = sql_apps(service, url)
+            if must_exist and apps is not None:
+                portal.call(apps.check)
+            return ServicePlace(service, portal, running, apps)
         if not isinstance(service, SessionStore):
             raise ConfigurationError(f"{type(service).__name__} is neither a session service nor one of our stores.")
     except BaseException:

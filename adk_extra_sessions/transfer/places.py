@@ -52,7 +52,10 @@ class Place(ABC):
 
     @abstractmethod
     def shared_states(self, app_name: str, user_id: str | None = None) -> Iterator[SharedStateItem]:
-        """Reads the state of one user, or without `user_id` the app's and those of all users."""
+        """Reads the state of one user, or without `user_id` those of all users and then the app's.
+
+        ADK's services can only set an app's state together with a user's.
+        """
 
     @abstractmethod
     def shared_state(self, app_name: str, user_id: str | None) -> Mapping[str, Any]:
@@ -142,9 +145,9 @@ class StorePlace(Place):
         if user_id is not None:
             yield SharedStateItem(app_name, user_id, self.shared_state(app_name, user_id))
             return
-        yield SharedStateItem(app_name, None, self.shared_state(app_name, None))
         for user, state in self.store.archive.user_states(app_name):
             yield SharedStateItem(app_name, user, state)
+        yield SharedStateItem(app_name, None, self.shared_state(app_name, None))
 
     @override
     def shared_state(self, app_name: str, user_id: str | None) -> Mapping[str, Any]:

@@ -8,27 +8,34 @@ from __future__ import annotations
 
 import inspect
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any
 
 from anyio.from_thread import BlockingPortal
-from google.adk.events import Event, EventActions
+from google.adk.events import Event
 from google.adk.platform import time as platform_time
 from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from typing_extensions import override
 
-from adk_extra_sessions.errors import ConfigurationError
+from adk_extra_sessions.errors import AlreadyExistsError, ConfigurationError, SessionConflictError
 from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.state import split
+from adk_extra_sessions.state import ScopedState, split
 from adk_extra_sessions.transfer.comparing import not_yet_there
 from adk_extra_sessions.transfer.items import SharedStateItem
 from adk_extra_sessions.transfer.places import Place
 from adk_extra_sessions.transfer.restoring import Restored, Status
+from adk_extra_sessions.transfer.sql_apps import SqlApps
 from adk_extra_sessions.transfer.streams import StreamedSession
+
+TEMPORARY = "adk-sessions"
+"""The id of a session that is made to set shared state, and of its user where the app has none."""
+
+
+class NoUserError(ValueError):
+    """A service cannot set an app's state, since the app has no user."""
 
 
 class ServicePlace(Place):
@@ -37,7 +44,11 @@ class ServicePlace(Place):
     jobs = 1  # SQLite has one writer, and nothing is promised of the others
 
     def __init__(
-        self, service: BaseSessionService, portal: BlockingPortal, running: AbstractContextManager[Any] | None = None
+        self,
+        service: BaseSessionService,
+        portal: BlockingPortal,
+        running: AbstractContextManager[Any] | None = None,
+        apps: SqlApps | None = None,
     ) -> None:
         """Wraps a service.
 
@@ -45,14 +56,19 @@ class ServicePlace(Place):
             service: The service.
             portal: Runs its methods, always in the same event loop.
             running: What ends the portal's event loop, if closing the place shall close loop and service.
+            apps: What lists the apps, which the service itself cannot do.
         """
         self.service = service
         self._portal = portal
         self._running = running
+        self._apps = apps
+        self._users: dict[str, str] = {}
 
     @override
     def app_names(self) -> Iterator[str]:
-        raise ConfigurationError(f"{type(self.service).__name__} cannot tell which apps it has: name them with --app.")
+        if self._apps is None:
+            raise ConfigurationError(f"{type(self.service).__name__} cannot list its apps: name them with --app.")
+        return iter(self._portal.call(self._apps.names))
 
     @override
     def keys(self, app_name: str, user_id: str | None = None) -> Iterator[SessionKey]:
@@ -79,28 +95,33 @@ class ServicePlace(Place):
 
     @override
     def shared_states(self, app_name: str, user_id: str | None = None) -> Iterator[SharedStateItem]:
-        met: str | None = None
+        app: Mapping[str, Any] | None = None
+        for user, scoped in self._scoped_states(app_name, user_id):
+            app = scoped.app
+            yield SharedStateItem(app_name, user, scoped.user)
+        if app is not None and user_id is None:
+            yield SharedStateItem(app_name, None, app)
+
+    def _scoped_states(self, app_name: str, user_id: str | None) -> Iterator[tuple[str, ScopedState]]:
+        """Yields each user who has a session, with the state that one of the user's sessions shows."""
+        done: str | None = None
         for listed in self.sessions(app_name, user_id):
-            if listed.user_id == met:
+            if listed.user_id == done:
                 continue
             session = self._get(SessionKey(app_name, listed.user_id, listed.id), GetSessionConfig(num_recent_events=0))
-            if session is None:
-                continue
-            scoped = split(session.state)
-            if met is None and user_id is None:
-                yield SharedStateItem(app_name, None, scoped.app)
-            met = listed.user_id
-            yield SharedStateItem(app_name, met, scoped.user)
+            if session is not None:
+                done = listed.user_id
+                yield done, split(session.state)
 
     @override
     def shared_state(self, app_name: str, user_id: str | None) -> Mapping[str, Any]:
         if user_id is not None:
             with suppress(AttributeError, NotImplementedError):  # older services, and older ADK, cannot tell it apart
                 read = partial(self.service.get_user_state, app_name=app_name, user_id=user_id)
-                return self._portal.call(read)
-        for found in self.shared_states(app_name, user_id):
-            if found.user_id == user_id:
-                return found.state
+                found: Mapping[str, Any] = self._portal.call(read)
+                return found
+        for _, scoped in self._scoped_states(app_name, user_id):
+            return scoped.app if user_id is None else scoped.user
         return {}
 
     @override
@@ -113,27 +134,52 @@ class ServicePlace(Place):
             status = Status.CREATED
         else:
             coming = not_yet_there(session, events, live, list(live.events))
+        self._users[key.app_name] = key.user_id
+        app_before, changed = split(live.state).app, set[str]()
         written = 0
         for event in coming:
+            changed |= split(event.actions.state_delta).app.keys()
             self._portal.call(self.service.append_event, live, event)
             written += 1
+        # The service has applied the events' old values to the app's state, which is not this session's.
+        self.write_shared_state(key.app_name, None, {name: app_before[name] for name in changed & app_before.keys()})
         return Restored(Status.CONTINUED if status is Status.SAME and written else status, written)
 
     @override
     def write_shared_state(self, app_name: str, user_id: str | None, state: Mapping[str, Any]) -> None:
         if not state:
             return
-        # Only an event can change it: one in a session made for it, and gone after.
+        # Only a session or an event can change it: a session made for it, and deleted at once.
+        owner = self._some_user(app_name) if user_id is None else user_id
         scope = "app:" if user_id is None else "user:"
-        name = f"adk-sessions-{uuid.uuid4().hex}"
-        key = SessionKey(app_name, user_id if user_id is not None else name, name)
-        delta = {scope + raw: value for raw, value in state.items()}
-        live = self._create(key, {}, time.time())
+        key = SessionKey(app_name, owner, TEMPORARY)
+        named = {scope + raw: value for raw, value in state.items()}
         try:
-            event = Event(author="adk-sessions", invocation_id=name, actions=EventActions(state_delta=delta))
-            self._portal.call(self.service.append_event, live, event)
-        finally:
+            live = self._create(key, named, time.time())
+        except AlreadyExistsError:
+            found = self._get(key)
+            if found is not None and (found.events or split(found.state).session):
+                # Not left by a copy that was killed.
+                raise SessionConflictError(
+                    TEMPORARY, owner, "shared state is set through a session with this id"
+                ) from None
             self.delete(key)
+            live = self._create(key, named, time.time())
+        self.delete(SessionKey(app_name, owner, live.id))
+        self._users[app_name] = owner
+
+    def _some_user(self, app_name: str) -> str:
+        """Returns a user of an app, so that no other user has to be made to set the app's state."""
+        if app_name not in self._users:
+            listed = next(self.sessions(app_name), None)
+            if listed is None and hasattr(self.service, "db_engine"):
+                name = type(self.service).__name__
+                raise NoUserError(
+                    f"{name} can only set the app's state together with a user's, which it never deletes; "
+                    "the app has no user there."
+                )
+            self._users[app_name] = TEMPORARY if listed is None else listed.user_id
+        return self._users[app_name]
 
     @override
     def delete(self, key: SessionKey) -> None:

@@ -43,7 +43,7 @@ def test_ls(run: Run, url: str, store: SessionStore) -> None:
     assert [one["session_id"] for one in json.loads(ran.out)] == ["middle", "old"]
     ran = run("ls", url, APP, "--users", "--json")
     assert json.loads(ran.out)[0] == {"app_name": APP, "user_id": "u1", "sessions": 1, "last_update_time": 1.2e9}
-    assert run("ls", url, "no such app").err.strip() == "Nothing there."
+    assert run("ls", url, "no such app").err.strip() == "No sessions found."
 
 
 def a_conversation(store: SessionStore) -> Session:
@@ -102,7 +102,7 @@ def test_copy_verify_and_dry_run(run: Run, url: str, other_url: str, filled: Ses
     ran = run("copy", url, other_url, "--dry-run")
     assert (ran.code, ran.out) == (0, "")
     assert f"would copy {EVERY} sessions ({EVERY} created) and 1,026 events" in ran.err
-    assert "Nothing there" in run("ls", other_url).err
+    assert "No sessions found" in run("ls", other_url).err
     ran = run("copy", url, other_url, "--verify")
     assert ran.code == 0
     assert f"copied {EVERY} sessions ({EVERY} created) and 1,026 events" in ran.err

@@ -43,9 +43,9 @@ def in_a_process(*arguments: str, before: str = "") -> list[str]:
         (["import", "/no/such/file", "fakeredis://a"], 2, "/no/such/file: No such file"),
         (["import", os.devnull, "fakeredis://a"], 2, "cannot be read"),
         (["export", "fakeredis://a", "/no/such/folder/file"], 2, "No such file or directory"),
-        (["show", "fakeredis://a", "app", "user", "one"], 1, "is not there"),
-        (["rm", "fakeredis://a", "app", "user", "one", "--yes"], 1, "is not there"),
-        (["doctor", "memory://"], 2, "our own stores only"),
+        (["show", "fakeredis://a", "app", "user", "one"], 1, "does not exist"),
+        (["rm", "fakeredis://a", "app", "user", "one", "--yes"], 1, "does not exist"),
+        (["doctor", "memory://"], 2, "only checks the stores of this package"),
         (["doctor", f"redis://user:{SECRET}@127.0.0.1:{{port}}"], 1, ""),
         (["--version"], 0, ""),
         (["--help"], 0, ""),
@@ -135,7 +135,7 @@ def test_ctrl_c_leaves_no_session_half_done_and_the_copy_can_be_completed(
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Stopping when the sessions under way are done" in said
+    assert "Finishing the sessions in progress" in said
     assert said.splitlines()[-1] == "Interrupted."
     assert "Traceback" not in said
     monkeypatch.chdir(tmp_path)

@@ -23,8 +23,8 @@ def test_every_app_is_found_once(store: SessionStore) -> None:
     for name in ODD:
         assert [(key.user_id, key.session_id) for key in StorePlace(store).keys(name)] == [("/", "{}")]
         assert [(one.user_id, dict(one.state)) for one in StorePlace(store).shared_states(name)] == [
-            (None, {"a": 1}),
             ("/", {"a": 1}),
+            (None, {"a": 1}),
         ]
 
 

@@ -33,17 +33,14 @@ DOCS = ROOT / "docs"
 TESTED_ELSEWHERE = {"docs/adk.md": "adk_cli/test_page.py", "docs/observability.md": "test_observability_page.py"}
 """Pages whose Python blocks another file tests, all of them."""
 
-BLOCKS = [
-    pytest.param(block, f"{name_of(document)}-{number}", id=f"{name_of(document)}-{number}")
-    for document in DOCUMENTS
-    if name_of(document) not in TESTED_ELSEWHERE
-    for number, block in enumerate(code_blocks(document, "python"))
+WITH_CODE = [
+    document for document in DOCUMENTS if code_blocks(document, "python") and name_of(document) not in TESTED_ELSEWHERE
 ]
 
 
-def run(block: str, name: str) -> dict[str, Any]:
-    """Runs a block on fakes; returns its names."""
-    names: dict[str, Any] = {"__name__": "__main__"}
+def run(block: str, name: str, names: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Runs a block on fakes, with the names of the blocks before it; returns its names."""
+    names = {"__name__": "__main__"} if names is None else names
     exec(compile(on_fakes(block, name), name, "exec"), names)
     return names
 
@@ -54,13 +51,15 @@ def block_of(page: str, containing: str) -> str:
     return found
 
 
-@pytest.mark.parametrize(("block", "name"), BLOCKS)
-def test_block_runs(block: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("document", WITH_CODE, ids=name_of)
+def test_code_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    if re.search(r"^def test_|^class Test|pytest", block, re.MULTILINE):
-        _run_tests(block, tmp_path)
-    else:
-        run(block, name)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for block in code_blocks(document, "python"):
+        if re.search(r"^def test_|^class Test", block, re.MULTILINE):
+            _run_tests(block, tmp_path)
+        else:
+            run(block, name_of(document), names)
 
 
 def _run_tests(block: str, folder: Path) -> None:

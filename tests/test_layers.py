@@ -15,10 +15,11 @@ PACKAGE = adk_extra_sessions.__name__
 ROOT = Path(str(adk_extra_sessions.__file__)).parent
 
 LAYERS = [
-    "adk.private codec details driver_errors errors forks json_form options queries records redaction state urls",
+    "adk.private codec details driver_errors errors forks json_form options page_tokens queries records redaction"
+    " session state urls validation",
     "backends turns.storage",
-    "appends archive backends.mongodb.store backends.redis.store history live_sessions sessions store telemetry turns"
-    " writer",
+    "abilities appends archive backends.mongodb.store backends.redis.store basic_store erasing history listing"
+    " live_sessions pruning sessions store telemetry turns writer",
     "aio",
     "adk conversation doctor transfer testing",
     "cli",

@@ -13,7 +13,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 
 from adk_extra_sessions import MongoSessionService
 from adk_extra_sessions.aio.threads import settle
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import limits
 from adk_extra_sessions.codec import encode_event
 from benchmarks.budgets import Result, ms
 from benchmarks.measure import medians, progress
@@ -59,7 +59,7 @@ class MongoBench:
         appends = messages(lambda: store.append_event(session, event()), 500)
         shared = messages(lambda: store.append_event(session, event({"own": 0, **SHARED})), 200)
         half = store.create_session(**names)
-        store.append_many((half, event()) for _ in range(documents.TAIL_EVENTS))
+        store.append_many((half, event()) for _ in range(limits.TAIL_EVENTS))
 
         def get(one: Session, config: GetSessionConfig | None = None) -> object:
             return store.get_session(**names, session_id=one.id, config=config)
@@ -67,7 +67,7 @@ class MongoBench:
         results = [
             Result("mongodb", "messages an append, session keys", appends, 1.1),
             Result("mongodb", "messages an append, with app: and user: keys", shared, 5.1),
-            Result("mongodb", f"messages: get of {documents.TAIL_EVENTS} events", messages(lambda: get(half)), 1),
+            Result("mongodb", f"messages: get of {limits.TAIL_EVENTS} events", messages(lambda: get(half)), 1),
             Result("mongodb", "messages: recent-20 of 5,000", messages(lambda: get(long, RECENT)), 1),
             Result("mongodb", "messages: create", messages(lambda: store.create_session(**names)), 2),
         ]
@@ -154,7 +154,7 @@ class MongoBench:
         progress(f"MongoDB: {tasks} concurrent sessions")
         mine = [await append_rate(ours, tasks, 3000) for _ in range(2)]
         theirs = [await append_rate(adk, tasks, 1000) for _ in range(2)]
-        mixed, lost = await append_rate(ours, tasks, 3000, longest=documents.TAIL_EVENTS)
+        mixed, lost = await append_rate(ours, tasks, 3000, longest=limits.TAIL_EVENTS)
         rate, other = (statistics.fmean(one for one, _ in taken) for taken in (mine, theirs))
         failed = sum(failed for _, failed in mine) + lost
         detail = f"{rate:.0f} / {other:.0f} a second; with histories of all lengths ours {mixed:.0f}"

@@ -60,7 +60,7 @@ def test_ordinary_work_says_nothing_above_debug(store: SessionStore, caplog: pyt
 def test_moving_events_to_a_chunk_is_a_detail(mongo: MongoSessionStore, said: Any) -> None:
     session = mongo.create_session(**NAMES, session_id="one")
     mongo.append_many([(session, an_event(str(number))) for number in range(300)])
-    assert "backends.mongodb.history: one: 50 events were copied to a chunk." in said(logging.DEBUG)
+    assert "backends.mongodb.chunk_writer: one: 50 events were copied to a chunk." in said(logging.DEBUG)
 
 
 def test_what_a_crash_left_is_told_when_it_is_mended(

@@ -27,7 +27,7 @@ from adk_extra_sessions import (
     StaleSessionError,
     TurnLostError,
 )
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import layout
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns import queue
 from adk_extra_sessions.turns.queue import TurnQueue, Waiter
@@ -395,7 +395,7 @@ def damage(store: Any, key: SessionKey) -> None:
     """Makes the record of a turn unreadable: no text on MongoDB, no UTF-8 on Redis."""
     turns = store.backend.turns
     if hasattr(turns, "turns"):
-        turns.turns.update_one(documents.session_filter(key), {"$unset": {"queue": 1}})
+        turns.turns.update_one(layout.session_filter(key), {"$unset": {"queue": 1}})
     else:
         turns.client.hset(turns._key(key), "q", b"\xff")
 

@@ -11,7 +11,8 @@ import pytest
 from google.adk.sessions import Session
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import layout
+from adk_extra_sessions.backends.mongodb.parsing import Head
 from adk_extra_sessions.backends.redis.layout import SessionKeys
 from adk_extra_sessions.errors import AlreadyExistsError, CorruptRecordError
 from adk_extra_sessions.records import SessionKey
@@ -71,18 +72,7 @@ MONGO_SESSION: dict[str, Callable[[Any], None]] = {
     "a-text-for-the-revision": session({"$set": {"revision": "foreign"}}),
 }
 
-FIELDS = (
-    "state",
-    "tail",
-    "base",
-    "tail_first",
-    "tail_bytes",
-    "chunked_until",
-    "ahead",
-    "pending",
-    "session_id",
-    "state_ids",
-)
+FIELDS = (*Head.fields(), "format", "state", "initial_state", "session_id", "state_ids")
 """Fields of a session's document, any of which may be missing."""
 
 REDIS_USER: dict[str, Callable[[Any], None]] = {
@@ -287,7 +277,7 @@ def test_half_a_document_is_read_in_full_or_named(
 def test_foreign_documents_beside_ours_are_not_seen(
     store: MongoSessionStore, others: list[Session], damaged: Session, damage: str
 ) -> None:
-    selected = documents.session_filter(KEY)
+    selected = layout.session_filter(KEY)
     for number, foreign in enumerate([{}, {"_id": 7}, {"_id": f"{APP}/{USER}/zzz"}, {"_id": selected["_id"] + "~"}]):
         store.backend.sessions.insert_one({"foreign": number, **foreign})
     assert len(store.list_sessions(app_name=APP).sessions) == 3

@@ -15,7 +15,7 @@ from pymongo import MongoClient, monitoring
 from support.servers import MongoServer, wait_until
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import limits
 from adk_extra_sessions.backends.mongodb.expiry import NEVER
 from adk_extra_sessions.errors import EventTooLargeError, StaleSessionError
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.servers
 
 ONE: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
 
-LARGE = "x" * (documents.INLINE_BYTES + 1)
+LARGE = "x" * (limits.BODY_BYTES + 1)
 
 SECONDS: dict[str | None, float] = {None: float("inf"), "1m": 60, "1h": 3600}
 
@@ -132,8 +132,7 @@ def a_session_with_chunks(store: MongoSessionStore) -> dict[str, list[Any]]:
     session = store.create_session(**ONE)
     store.append_event(session, an_event(LARGE))
     while (
-        store.backend.sessions.find_one()["tail_count"] < documents.TAIL_EVENTS
-        or not session.events[documents.TAIL_EVENTS :]
+        store.backend.sessions.find_one()["tail_count"] < limits.TAIL_EVENTS or not session.events[limits.TAIL_EVENTS :]
     ):
         store.append_event(session, an_event("x"))
     return stored(store)
@@ -259,7 +258,7 @@ def test_many_sessions_in_one_batch(writers: Writers) -> None:
     for name in ("sessions", "event_chunks"):
         hour.backend.database[name].delete_many({})
     sessions = [hour.create_session(app_name=APP, user_id=USER, session_id=f"s{number}") for number in range(6)]
-    for turn in range(3 * documents.TAIL_EVENTS):
+    for turn in range(3 * limits.TAIL_EVENTS):
         for batch, store in ((sessions[: turn % 7], never), (sessions[turn % 7 :], hour)):
             outcomes = store.append_many((session, an_event(str(turn))) for session in batch)
             assert not any(isinstance(one, Exception) for one in outcomes)

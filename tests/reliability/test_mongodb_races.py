@@ -15,7 +15,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 from pymongo import MongoClient
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import limits
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 ONE: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
@@ -90,8 +90,8 @@ def test_readers_see_no_gap_and_no_double_while_chunks_move(
         finally:
             done.set()
         assert all(reader.result() > 0 for reader in readers)
-    assert store.backend.chunks.count_documents({}) >= (EVENTS - documents.TAIL_EVENTS) // (
-        documents.TAIL_EVENTS - documents.KEEP
+    assert store.backend.chunks.count_documents({}) >= (EVENTS - limits.TAIL_EVENTS) // (
+        limits.TAIL_EVENTS - limits.KEPT_EVENTS
     )
     found = store.get_session(**ONE)
     assert found is not None and numbers(found) == list(range(EVENTS))

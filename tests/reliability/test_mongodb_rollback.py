@@ -16,7 +16,7 @@ from support.proxy import ReplyLosingProxy
 from support.servers import MongoServer, initiate, wait_until
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import limits
 from adk_extra_sessions.errors import StaleSessionError
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
@@ -125,7 +125,7 @@ def test_a_repeated_event_that_only_the_old_primary_has_is_stored_again(members:
         assert texts(again(store)) == texts(session) == ["x" * 300_000]
 
 
-@pytest.mark.parametrize("meanwhile", [0, documents.TAIL_EVENTS - 1], ids=["fewer-events", "as-many-events"])
+@pytest.mark.parametrize("meanwhile", [0, limits.TAIL_EVENTS - 1], ids=["fewer-events", "as-many-events"])
 def test_no_chunk_of_events_that_were_rolled_back_is_taken_for_others(members: Members, meanwhile: int) -> None:
     with members.store() as careful:
         session = careful.create_session(**NAMES)
@@ -140,7 +140,7 @@ def test_no_chunk_of_events_that_were_rolled_back_is_taken_for_others(members: M
         before = Before("insert", "event_chunks", another_primary)
         with members.store("w=1", event_listeners=[before]) as hasty:
             members.hold_replication()
-            for number in range(documents.TAIL_EVENTS - 1):
+            for number in range(limits.TAIL_EVENTS - 1):
                 hasty.append_event(session, an_event(f"rolled back {number}"))
             try:
                 hasty.append_event(session, an_event("last"))

@@ -20,7 +20,7 @@ from support.messages import APPENDING, WatchedStore
 from support.redis_cluster import RedisClusterServers
 
 from adk_extra_sessions import MongoSessionStore, SessionStore
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import layout
 from adk_extra_sessions.backends.redis.layout import SessionKeys
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import USER, an_event, texts
@@ -81,7 +81,7 @@ def pending(store: SessionStore, app: str, name: str) -> int:
     """How many deltas a session holds."""
     key = SessionKey(app, USER, name)
     if isinstance(store, MongoSessionStore):
-        return len(store.backend.sessions.find_one(documents.session_filter(key))["pending"])
+        return len(store.backend.sessions.find_one(layout.session_filter(key))["pending"])
     fields = store.client.hkeys(SessionKeys.of(store.prefix, key).session)  # type: ignore[attr-defined]
     return sum(field == b"p" or field.startswith(b"p:") for field in fields)
 

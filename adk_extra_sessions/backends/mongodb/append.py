@@ -1,4 +1,4 @@
-"""Appending on MongoDB: all at once where nothing stands in the way, else one by one with care."""
+"""The write path: one batch for all appends of known revision; what something stands in the way of, one by one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from adk_extra_sessions.backends.mongodb.batched_append import BatchedAppend
 from adk_extra_sessions.backends.mongodb.checked_append import CheckedAppend
 from adk_extra_sessions.backends.mongodb.ongoing import OngoingAppend
 from adk_extra_sessions.backends.mongodb.retry import retried
-from adk_extra_sessions.codec import describe
-from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import AppendOutcome, AppendRequest
 
 
@@ -55,9 +53,6 @@ class AppendPath:
                 if unreachable is not None:
                     raise unreachable
                 outcomes.append(self._singly(one))
-            except (KeyError, TypeError, AttributeError):
-                damaged = CorruptRecordError(f"{describe(one.request.key)} cannot be used: its document is damaged.")
-                outcomes.append(AppendOutcome(error=damaged))
             except Exception as error:
                 outcomes.append(AppendOutcome(error=error))
                 # The others need not wait out the same timeout one by one.

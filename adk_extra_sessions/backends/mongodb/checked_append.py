@@ -1,4 +1,4 @@
-"""The careful way to append on MongoDB: reading the session first, to learn what stands in the way.
+"""Appending after reading the session, to learn what stands in the way.
 
 It may be gone, superseded or damaged; the event may be stored already, or too
 large; the tail may be full, or chunks about to expire. What is then written is
@@ -8,7 +8,7 @@ written to the very events that were read, or they are read anew.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,12 +17,14 @@ from attrs import define, field, frozen
 from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 
 from adk_extra_sessions.backends.base import stale_session
-from adk_extra_sessions.backends.mongodb import bulk, documents
-from adk_extra_sessions.backends.mongodb.documents import Document
+from adk_extra_sessions.backends.mongodb import bulk, documents, guards, layout, limits
+from adk_extra_sessions.backends.mongodb.chunk_writer import ChunkWriter
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
-from adk_extra_sessions.backends.mongodb.history import History, oldest, same_expiry
+from adk_extra_sessions.backends.mongodb.history import History
+from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.ongoing import OngoingAppend
-from adk_extra_sessions.backends.mongodb.shared_state import SharedStates, pending_in
+from adk_extra_sessions.backends.mongodb.parsing import Head, digests, mapping
+from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
 from adk_extra_sessions.codec import check_format, describe
 from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError
 from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord, SessionKey
@@ -31,23 +33,25 @@ logger = logging.getLogger(__name__)
 
 
 @define
-class Try:
-    """One try to append, at the very revision that was read.
+class Check:
+    """One append's reading of its session, again and again until nothing changes meanwhile.
 
     Attributes:
-        reserved: The deltas to shared state, with their tickets.
-        renewed: Whether the chunks need another expiry.
-        unsettled: Whether chunks may expire later than the session says.
+        head: The session as it was last read.
+        bodies: Ids of the large bodies stored for it, by digest.
+        unsettled: The session, if chunks may expire later than it says.
     """
 
-    head: Document = field(repr=False)
-    events: Sequence[EventRecord] = field(repr=False)
-    reserved: Sequence[Document] = field(repr=False)
-    expires_at: datetime
-    chunks_expire_at: datetime
-    renewed: bool
-    blobs: Mapping[bytes, str]
-    unsettled: bool = False
+    append: OngoingAppend
+    events: Sequence[EventRecord]
+    head: Head | None = None
+    bodies: dict[bytes, str] = field(factory=dict)
+    unsettled: Head | None = None
+
+    @property
+    def key(self) -> SessionKey:
+        """The session's names."""
+        return self.append.request.key
 
 
 @frozen
@@ -55,6 +59,7 @@ class CheckedAppend:
     """Appends of any kind, one by one."""
 
     sessions: Any
+    chunks: ChunkWriter
     history: History
     shared: SharedStates
     expiry: Expiry
@@ -63,145 +68,144 @@ class CheckedAppend:
         """Stores an append, or finds out why not."""
         request = append.request
         logger.debug("%s: something stands in the way of an append; looking closer.", describe(request.key))
-        self._check_size(request)
-        tries: list[Try] = []
+        _check_size(request)
+        check = Check(append, list({event.digest: event for event in request.events}.values()))
         try:
-            outcome = self._store_or_refuse(append, tries)
+            outcome = None
+            while outcome is None:
+                outcome = self._checked(check)
         except (PyMongoError, EventTooLargeError) as error:
             if not getattr(error, "timeout", False):
-                self._settle(request.key, tries)
+                self._settle(check)
             raise
-        self._settle(request.key, tries)
+        self._settle(check)
         return outcome
 
-    def _store_or_refuse(self, append: OngoingAppend, tries: list[Try]) -> AppendOutcome:
-        request = append.request
-        events = list({event.digest: event for event in request.events}.values())
-        own = {event.digest.hex() for event in events}
-        blobs: dict[bytes, str] = {}
-        head: Document | None = None
-        while True:
-            before, head = head, self.sessions.find_one(documents.session_filter(request.key), documents.WITHOUT_STATE)
-            if before is not None and (head is None or head["base"] != before["base"]):
-                # What this append wrote belongs to a session that is gone.
-                blobs = {}
-                if not self.history.delete_if_gone(before):
-                    continue
-            if head is None or self.expiry.expired(head):
-                self.history.drop_blobs(request.key, list(blobs.values()))
-                missing = SessionNotFoundError(f"Session {request.key.session_id!r} not found.")
-                return self._refused(append, missing)
-            check_format(head.get("format"), request.key)
-            self.shared.apply_left(request.key, head["pending"], own)
-            known = self._known(head, events)
-            left = [event for event in events if event.digest not in known]
-            if left and not _is_allowed(request, head, known):
-                self.history.drop_blobs(request.key, list(blobs.values()))
-                return self._refused(append, stale_session(request.key), head)
-            if not left:
-                if not bulk.confirm(self.sessions, documents.as_read(head)):
-                    continue
-                self.history.drop_blobs(request.key, list(blobs.values()))
-                return self._found_stored(request, head, known)
-            reserved = append.reserve(self.shared.tickets)
-            expires_at, chunks_expire_at = self.expiry.expires_at(), self.expiry.chunks_expire_at()
-            renewed = bool(blobs) or not self.expiry.chunks_fit(head)
-            blobs = blobs or self.history.store_blobs(head, left, chunks_expire_at)
-            tries.append(Try(head, left, reserved, expires_at, chunks_expire_at, renewed, blobs))
-            if self._store(request, tries[-1]):
-                known.update({event.digest: head["revision"] + at for at, event in enumerate(left, start=1)})
-                return AppendOutcome([known[event.digest] for event in request.events])
+    def _checked(self, check: Check) -> AppendOutcome | None:
+        """Reads the session and stores what is not stored yet, or refuses it; None to begin anew."""
+        before, head = check.head, self._read(check.key)
+        check.head = head
+        if before is not None and (head is None or head.base != before.base):
+            # What this append wrote belongs to a session that is gone.
+            check.bodies = {}
+            if not self.chunks.delete_if_gone(before):
+                return None
+        if head is None or guards.is_expired(head.expires_at, self.expiry):
+            return self._refused(check, SessionNotFoundError(f"Session {check.key.session_id!r} not found."))
+        self.shared.apply_left(check.key, head.pending, {event.digest.hex() for event in check.events})
+        known = self._known(head, check.events)
+        left = [event for event in check.events if event.digest not in known]
+        if left and not _is_allowed(check.append.request, head, known):
+            return self._refused(check, stale_session(check.key))
+        if not left:
+            if not bulk.confirm(self.sessions, head.as_read()):
+                return None
+            self.chunks.drop_bodies(check.key, check.bodies.values())
+        elif self._store(check, head, left):
+            known.update({event.digest: head.revision + at for at, event in enumerate(left, start=1)})
+        else:
+            return None
+        return AppendOutcome([known[event.digest] for event in check.append.request.events])
 
-    def _check_size(self, request: AppendRequest) -> None:
-        for event in request.events:
-            sizes = {"An event": len(event.body), "A state delta": documents.state_bytes(event.state.session)}
-            for what, size in sizes.items():
-                if size > documents.DOCUMENT_BYTES:
-                    raise EventTooLargeError(what, size, documents.DOCUMENT_BYTES)
+    def _read(self, key: SessionKey) -> Head | None:
+        document = self.sessions.find_one(layout.session_filter(key), documents.WITHOUT_STATE)
+        if document is None:
+            return None
+        check_format(document.get("format"), key)
+        return Head.of(document, key)
 
-    def _store(self, request: AppendRequest, one: Try) -> bool:
-        """Appends to the session as it was read; returns False when it is no longer so."""
-        update = documents.append_update(one.events, one.expires_at, one.reserved, one.blobs)
-        if not documents.has_room(one.head, one.events):
-            ours = oldest(one.head, one.chunks_expire_at)
-            (chunk,) = self.history.copy([one.head], [ours])
-            if chunk is None:
-                return False
-            update = documents.with_cut(update, one.head, chunk)
-            one.renewed = one.renewed or not same_expiry(chunk, ours)
-            one.unsettled = True
-        if one.renewed:
-            one.unsettled = True
-            self.history.keep(one.head, one.chunks_expire_at)
-            update.pop("$min", None)
-            update["$set"]["chunks_expire_at"] = one.chunks_expire_at
-        elif one.blobs:
-            update["$min"] = {"chunks_expire_at": one.chunks_expire_at}
-        if any(len(event.state.session) > documents.PATHS for event in one.events):
-            found = self.sessions.find_one(documents.as_read(one.head), {"state": 1})
-            if found is None:
-                return False
-            update = documents.with_whole_state(update, found["state"])
-        try:
-            if not bulk.send(self.sessions, [bulk.Update(documents.as_read(one.head), update)]).matched:
-                return False
-        except (OperationFailure, DocumentTooLarge) as error:
-            if not documents.is_too_large(error):  # it may have been stored all the same
-                raise
-            self.history.drop_blobs(request.key, list(one.blobs.values()))
-            raise self._too_large(request, update) from None
-        one.unsettled = one.renewed
-        self.shared.apply(pending_in(request, update))
-        return True
-
-    def _settle(self, key: SessionKey, tries: Sequence[Try]) -> None:
-        unsettled = [one.head for one in tries if one.unsettled]
-        try:
-            for head in unsettled[-1:]:
-                self.history.settle(head)
-        except PyMongoError as error:  # the next renewal does it too
-            logger.warning(
-                "%s: its events may stay on the server for too long (%s).", describe(key), type(error).__name__
-            )
-
-    def _known(self, head: Document, events: Sequence[EventRecord]) -> dict[bytes, int]:
+    def _known(self, head: Head, events: Sequence[EventRecord]) -> dict[bytes, int]:
         """Finds events that are stored already: the revision after each, by digest."""
-        first = head["revision"] - head["tail_count"] + 1
-        in_tail = {bytes(one["digest"]): first + at for at, one in enumerate(head["tail"])}
-        known = {one: in_tail[one] for one in (event.digest for event in events) if one in in_tail}
-        old = [one for one in events if one.digest not in known and documents.may_be_in_chunk(head, one)]
-        for one, position in self.history.locate(head, old).items():
-            known[one] = head["base"] + position + 1
-        return known
+        in_tail = {one: position for position, one in enumerate(digests(head.tail), head.tail_first)}
+        positions = {event.digest: in_tail[event.digest] for event in events if event.digest in in_tail}
+        old = [one for one in events if one.digest not in positions and guards.may_be_in_chunk(head, one)]
+        positions.update(self.history.locate(head, old))
+        return {digest: head.revision_after(position) for digest, position in positions.items()}
 
-    def _refused(self, append: OngoingAppend, error: Exception, head: Document | None = None) -> AppendOutcome:
+    def _refused(self, check: Check, error: Exception) -> AppendOutcome:
         """Refuses an append, unless it was stored before its session was deleted: shared state may have its deltas."""
-        expected = append.request.expected
-        if (
-            expected is not None
-            and (head is None or head["base"] > expected)
-            and self.shared.is_applied(append.pending)
-        ):
-            return AppendOutcome(append.revisions())
+        self.chunks.drop_bodies(check.key, check.bodies.values())
+        expected = check.append.request.expected
+        was_there = expected is not None and (check.head is None or check.head.base > expected)
+        if was_there and self.shared.is_applied(check.append.pending):
+            return AppendOutcome(check.append.revisions())
         return AppendOutcome(error=error)
 
-    def _too_large(self, request: AppendRequest, update: Document) -> EventTooLargeError:
-        held = len(bson.encode(self.sessions.find_one(documents.session_filter(request.key)) or {}))
+    def _store(self, check: Check, head: Head, left: Sequence[EventRecord]) -> bool:
+        """Appends to the session as it was read; returns False when it is no longer so."""
+        deltas = check.append.reserve(self.shared.tickets)
+        unsettled = check.unsettled
+        expires_at, chunks_expire_at = self.expiry.expires_at(), self.expiry.chunks_expire_at()
+        renewed = bool(check.bodies) or not guards.chunk_expiry_fits(head, self.expiry)
+        check.bodies = check.bodies or self.chunks.store_bodies(head, left, chunks_expire_at)
+        update = documents.append_update(left, expires_at, deltas, check.bodies)
+        if not guards.has_room(head, left):
+            (chunk,) = self.chunks.write([head], chunks_expire_at)
+            if chunk is None:
+                return False
+            update = documents.with_cut(update, head, chunk.events, chunk.expires_at)
+            renewed = renewed or not chunk.expires_as(head, chunks_expire_at)
+            check.unsettled = head
+        self._renew(check, head, update, chunks_expire_at, renewed=renewed)
+        if any(len(event.state.session) > limits.PATHS for event in left):
+            found = self.sessions.find_one(head.as_read(), {"state": 1})
+            if found is None:
+                return False
+            update = documents.with_whole_state(update, mapping(found, "state", head.key))
+        if not self._send(check, head, update):
+            return False
+        check.unsettled = head if renewed else unsettled
+        ids = {event.digest.hex() for event in left}
+        self.shared.apply([one for one in check.append.pending if one.delta["id"] in ids])
+        return True
+
+    def _renew(self, check: Check, head: Head, update: Document, until: datetime, *, renewed: bool) -> None:
+        """Has the session's update tell when its chunks expire; where they need another date, they get it before."""
+        if renewed:
+            check.unsettled = head
+            self.chunks.keep(head, until)
+            update.pop("$min", None)
+            update["$set"]["chunks_expire_at"] = until
+        elif check.bodies:
+            update["$min"] = {"chunks_expire_at": until}
+
+    def _send(self, check: Check, head: Head, update: Document) -> bool:
+        try:
+            return bool(bulk.send(self.sessions, [bulk.Update(head.as_read(), update)]).matched)
+        except (OperationFailure, DocumentTooLarge) as error:
+            if not limits.is_too_large(error):  # it may have been stored all the same
+                raise
+        self.chunks.drop_bodies(check.key, check.bodies.values())
+        held = len(bson.encode(self.sessions.find_one(layout.session_filter(check.key)) or {}))
         size = held + len(bson.encode(update))
-        return EventTooLargeError("The session's document", size, documents.DOCUMENT_BYTES, held)
+        raise EventTooLargeError("The session's document", size, limits.DOCUMENT_BYTES, held)
 
-    def _found_stored(self, request: AppendRequest, head: Document, known: dict[bytes, int]) -> AppendOutcome:
-        return AppendOutcome([known[event.digest] for event in request.events])
+    def _settle(self, check: Check) -> None:
+        try:
+            if check.unsettled is not None:
+                self.chunks.settle(check.unsettled)
+        except PyMongoError as error:  # the next renewal does it too
+            kind = type(error).__name__
+            logger.warning("%s: its events may stay on the server for too long (%s).", describe(check.key), kind)
 
 
-def _is_allowed(request: AppendRequest, head: Document, known: dict[bytes, int]) -> bool:
+def _check_size(request: AppendRequest) -> None:
+    for event in request.events:
+        texts = event.state.session.items()
+        state = sum(len(name.encode()) + len(text.encode()) for name, text in texts)
+        for what, size in {"An event": len(event.body), "A state delta": state}.items():
+            if size > limits.DOCUMENT_BYTES:
+                raise EventTooLargeError(what, size, limits.DOCUMENT_BYTES)
+
+
+def _is_allowed(request: AppendRequest, head: Head, known: dict[bytes, int]) -> bool:
     """Whether a request's writer knows all that is stored, together with what it repeats."""
     if request.expected is None:
-        in_time = request.not_after is None or head["last_update_time"] <= request.not_after
-        return bool(in_time) or head["revision"] in known.values()
+        in_time = request.not_after is None or head.last_update_time <= request.not_after
+        return in_time or head.revision in known.values()
     reached = request.expected
     for event in request.events:
         if event.digest not in known:
             break
         reached += known[event.digest] == reached + 1
-    return bool(head["revision"] == reached)
+    return head.revision == reached

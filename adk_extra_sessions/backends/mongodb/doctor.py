@@ -10,6 +10,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from adk_extra_sessions.backends.findings import Finding, Level
 from adk_extra_sessions.backends.mongodb.indexes import TABLE, Index
+from adk_extra_sessions.backends.mongodb.layout import CHUNKS, SESSIONS, STATE
 
 ENSURE = "Call ensure_indexes() of a store, as a user who may make indexes."
 
@@ -21,11 +22,11 @@ def findings(database: Any, prefix: str) -> Iterator[Finding]:
     yield _version(database)
     if isinstance(database.client, MongoClient):  # no fake
         yield _write_concern(database)
-        for name in ("sessions", "event_chunks", "state"):
+        for name in (SESSIONS, CHUNKS, STATE):
             yield _size(database, prefix + name)
     for index in TABLE:
         yield from _index(database[prefix + index.collection], index)
-    yield _pending(database[f"{prefix}sessions"])
+    yield _pending(database[prefix + SESSIONS])
 
 
 def _version(database: Any) -> Finding:

@@ -9,15 +9,13 @@ from datetime import datetime, timedelta, timezone
 
 from attrs import frozen
 
-from adk_extra_sessions.backends.mongodb.documents import Document
-
 NEVER = datetime(9999, 12, 31)
 """The date of what does not expire: compared and indexed like any other."""
 
 
 @frozen
 class Expiry:
-    """What a store's writes do to expiry.
+    """The dates that a store's writes set.
 
     Chunks are renewed seldom, not with each append: they stay half a ttl longer than their session at least, and
     two more at most.
@@ -41,32 +39,11 @@ class Expiry:
         """When a chunk that is written or renewed now expires."""
         return self._after(2)
 
-    def expired(self, session: Document) -> bool:
-        """Whether a session, though still stored, is no more."""
-        date = session.get("expires_at")
-        return isinstance(date, datetime) and _utc(date) <= self.now()
-
-    def alive_filter(self) -> Document:
-        """Selects sessions that have not expired."""
-        return {"expires_at": {"$not": {"$lte": self.now()}}}
-
-    def dead_filter(self) -> Document:
-        """Selects sessions that have expired."""
-        return {"expires_at": {"$lte": self.now()}}
-
-    def chunks_filter(self) -> Document:
-        """Selects sessions whose chunks expire neither too soon nor too late for a write of this store."""
-        return {"chunks_expire_at": {"$gte": self._after(1.5), "$lte": self._after(3)}}
-
-    def chunks_fit(self, session: Document) -> bool:
-        """Whether `chunks_filter` selects a session."""
-        return self._after(1.5) <= _utc(session["chunks_expire_at"]) <= self._after(3)
+    def chunk_range(self) -> tuple[datetime, datetime]:
+        """Between which dates the chunks of a session that is written now may expire."""
+        return self._after(1.5), self._after(3)
 
     def _after(self, ttls: float) -> datetime:
         now = self.now()
         later = timedelta(milliseconds=self.ttl_ms * ttls)
         return now + later if self.ttl_ms and later < NEVER - now else NEVER
-
-
-def _utc(date: datetime) -> datetime:
-    return date if date.tzinfo is None else date.astimezone(timezone.utc).replace(tzinfo=None)

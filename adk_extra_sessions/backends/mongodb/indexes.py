@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 from pymongo.errors import ConnectionFailure, OperationFailure
 
+from adk_extra_sessions.backends.mongodb.layout import CHUNKS, SESSIONS, TURNS
 from adk_extra_sessions.backends.mongodb.retry import retried
 
 logger = logging.getLogger(__name__)
@@ -38,13 +39,14 @@ class Index:
 
 TABLE = (
     Index(
-        "event_chunks",
+        CHUNKS,
         "adk_chunks_by_time",
         [("app_name", 1), ("user_id", 1), ("session_id", 1), ("base", 1), ("newest", 1), ("first", 1), ("count", 1)],
     ),
-    Index("sessions", "adk_sessions_ttl", [("expires_at", 1)], expires=True),
-    Index("event_chunks", "adk_chunks_ttl", [("expires_at", 1)], expires=True),
-    Index("turns", "adk_turns_ttl", [("expires_at", 1)], expires=True),
+    Index(SESSIONS, "adk_sessions_by_time", [("app_name", 1), ("user_id", 1), ("last_update_time", 1), ("_id", 1)]),
+    Index(SESSIONS, "adk_sessions_ttl", [("expires_at", 1)], expires=True),
+    Index(CHUNKS, "adk_chunks_ttl", [("expires_at", 1)], expires=True),
+    Index(TURNS, "adk_turns_ttl", [("expires_at", 1)], expires=True),
 )
 
 

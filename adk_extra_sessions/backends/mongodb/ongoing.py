@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from adk_extra_sessions.backends.mongodb import documents
-from adk_extra_sessions.backends.mongodb.documents import Document
+from adk_extra_sessions.backends.mongodb import limits
+from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.shared_state import Pending
 from adk_extra_sessions.backends.mongodb.tickets import Tickets, states_of
 from adk_extra_sessions.records import AppendRequest
@@ -27,7 +27,7 @@ class OngoingAppend:
         """Whether it may be appended without reading the session first: small events, all different."""
         events = self.request.events
         for event in events:
-            if len(event.body) > documents.INLINE_BYTES or len(event.state.session) > documents.PATHS:
+            if len(event.body) > limits.BODY_BYTES or len(event.state.session) > limits.PATHS:
                 return False
         return len(events) == 1 or len({event.digest for event in events}) == len(events)
 

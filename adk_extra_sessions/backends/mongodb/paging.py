@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from adk_extra_sessions.backends.mongodb.documents import Document, session_id
+from adk_extra_sessions.backends.mongodb.layout import Document, session_id
 from adk_extra_sessions.records import SessionKey
 
 T = TypeVar("T")

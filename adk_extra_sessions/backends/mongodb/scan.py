@@ -10,10 +10,11 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-from adk_extra_sessions.backends.damaged import damage_named, left_out_if_damaged
-from adk_extra_sessions.backends.mongodb import documents, strays
-from adk_extra_sessions.backends.mongodb.documents import Document
+from adk_extra_sessions.backends.damaged import left_out_if_damaged
+from adk_extra_sessions.backends.mongodb import layout, strays
+from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.paging import pages
+from adk_extra_sessions.backends.mongodb.parsing import Holder
 from adk_extra_sessions.backends.mongodb.shared_state import Delta, state_with
 from adk_extra_sessions.records import SessionKey
 
@@ -48,8 +49,8 @@ class Scan:
 
     def session_keys(self, app_name: str, user_id: str | None) -> Iterator[SessionKey]:
         """Finds the sessions of an app or of one user."""
-        prefix = documents.app_id(app_name) if user_id is None else documents.user_id(app_name, user_id)
-        selected: Document = {"_id": documents.below(prefix), "app_name": app_name}
+        prefix = layout.app_id(app_name) if user_id is None else layout.user_id(app_name, user_id)
+        selected: Document = {"_id": layout.below(prefix), "app_name": app_name}
         for page in pages(self.sessions, selected, IDS, ["_id"]):
             yield from filter(None, map(strays.key_of, page))
 
@@ -57,9 +58,7 @@ class Scan:
         """Reads the app's state."""
         # Read before the state itself, so that a delta that is applied meanwhile is not missed.
         deltas = [delta for _, delta in self._pending(app_name, None, "app")]
-        document = self.states.find_one(documents.app_filter(app_name)) or {}
-        with damage_named(SessionKey(app_name, "", "")):
-            return state_with(document, deltas)
+        return state_with(self.states.find_one(layout.app_filter(app_name)), deltas, SessionKey(app_name, "", ""))
 
     def user_states(self, app_name: str, user_id: str | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Reads the state of every user who has any, or of one."""
@@ -70,15 +69,16 @@ class Scan:
             deltas = pending.pop(user, [])
             # Without either, an append that was refused has only taken a ticket, or the user was yielded already.
             if "state" in document or deltas:
-                with left_out_if_damaged(SessionKey(app_name, user, "")):
-                    yield user, state_with(document, deltas)
+                key = SessionKey(app_name, user, "")
+                with left_out_if_damaged(key):
+                    yield user, state_with(document, deltas, key)
 
     def _user_documents(self, app_name: str, user_id: str | None) -> Iterator[tuple[str, Document]]:
         if user_id is not None:
-            document = self.states.find_one(documents.user_filter(app_name, user_id))
+            document = self.states.find_one(layout.user_filter(app_name, user_id))
             yield from [] if document is None else [(user_id, document)]
             return
-        users = documents.below(documents.app_id(app_name))
+        users = layout.below(layout.app_id(app_name))
         users["$gte"] = users.pop("$gt")  # "" is a user too
         for page in pages(self.states, {"_id": users, "app_name": app_name}, STATES):
             for found in page:
@@ -91,15 +91,13 @@ class Scan:
 
     def _pending(self, app_name: str, user_id: str | None, scope: str) -> Iterator[tuple[str, Delta]]:
         """Yields the deltas of a scope that sessions still hold, each with its user."""
-        prefix = documents.app_id(app_name) if user_id is None else documents.user_id(app_name, user_id)
+        prefix = layout.app_id(app_name) if user_id is None else layout.user_id(app_name, user_id)
         # The server is not asked to look for them: that could take longer than the driver waits for an answer.
-        for page in pages(self.sessions, {"_id": documents.below(prefix), "app_name": app_name}, STATES, ["pending"]):
+        for page in pages(self.sessions, {"_id": layout.below(prefix), "app_name": app_name}, STATES, ["pending"]):
             for found in page:
                 key = strays.key_of(found)
                 if key is None or not found.get("pending"):
                     continue
-                deltas: list[Delta] = []
                 with left_out_if_damaged(key):
-                    parts = [one[scope] for one in found["pending"] if scope in one]
-                    deltas = [(int(part["ticket"]), dict(part["state"])) for part in parts]
-                yield from ((key.user_id, delta) for delta in deltas)
+                    parts = [one[scope] for one in Holder.of(found, key).pending if scope in one]
+                    yield from ((key.user_id, (part["ticket"], part["state"])) for part in parts)

@@ -1,6 +1,6 @@
 """The app's and the user's state: reading it, and applying what session documents hold for it.
 
-`stores.shared_deltas` has the algorithm, `tickets` its first step.
+`backends.shared_deltas` has the algorithm, `tickets` its first step.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import Any, TypeAlias
 from attrs import define, field, frozen
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, WriteError
 
-from adk_extra_sessions.backends.damaged import DAMAGE, damage_named, left_out_if_damaged
-from adk_extra_sessions.backends.mongodb import bulk, documents
-from adk_extra_sessions.backends.mongodb.documents import Document
+from adk_extra_sessions.backends.damaged import leave_out
+from adk_extra_sessions.backends.mongodb import bulk, layout, limits
+from adk_extra_sessions.backends.mongodb.layout import Document
+from adk_extra_sessions.backends.mongodb.parsing import mapping, read_state, state_in, tickets_in
 from adk_extra_sessions.backends.mongodb.tickets import Tickets, in_the_way
-from adk_extra_sessions.backends.mongodb.values import state_of
 from adk_extra_sessions.backends.shared_deltas import merged
 from adk_extra_sessions.codec import describe
-from adk_extra_sessions.records import AppendRequest, SessionKey, SharedState, StateTexts
+from adk_extra_sessions.errors import CorruptRecordError
+from adk_extra_sessions.records import SessionKey, SharedState, StateTexts
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +70,15 @@ class Change:
 
     def whole_update(self, document: Document | None) -> bulk.Update:
         """Returns what applies the change to a document as it was read, if nothing was applied to it since."""
-        found = document or {}
         one_by_one = ((ticket, {name: self.values[name]}) for name, ticket in self.tickets.items())
-        state, tickets = merged(found.get("state", {}), found.get("tickets", {}), one_by_one)
-        condition = {**self.selected, "applied": found.get("applied", {"$exists": False})}
+        state, tickets = merged(mapping(document, "state", self.key), tickets_in(document, self.key), one_by_one)
+        condition = {**self.selected, "applied": (document or {}).get("applied", {"$exists": False})}
         return self._applied(condition, {"state": state, "tickets": tickets}, upsert=document is None)
+
+    @property
+    def key(self) -> SessionKey:
+        """Names the document in errors."""
+        return SessionKey(self.selected["app_name"], self.selected["user_id"] or "", "")
 
     def _applied(self, condition: Document, changed: Document, *, upsert: bool) -> bulk.Update:
         update = {"$max": {"ticket": max(self.tickets.values())}, "$inc": {"applied": 1}}
@@ -96,10 +101,10 @@ class SharedStates:
         """Returns shared state as a reader of a session must see it, its pending deltas included."""
         by_id = {document["_id"]: document for document in found}
         states = []
-        for scope, selected in documents.shared_filters(key):
-            document = by_id.get(selected["_id"], {})
+        for scope, selected in layout.shared_filters(key):
+            document = by_id.get(selected["_id"])
             deltas = [(one[scope]["ticket"], one[scope]["state"]) for one in pending if scope in one]
-            states.append(state_with(document, deltas))
+            states.append(state_with(document, deltas, key))
         return SharedState(*states)
 
     def views(self, app_name: str, users: Iterable[str], found: Sequence[Document]) -> dict[str, SharedState]:
@@ -109,18 +114,19 @@ class SharedStates:
             CorruptRecordError: That of the app is damaged. Users whose own state is are left out.
         """
         by_id = {document["_id"]: document for document in found}
-        with damage_named(SessionKey(app_name, "", "")):
-            app = state_of(by_id.get(documents.app_id(app_name), {}).get("state", {}))
+        app = state_in(by_id.get(layout.app_id(app_name)), SessionKey(app_name, "", ""))
         shared = {}
         for user in users:
-            with left_out_if_damaged(SessionKey(app_name, user, "")):
-                state = by_id.get(documents.user_id(app_name, user), {}).get("state", {})
-                shared[user] = SharedState(app, state_of(state))
+            key = SessionKey(app_name, user, "")
+            try:
+                shared[user] = SharedState(app, state_in(by_id.get(layout.user_id(app_name, user)), key))
+            except CorruptRecordError as error:
+                leave_out(key, error)
         return shared
 
     def read(self, key: SessionKey) -> list[Document]:
         """Reads the documents that a session shares."""
-        return list(self.states.find({"$or": [selected for _, selected in documents.shared_filters(key)]}))
+        return list(self.states.find({"$or": [selected for _, selected in layout.shared_filters(key)]}))
 
     def write(self, key: SessionKey, state: StateTexts) -> None:
         """Sets keys of the app's and the user's state that no session's event changes."""
@@ -141,7 +147,7 @@ class SharedStates:
         No other delta has its ticket. Where later ones have replaced all of its keys, nobody can tell any more.
         """
         for one in pending:
-            for scope, selected in documents.shared_filters(one.key):
+            for scope, selected in layout.shared_filters(one.key):
                 part = one.delta.get(scope, {"state": ()})
                 proof = [{f"tickets.{name}": part["ticket"]} for name in part["state"]]
                 if proof and bulk.confirm(self.states, {**selected, "$or": proof}):
@@ -167,7 +173,7 @@ class SharedStates:
                 continue  # gone, or taken back with its event by a change of primary
             try:
                 self._apply(_changes([one]))
-            except (WriteError, DocumentTooLarge, *DAMAGE) as error:
+            except (WriteError, DocumentTooLarge, CorruptRecordError) as error:
                 if delta["id"] in own:
                     raise
                 logger.warning("%s holds state that could not be applied (%s).", describe(key), type(error).__name__)
@@ -178,11 +184,11 @@ class SharedStates:
         return failed
 
     def _apply(self, changes: Sequence[Change]) -> None:
-        few = [change for change in changes if len(change.tickets) <= documents.PATHS]
+        few = [change for change in changes if len(change.tickets) <= limits.PATHS]
         if few:
             self._apply_few(few)
         for change in changes:
-            if len(change.tickets) > documents.PATHS:
+            if len(change.tickets) > limits.PATHS:
                 self._apply_many(change)
 
     def _apply_few(self, changes: Sequence[Change]) -> None:
@@ -212,39 +218,39 @@ class SharedStates:
         raise in_the_way(change.selected)
 
 
-def state_with(document: Document, deltas: Sequence[Delta]) -> dict[str, Any]:
+def state_with(document: Document | None, deltas: Sequence[Delta], key: SessionKey) -> dict[str, Any]:
     """Returns the state in a document of the `state` collection, with pending deltas applied to it.
 
     Args:
-        document: The document; empty if there is none.
+        document: The document, if there is one.
         deltas: What sessions still hold for it.
+        key: Names it in errors.
+
+    Raises:
+        CorruptRecordError: It cannot be read.
     """
-    state, _ = merged(document.get("state", {}), document.get("tickets", {}) if deltas else {}, deltas)
-    return state_of(state)
-
-
-def pending_in(request: AppendRequest, update: Document) -> list[Pending]:
-    """Returns the deltas to shared state that an append's update stores with its events."""
-    return [Pending(request.key, delta) for delta in update["$push"].get("pending", {}).get("$each", [])]
+    tickets = tickets_in(document, key) if deltas else {}
+    state, _ = merged(mapping(document, "state", key), tickets, deltas)
+    return read_state(state, key)
 
 
 def _changes(pending: Iterable[Pending]) -> list[Change]:
     by_document: dict[str, Change] = {}
     for one in pending:
-        for scope, selected in documents.shared_filters(one.key):
+        for scope, selected in layout.shared_filters(one.key):
             if scope in one.delta:
                 by_document.setdefault(selected["_id"], Change(selected)).add(one.delta[scope])
     return list(by_document.values())
 
 
 def _update(change: Change, document: Document | None) -> bulk.Update:
-    return change.update((document or {}).get("tickets", {}), upsert=document is None)
+    return change.update(tickets_in(document, change.key), upsert=document is None)
 
 
 def _removals(pending: Sequence[Pending]) -> list[bulk.Update]:
     return [
         bulk.Update(
-            {**documents.session_filter(one.key), "pending.id": one.delta["id"]},
+            {**layout.session_filter(one.key), "pending.id": one.delta["id"]},
             {"$pull": {"pending": {"id": one.delta["id"]}}},
         )
         for one in pending

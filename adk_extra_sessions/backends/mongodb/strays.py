@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from adk_extra_sessions.backends.findings import Finding, Level, rm_command
-from adk_extra_sessions.backends.mongodb.documents import Document, encoded
 from adk_extra_sessions.backends.mongodb.expiry import NEVER
+from adk_extra_sessions.backends.mongodb.layout import Document, encoded
 from adk_extra_sessions.backends.mongodb.paging import pages
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.records import SessionKey

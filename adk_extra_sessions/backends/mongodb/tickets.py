@@ -1,4 +1,4 @@
-"""Taking tickets for changes of shared state, and room for them in its document; see `stores.shared_deltas`.
+"""Taking tickets for changes of shared state, and room for them in its document; see `backends.shared_deltas`.
 
 A state document counts its tickets and, as an upper bound, the bytes that it
 will have when all deltas with a ticket are applied. Only where the bound is
@@ -16,8 +16,8 @@ from attrs import define, field, frozen
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, WriteError
 
-from adk_extra_sessions.backends.mongodb import bulk, documents
-from adk_extra_sessions.backends.mongodb.documents import Document
+from adk_extra_sessions.backends.mongodb import bulk, documents, layout, limits
+from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
 from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey, StateTexts
 
@@ -122,14 +122,14 @@ class Tickets:
 
     def _accept(self, reservation: Reservation, found: Document) -> None:
         """Numbers a reservation's deltas if the document has room for them."""
-        if found["bytes"] > documents.STATE_BYTES:
+        if found["bytes"] > limits.STATE_BYTES:
             self._measure(reservation)
         reservation.number(found["ticket"])
 
     def _measure(self, reservation: Reservation) -> None:
         """Replaces a document's bound by what it really holds, or gives back what it has no room for."""
         document = self.states.find_one(reservation.selected) or {}
-        size, limit = _size_with(document, reservation), documents.STATE_BYTES
+        size, limit = _size_with(document, reservation), limits.STATE_BYTES
         if size > limit:
             back = bulk.Update(reservation.selected, {"$inc": {"bytes": -reservation.size}})
             bulk.send(self.states, [back])
@@ -159,7 +159,7 @@ def _is_numbered(delta: Document) -> bool:
 def _reservations(deltas: Iterable[tuple[SessionKey, Document]]) -> list[Reservation]:
     by_document: dict[str, Reservation] = {}
     for key, delta in deltas:
-        for scope, selected in documents.shared_filters(key):
+        for scope, selected in layout.shared_filters(key):
             if scope in delta:
                 by_document.setdefault(selected["_id"], Reservation(scope, selected)).add(delta[scope])
     return list(by_document.values())
@@ -172,7 +172,7 @@ def _bytes(values: Document) -> int:
 
 def _size_with(document: Document, reservation: Reservation) -> int:
     """Bytes of a state document after what is to be changed in it."""
-    state = document.get("state", {})
+    state = document.get("state")
     changed = {name: value for part in reservation.parts for name, value in part["state"].items()}
-    replaced = {name: state[name] for name in changed if name in state}
+    replaced = {name: state[name] for name in changed if isinstance(state, dict) and name in state}
     return len(bson.encode(document)) + _bytes(changed) - _bytes(replaced)

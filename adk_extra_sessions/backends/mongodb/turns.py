@@ -1,4 +1,4 @@
-"""Turns on MongoDB: one small document per session in the collection `turns`."""
+"""Turns on MongoDB: one small document per session in a collection of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from typing_extensions import override
 
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import layout
 from adk_extra_sessions.backends.mongodb.retry import retried
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns.storage import TurnStorage
@@ -34,13 +34,13 @@ class MongoTurns(TurnStorage):
     @override
     @retried
     def read(self, key: SessionKey) -> tuple[str | None, float]:
-        found = self.turns.find_one(documents.session_filter(key), {"queue": 1})
+        found = self.turns.find_one(layout.session_filter(key), {"queue": 1})
         return (str(found.get("queue")) if found else None), self._now()
 
     @override
     @retried
     def swap(self, key: SessionKey, old: str | None, new: str | None) -> bool:
-        selected = documents.session_filter(key)
+        selected = layout.session_filter(key)
         expires = datetime.now(timezone.utc).replace(tzinfo=None) + KEPT
         if old is None:
             try:

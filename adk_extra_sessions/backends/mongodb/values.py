@@ -49,7 +49,11 @@ def stored_state(texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def state_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the state that `stored_state` made a document of."""
+    """Returns the state that `stored_state` made a document of.
+
+    Raises:
+        ValueError: A JSON text in it cannot be read.
+    """
     return {
         (state_key(name) if "%" in name else name): (value if type(value) in _SAME else _loaded(value))
         for name, value in document.items()
@@ -58,6 +62,8 @@ def state_of(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _loaded(value: Any) -> Any:
     if isinstance(value, dict) and value.keys() == {WRAPPER}:
+        if not isinstance(value[WRAPPER], str):
+            raise ValueError("no JSON text")
         return decode_value(value[WRAPPER])
     return _plain(value)
 

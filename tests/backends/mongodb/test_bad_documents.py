@@ -31,7 +31,7 @@ def test_a_session_without_its_user_is_named_in_the_list(
     assert list(StorePlace(store).sessions(APP))
 
 
-@pytest.mark.parametrize("field", ["expires_at", "active_at", "created", "nonce"])
+@pytest.mark.parametrize("field", ["expires_at", "create_time", "nonce", "initial_state"])
 def test_what_can_be_read_is_listed(store: MongoSessionStore, sound: Any, field: str) -> None:
     store.backend.sessions.update_one({}, {"$unset": {field: 1}})
     found = store.get_session(app_name=APP, user_id=USER, session_id="sound")

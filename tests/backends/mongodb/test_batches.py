@@ -10,7 +10,8 @@ from google.adk.sessions import Session
 from pymongo import monitoring
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import limits
+from adk_extra_sessions.backends.mongodb.chunk_writer import ChunkWriter
 from adk_extra_sessions.errors import SessionNotFoundError, StaleSessionError
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
@@ -49,7 +50,7 @@ def of_all_lengths(store: MongoSessionStore) -> list[Session]:
     """Sessions whose tails are full at different moments."""
     sessions = [store.create_session(app_name=APP, user_id=USER, session_id=f"s{n:02}") for n in range(SESSIONS)]
     for number, session in enumerate(sessions):
-        length = number * 7 % documents.TAIL_EVENTS
+        length = number * 7 % limits.TAIL_EVENTS
         store.append_many((session, an_event(f"{number}.{one}")) for one in range(length))
     return sessions
 
@@ -66,7 +67,7 @@ def stored(store: MongoSessionStore, session: Session) -> list[str | None]:
 
 def test_full_tails_of_some_cost_few_messages(watched: MongoSessionStore, sent: list[str]) -> None:
     sessions = of_all_lengths(watched)
-    for turn in range(documents.TAIL_EVENTS + 1):
+    for turn in range(limits.TAIL_EVENTS + 1):
         sent.clear()
         outcomes = watched.append_many(to_each(sessions, str(turn)))
         assert not any(isinstance(one, BaseException) for one in outcomes)
@@ -78,7 +79,7 @@ def test_full_tails_of_some_cost_few_messages(watched: MongoSessionStore, sent: 
 
 def test_full_tails_and_shared_state(watched: MongoSessionStore, sent: list[str]) -> None:
     sessions = of_all_lengths(watched)
-    for turn in range(documents.TAIL_EVENTS + 1):
+    for turn in range(limits.TAIL_EVENTS + 1):
         sent.clear()
         watched.append_many(to_each(sessions, str(turn), delta={"app:turn": turn, "own": turn}))
         assert len(sent) in (4, 8), sent
@@ -124,17 +125,18 @@ def test_a_session_deleted_as_its_events_move_leaves_nothing_behind(
 ) -> None:
     sessions = [store.create_session(app_name=APP, user_id=USER, session_id=name) for name in ("gone", "stays")]
     for session in sessions:
-        store.append_many((session, an_event(str(number))) for number in range(documents.TAIL_EVENTS))
-    copy = type(store.backend.history).copy
+        store.append_many((session, an_event(str(number))) for number in range(limits.TAIL_EVENTS))
+    write = ChunkWriter.write
 
-    def then_deleted(self: Any, *arguments: Any) -> Any:
-        copied = copy(self, *arguments)
+    def then_deleted(self: ChunkWriter, *arguments: Any) -> Any:
+        written = write(self, *arguments)
         monkeypatch.undo()
+        late = store.backend.chunks.find_one({"session_id": "gone"})
         store.delete_session(app_name=APP, user_id=USER, session_id="gone")
-        store.backend.chunks.insert_one(next(one for one in copied if one["session_id"] == "gone"))
-        return copied
+        store.backend.chunks.insert_one(late)
+        return written
 
-    monkeypatch.setattr(type(store.backend.history), "copy", then_deleted)
+    monkeypatch.setattr(ChunkWriter, "write", then_deleted)
     outcomes = store.append_many(to_each(sessions, "last"))
     assert isinstance(outcomes[0], SessionNotFoundError)
     assert stored(store, sessions[1])[-1] == "stays last"

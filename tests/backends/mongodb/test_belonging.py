@@ -12,7 +12,7 @@ from pymongo import monitoring
 from support.histories import NAMES, filled
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import limits
 from adk_extra_sessions.errors import CorruptRecordError, StaleSessionError
 from adk_extra_sessions.testing.contract.samples import an_event, texts
 from adk_extra_sessions.transfer.streams import stream_session
@@ -59,7 +59,7 @@ def streamed(store: MongoSessionStore) -> list[Any]:
 
 @pytest.mark.parametrize("command", ["insert", "update"])
 @pytest.mark.parametrize("on_stale", ["append", "raise"])
-@pytest.mark.parametrize("events", [0, documents.TAIL_EVENTS], ids=["short", "full"])
+@pytest.mark.parametrize("events", [0, limits.TAIL_EVENTS], ids=["short", "full"])
 def test_a_session_made_again_has_nothing_of_the_one_before(
     store: MongoSessionStore,
     server: Any,
@@ -129,7 +129,7 @@ def test_a_large_event_deleted_while_it_is_read_is_no_damage(
         assert commands.action is None
 
 
-@pytest.mark.parametrize("ahead", [1, documents.AHEAD, documents.AHEAD + 1])
+@pytest.mark.parametrize("ahead", [1, limits.AHEAD, limits.AHEAD + 1])
 def test_events_far_in_the_future_are_found_and_make_later_appends_no_slower(
     store: MongoSessionStore, server: Any, storage: dict[str, Any], commands: Commands, ahead: int
 ) -> None:
@@ -143,7 +143,7 @@ def test_events_far_in_the_future_are_found_and_make_later_appends_no_slower(
         commands.count = 0
         for number in range(100):
             appending.append_event(session, an_event(str(number), at=2000.0 + number))
-        if ahead <= documents.AHEAD:
+        if ahead <= limits.AHEAD:
             assert commands.count / 100 <= 1.1
     for event in future:  # appended again, they are recognised
         store.append_event(early, event.model_copy(deep=True))

@@ -11,8 +11,8 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 from support.histories import NAMES, filled
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.backends.mongodb import documents
-from adk_extra_sessions.backends.mongodb.history import History
+from adk_extra_sessions.backends.mongodb import documents, limits
+from adk_extra_sessions.backends.mongodb.chunk_writer import ChunkWriter
 from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError
 from adk_extra_sessions.testing.contract.samples import an_event, texts
 
@@ -29,7 +29,7 @@ def test_long_histories_cost_few_messages_more(store: MongoSessionStore, server:
 def test_the_tail_keeps_the_newest_and_chunks_the_rest(store: MongoSessionStore) -> None:
     filled(store, 330)
     (session,) = store.backend.sessions.find()
-    assert documents.KEEP <= session["tail_count"] == len(session["tail"]) <= documents.TAIL_EVENTS
+    assert limits.KEPT_EVENTS <= session["tail_count"] == len(session["tail"]) <= limits.TAIL_EVENTS
     chunks = sorted(store.backend.chunks.find(), key=lambda chunk: chunk["first"])
     position = 0
     for chunk in chunks:
@@ -45,7 +45,7 @@ def test_large_events_keep_the_tail_small(store: MongoSessionStore) -> None:
     for size in sizes:
         store.append_event(session, an_event("x" * size))
     (stored,) = store.backend.sessions.find()
-    assert stored["tail_bytes"] <= documents.TAIL_BYTES
+    assert stored["tail_bytes"] <= limits.TAIL_BYTES
     found = store.get_session(**NAMES)
     assert found == session
     assert [len(text or "") for text in texts(found)] == sizes
@@ -58,7 +58,7 @@ def test_an_event_over_the_limit_is_refused_with_its_size(store: MongoSessionSto
     store.append_event(session, an_event("y" * 15_000_000))
     with pytest.raises(EventTooLargeError, match="20,000,") as error:
         store.append_event(session, an_event("x" * 20_000_000, delta={"a": 1}))
-    assert error.value.size > 20_000_000 and error.value.limit == documents.DOCUMENT_BYTES
+    assert error.value.size > 20_000_000 and error.value.limit == limits.DOCUMENT_BYTES
     assert session.state == {}
     found = store.get_session(**NAMES)
     assert found is not None and len(found.events) == 1
@@ -123,15 +123,16 @@ def test_an_append_that_meets_a_deletion_leaves_nothing_behind(
     store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = filled(store, 100)
-    copy = History.copy
+    write = ChunkWriter.write
 
-    def then_deleted(self: History, *arguments: Any) -> Any:
-        copied = copy(self, *arguments)
+    def then_deleted(self: ChunkWriter, *arguments: Any) -> Any:
+        written = write(self, *arguments)
+        late = store.backend.chunks.find_one({"first": written[0].first})
         store.delete_session(**NAMES)
-        store.backend.chunks.insert_many(copied)  # as if they had been written just after the deletion
-        return copied
+        store.backend.chunks.insert_one(late)  # as if it had been written just after the deletion
+        return written
 
-    monkeypatch.setattr(History, "copy", then_deleted)
+    monkeypatch.setattr(ChunkWriter, "write", then_deleted)
     with pytest.raises(SessionNotFoundError):
         store.append_event(session, an_event())
     assert store.backend.chunks.count_documents({}) == 0

@@ -23,7 +23,7 @@ def test_indexes_are_the_same_whatever_the_ttl(make_store: Callable[..., MongoSe
     for collection, name in (
         (store.backend.sessions, "adk_sessions_ttl"),
         (store.backend.chunks, "adk_chunks_ttl"),
-        (store.turns.turns, "adk_turns_ttl"),
+        (store.backend.turns.turns, "adk_turns_ttl"),
     ):
         index = collection.index_information()[name]
         assert index["expireAfterSeconds"] == 0 and list(index["key"]) == [("expires_at", 1)]

@@ -23,8 +23,8 @@ from pymongo.errors import (
 
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.adk.private import set_storage_marker, storage_marker
-from adk_extra_sessions.backends.mongodb import bulk, documents
-from adk_extra_sessions.backends.mongodb.history import History
+from adk_extra_sessions.backends.mongodb import bulk, limits
+from adk_extra_sessions.backends.mongodb.chunk_writer import ChunkWriter
 from adk_extra_sessions.backends.mongodb.paging import portions
 from adk_extra_sessions.backends.mongodb.retry import retried
 from adk_extra_sessions.errors import CorruptRecordError
@@ -131,7 +131,7 @@ def test_a_redelivered_batch_in_shared_state_that_was_never_applied(
 
 
 def full(store: MongoSessionStore, session: Session) -> None:
-    while store.backend.sessions.find_one({"session_id": session.id})["tail_count"] < documents.TAIL_EVENTS:
+    while store.backend.sessions.find_one({"session_id": session.id})["tail_count"] < limits.TAIL_EVENTS:
         store.append_event(session, an_event(at=2000.0))
 
 
@@ -265,21 +265,21 @@ def test_no_room_is_made_for_the_superseded_the_expired_and_the_gone(
     alive = store.create_session(app_name=APP, user_id=USER, session_id="alive")
     full(store, superseded)
     behind = again(store, superseded)
-    store.append_many((superseded, an_event()) for _ in range(documents.TAIL_EVENTS - documents.KEEP))
+    store.append_many((superseded, an_event()) for _ in range(limits.TAIL_EVENTS - limits.KEPT_EVENTS))
     for one in (superseded, expired, gone, alive):
         full(store, one)
     store.backend.sessions.drop_index("adk_sessions_ttl")  # mongomock removes what has expired at once
     past = store.backend.expiry.now() - timedelta(seconds=1000)
     store.backend.sessions.update_one({"session_id": expired.id}, {"$set": {"expires_at": past}})
-    copy = History.copy
+    write = ChunkWriter.write
 
-    def then_gone(self: History, *arguments: Any) -> Any:
-        copied = copy(self, *arguments)
+    def then_gone(self: ChunkWriter, *arguments: Any) -> Any:
+        written = write(self, *arguments)
         monkeypatch.undo()
         store.delete_session(app_name=APP, user_id=USER, session_id=gone.id)
-        return [None if one["session_id"] == gone.id else one for one in copied]
+        return [None if one.key.session_id == gone.id else one for one in written]
 
-    monkeypatch.setattr(History, "copy", then_gone)
+    monkeypatch.setattr(ChunkWriter, "write", then_gone)
     outcomes = store.append_many((one, an_event("last")) for one in (behind, expired, gone, alive))
     assert [type(one).__name__ for one in outcomes] == [
         "StaleSessionError",
@@ -294,15 +294,15 @@ def test_a_tail_that_has_changed_is_not_cut(store: MongoSessionStore, monkeypatc
     a, b, _ = three(store)
     full(store, a)
     other = again(store, a)
-    copy = History.copy
+    write = ChunkWriter.write
 
-    def then_changed(self: History, *arguments: Any) -> Any:
-        copied = copy(self, *arguments)
+    def then_changed(self: ChunkWriter, *arguments: Any) -> Any:
+        written = write(self, *arguments)
         monkeypatch.undo()
         store.append_event(other, an_event("quicker"))
-        return copied
+        return written
 
-    monkeypatch.setattr(History, "copy", then_changed)
+    monkeypatch.setattr(ChunkWriter, "write", then_changed)
     outcomes = store.append_many([(a, an_event("slower")), (b, an_event())])
     assert [type(one).__name__ for one in outcomes] == ["StaleSessionError", "Event"]
     assert texts(again(store, other)) == texts(other)

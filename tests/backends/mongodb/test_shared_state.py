@@ -10,7 +10,7 @@ import pytest
 from support.histories import NAMES
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import limits
 from adk_extra_sessions.errors import EventTooLargeError
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
@@ -55,7 +55,7 @@ def test_many_small_deltas_are_refused_when_their_document_is_full(store: MongoS
         )
     refused = [isinstance(one, EventTooLargeError) for one in outcomes]
     assert sum(refused) == len(outcomes) - 10 and not any(refused[:8])
-    assert len(bson.encode(shared(store, "user"))) <= documents.STATE_BYTES
+    assert len(bson.encode(shared(store, "user"))) <= limits.STATE_BYTES
     assert sum(len(store.get_session(app_name=APP, user_id=USER, session_id=one.id).events) for one in sessions) == 11
     assert all(one["pending"] == [] for one in store.backend.sessions.find())
 

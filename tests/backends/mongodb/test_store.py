@@ -10,7 +10,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 from support.histories import NAMES, filled
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import layout
 from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
@@ -100,12 +100,12 @@ def test_one_odd_event_spoils_no_batch(store: MongoSessionStore) -> None:
 
 
 def test_a_foreign_document_in_the_way_is_told_and_not_fought(store: MongoSessionStore) -> None:
-    identity = documents.session_filter(SessionKey(APP, USER, "one"))["_id"]
+    identity = layout.session_filter(SessionKey(APP, USER, "one"))["_id"]
     store.backend.sessions.insert_one({"_id": identity, "app_name": "foreign"})
     with pytest.raises(CorruptRecordError, match="'one'"):
         store.create_session(**NAMES)
     session = store.create_session(app_name=APP, user_id=USER)
-    store.backend.states.insert_one({"_id": documents.app_id(APP), "app_name": "foreign"})
+    store.backend.states.insert_one({"_id": layout.app_id(APP), "app_name": "foreign"})
     with pytest.raises(CorruptRecordError, match="foreign"):
         store.append_event(session, an_event(delta={"app:a": 1}))
     store.backend.sessions.update_one({"session_id": session.id}, {"$unset": {"base": 1, "tail_count": 1}})

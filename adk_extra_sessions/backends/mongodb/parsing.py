@@ -1,0 +1,257 @@
+"""Documents, parsed once where they are read: what is damaged or foreign is found here.
+
+Events and deltas stay the documents that they are, since they are copied and
+compared as such; what they must have is checked here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+from typing_extensions import Self
+
+from adk_extra_sessions.backends.mongodb import layout
+from adk_extra_sessions.backends.mongodb.expiry import NEVER
+from adk_extra_sessions.backends.mongodb.layout import Document
+from adk_extra_sessions.backends.mongodb.values import state_of
+from adk_extra_sessions.codec import describe
+from adk_extra_sessions.errors import CorruptRecordError
+from adk_extra_sessions.records import SessionKey
+
+
+def damaged(key: SessionKey) -> CorruptRecordError:
+    """The error for a document that cannot be used."""
+    return CorruptRecordError(f"{describe(key)} cannot be used: what is stored is damaged.")
+
+
+def utc(date: object) -> datetime:
+    """Returns a date as the store compares it, in UTC and without a zone."""
+    if not isinstance(date, datetime):
+        raise ValueError("no date")
+    return date if date.tzinfo is None else date.astimezone(timezone.utc).replace(tzinfo=None)
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or (isinstance(value, float) and value % 1):
+        raise ValueError("no integer")
+    return int(value)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("no number")
+    return float(value)
+
+
+def _each(value: object, **needed: type | tuple[type, ...]) -> list[Document]:
+    """Returns a list of sub-documents that have all of some fields, each of its type."""
+    if not isinstance(value, list):
+        raise ValueError("no list")
+    for one in value:
+        if not isinstance(one, dict) or not all(isinstance(one.get(name), kind) for name, kind in needed.items()):
+            raise ValueError("no such sub-document")
+    return value
+
+
+def _events(value: object) -> list[Document]:
+    return _each(value, digest=bytes, timestamp=(int, float))
+
+
+def _deltas(value: object) -> list[Document]:
+    deltas = _each(value, id=str)
+    for scope in ("app", "user"):
+        _each([one[scope] for one in deltas if scope in one], ticket=int, state=dict)
+    return deltas
+
+
+@frozen
+class _Parsed:
+    key: SessionKey
+
+    @classmethod
+    def fields(cls) -> list[str]:
+        """The fields that it is parsed from."""
+        return [one.name for one in attrs.fields(cls)[1:]]
+
+    @classmethod
+    def of(cls, document: Document, key: SessionKey) -> Self:
+        """Parses a document of a session.
+
+        Raises:
+            CorruptRecordError: A field is missing, or of another type.
+        """
+        try:
+            needed = [one for one in attrs.fields(cls)[1:] if one.default is attrs.NOTHING or one.name in document]
+            return cls(key, **{one.name: document[one.name] for one in needed})
+        except (KeyError, ValueError):
+            raise damaged(key) from None
+
+
+@frozen
+class Holder(_Parsed):
+    """A session as far as it holds changes of shared state."""
+
+    pending: list[Document] = field(converter=_deltas, repr=False)
+
+
+@frozen
+class Listed(Holder):
+    """A session as a list needs it, beside its state."""
+
+    revision: int = field(converter=_integer)
+    last_update_time: float = field(converter=_number)
+
+
+@frozen
+class Remains(Holder):
+    """A session as its deletion needs it."""
+
+    base: int = field(converter=_integer)
+
+    @property
+    def identity(self) -> Document:
+        """Selects this session, and none created later under its names."""
+        return {**layout.session_filter(self.key), "base": self.base}
+
+    @property
+    def owner(self) -> Document:
+        """The fields by which its chunks and large bodies belong to it."""
+        key = self.key
+        names = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
+        return {**names, "base": self.base}
+
+
+@frozen
+class Head(Remains):
+    """A session's document as an append needs it: without state. `layout.FIELDS` tells what its fields mean.
+
+    The bodies of the tail's events may be missing.
+    """
+
+    revision: int = field(converter=_integer)
+    last_update_time: float = field(converter=_number)
+    first_kept: int = field(converter=_integer)
+    tail: list[Document] = field(converter=_events, repr=False)
+    tail_first: int = field(converter=_integer)
+    tail_count: int = field(converter=_integer)
+    tail_bytes: int = field(converter=_integer)
+    chunked_until: float = field(converter=_number)
+    ahead: list[Document] = field(converter=_events)
+    chunks_expire_at: datetime = field(converter=utc)
+    chunks_fence: int = field(converter=_integer)
+    expires_at: datetime = field(default=NEVER, converter=utc)
+
+    @property
+    def chunk_prefix(self) -> str:
+        """What the ids of its chunks and large bodies begin with."""
+        return layout.chunk_prefix(layout.session_id(self.key), self.base)
+
+    @property
+    def chunk_range(self) -> Document:
+        """Selects its chunks, by their ids."""
+        names = {"app_name": self.key.app_name, "user_id": self.key.user_id}
+        return {"_id": layout.below(self.chunk_prefix), **names}
+
+    @property
+    def end(self) -> int:
+        """The position that its next event gets."""
+        return self.tail_first + self.tail_count
+
+    def revision_after(self, position: int) -> int:
+        """Returns the revision just after the event at a position."""
+        return self.revision - (self.end - position - 1)
+
+    def as_read(self) -> Document:
+        """Selects the session if it is as it was read: the very events in its tail, and the expiry of its chunks.
+
+        Its revision alone does not prove that: after a change of primary the same
+        revision may come again with other events.
+        """
+        fields = {name: getattr(self, name) for name in ("revision", "tail_first", "chunks_fence")}
+        return {**self.identity, **fields, **same_events("tail", self.tail)}
+
+
+@frozen
+class Chunk(_Parsed):
+    """A document of events that are no longer in their session's tail. Bodies may be missing."""
+
+    base: int = field(converter=_integer)
+    first: int = field(converter=_integer)
+    count: int = field(converter=_integer)
+    events: list[Document] = field(converter=_events, repr=False)
+    expires_at: datetime = field(converter=utc)
+    fence: int = field(converter=_integer)
+
+    def __attrs_post_init__(self) -> None:
+        if self.count != len(self.events):
+            raise ValueError("an event is missing")
+
+    def expires_as(self, head: Head, expires_at: datetime) -> bool:
+        """Whether it was given this date, with the session's fencing token; another writer's chunk may have its own."""
+        return (self.expires_at, self.fence) == (expires_at, head.chunks_fence)
+
+    def as_read(self) -> Document:
+        """Selects the chunk if it has the very events that were read."""
+        identity = layout.chunk_prefix(layout.session_id(self.key), self.base)
+        names = {"app_name": self.key.app_name, "user_id": self.key.user_id, "base": self.base}
+        found = {"_id": layout.chunk_id(identity, self.first), **names, "count": self.count}
+        return {**found, **same_events("events", self.events)}
+
+
+def same_events(array: str, events: Sequence[Document]) -> Document:
+    """Selects documents that have these events in an array."""
+    return {f"{array}.{at}.digest": event["digest"] for at, event in enumerate(events)}
+
+
+def digests(events: Sequence[Document]) -> list[bytes]:
+    """Returns what events are known by."""
+    return [event["digest"] for event in events]
+
+
+def mapping(document: Document | None, name: str, key: SessionKey) -> Document:
+    """Returns a sub-document; an empty one if it is missing.
+
+    Raises:
+        CorruptRecordError: It is something else.
+    """
+    value: Any = (document or {}).get(name, {})
+    if not isinstance(value, dict):
+        raise damaged(key)
+    return value
+
+
+def tickets_in(document: Document | None, key: SessionKey) -> dict[str, int]:
+    """Returns the tickets of a state document, by key.
+
+    Raises:
+        CorruptRecordError: They are something else.
+    """
+    tickets = mapping(document, "tickets", key)
+    if not all(isinstance(ticket, int) for ticket in tickets.values()):
+        raise damaged(key)
+    return tickets
+
+
+def state_in(document: Document | None, key: SessionKey) -> dict[str, Any]:
+    """Returns the state that a document holds, raw key to value.
+
+    Raises:
+        CorruptRecordError: It cannot be read.
+    """
+    return read_state(mapping(document, "state", key), key)
+
+
+def read_state(stored: Document, key: SessionKey) -> dict[str, Any]:
+    """Returns stored state, raw key to value.
+
+    Raises:
+        CorruptRecordError: It cannot be read.
+    """
+    try:
+        return state_of(stored)
+    except ValueError:
+        raise damaged(key) from None

@@ -33,15 +33,19 @@ REAL = {
     "mongod": "mongod_server",
     "replicaset": "replicaset_server",
 }
-BACKENDS = [*FAKES, *REAL]
+BACKENDS = [*FAKES, *(REAL if SERVERS else ())]
+TESTS = Path(__file__).parent
+SLOW_FOLDERS = {"cli", "reliability", "transfer"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what needs a real server as `servers`; leaves out what cannot, or is not to, be run."""
+    """Marks what needs a real server as `servers`, and whole folders as `slow`; leaves out what is not to be run."""
     kept = [item for item in items if _backend(item) not in _not_on(item)]
     for item in kept:
         if _backend(item) in REAL or not {"server", *REAL.values()}.isdisjoint(_fixtures(item)):
             item.add_marker("servers")
+        if not SLOW_FOLDERS.isdisjoint(item.path.relative_to(TESTS).parts):
+            item.add_marker("slow")
     items[:] = [item for item in kept if SERVERS or not item.get_closest_marker("servers")]
 
 
@@ -62,7 +66,7 @@ def _not_on(item: pytest.Item) -> set[str]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tells once what was tested on, and how to test on more."""
     if not SERVERS:
-        terminalreporter.line("Tested on fakeredis and mongomock. On real servers too: tox -e servers")
+        terminalreporter.line("Tested on fakeredis and mongomock. Real servers: tox -e servers")
     for name in ("redis-server", "mongod") if SERVERS else ():
         terminalreporter.line(missing(name) or f"Tested on {binary(name)}")
 
@@ -91,7 +95,8 @@ def mongod_server() -> Iterator[MongoServer]:
 @pytest.fixture(scope="session")
 def replicaset_server() -> Iterator[MongoServer]:
     """A replica set of one for all tests."""
-    with MongoServer(replica_set="tests") as server:
+    # It syncs often, for a replica set drops a database only after that, and each test has a database.
+    with MongoServer("--journalCommitInterval", "2", replica_set="tests") as server:
         initiate(server)
         yield server
 

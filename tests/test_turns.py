@@ -171,6 +171,7 @@ def test_an_error_inside_passes_and_gives_the_turn_back(store: SessionStore) -> 
         pass
 
 
+@pytest.mark.slow
 def test_a_turn_is_renewed_while_it_is_held(make_store: Callable[..., SessionStore], short_lease: float) -> None:
     store, other = make_store(), make_store()
     with store.turn(**NAMES):
@@ -178,6 +179,7 @@ def test_a_turn_is_renewed_while_it_is_held(make_store: Callable[..., SessionSto
         refused(other, wait=0)
 
 
+@pytest.mark.slow
 def test_a_record_that_cannot_be_read_does_not_end_the_renewal_of_other_turns(
     make_store: Callable[..., SessionStore], short_lease: float
 ) -> None:

@@ -130,6 +130,7 @@ async def test_a_run_that_fails_gives_the_turn_back(service: SessionService, mon
     await asyncio.create_task(take_turn(service, AT_ONCE))
 
 
+@pytest.mark.slow
 async def test_a_cancelled_run_gives_the_turn_back_within_a_lease(
     service: SessionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

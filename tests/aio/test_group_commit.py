@@ -395,8 +395,6 @@ def test_ctrl_c_amid_the_outcomes_leaves_nobody_waiting(service: SessionService)
         service.store.append_event(session, an_event())
 
 
-@pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_ctrl_c_anywhere_in_submit_stops_no_later_append(service: SessionService) -> None:
     session = service.store.create_session(app_name=APP, user_id=USER)
 
@@ -420,11 +418,15 @@ def test_ctrl_c_anywhere_in_submit_stops_no_later_append(service: SessionService
     assert found == session
 
 
+@pytest.mark.slow
+@pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_children_forked_amid_appends_hang_nowhere(storage: dict[str, Any]) -> None:
     script = str(Path(__file__).parents[1] / "support" / "forked_children.py")
     subprocess.run([sys.executable, "-W", "ignore", script, json.dumps(storage)], check=True, timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
 @pytest.mark.parametrize("first", [True, False], ids=["registered first", "registered last"])
 @pytest.mark.parametrize("used", [True, False], ids=["used", "unused"])

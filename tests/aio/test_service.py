@@ -46,6 +46,7 @@ def test_threads_with_a_loop_each_share_a_service(service: SessionService) -> No
     assert counts == [20, 20, 20, 20]
 
 
+@pytest.mark.slow
 async def test_256_tasks_at_once(service: SessionService) -> None:
     async def work(number: int) -> tuple[Session, Session]:
         session = await a_session(service, user_id=f"user{number % 16}", session_id=str(number))

@@ -34,6 +34,7 @@ def found(store: SessionStore, session: Session) -> Session:
     return read
 
 
+@pytest.mark.slow
 def test_many_events_are_appended_together(store: SessionStore) -> None:
     sessions = [store.create_session(**NAMES) for _ in range(5)]
     appends = [(sessions[number % 5], an_event(str(number), delta={"app:last": number})) for number in range(700)]

@@ -38,6 +38,7 @@ def times(chance: random.Random, count: int, clock: str) -> list[float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clock", CLOCKS)
 @pytest.mark.parametrize("seed", range(4))
 def test_wrong_clocks_lose_and_repeat_nothing(store: RedisSessionStore, seed: int, clock: str) -> None:

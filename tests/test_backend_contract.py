@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from support.managed_memory_backend import ManagedMemoryBackend
 from support.memory_backend import MemoryBackend
 
 from adk_extra_sessions import SessionService, SessionStore
 from adk_extra_sessions.backends.base import Backend
-from adk_extra_sessions.testing.backend_contract import BackendContract, CopyableContract, TakesTurnsContract
+from adk_extra_sessions.testing.backend_contract import (
+    BackendContract,
+    CopyableContract,
+    ErasableContract,
+    ManagedContract,
+    TakesTurnsContract,
+)
 from adk_extra_sessions.testing.contract import SessionServiceContract
 
 
@@ -27,6 +34,14 @@ class TestDictionary(BackendContract, CopyableContract, TakesTurnsContract):
     @pytest.fixture
     def session_backend(self) -> Backend:
         return MemoryBackend()
+
+
+class TestManagedDictionary(BackendContract, ManagedContract, ErasableContract, CopyableContract, TakesTurnsContract):
+    """The same with the abilities to manage sessions and to erase."""
+
+    @pytest.fixture
+    def session_backend(self) -> Backend:
+        return ManagedMemoryBackend()
 
 
 class TestServiceOverDictionary(SessionServiceContract):

@@ -154,11 +154,14 @@ class Managed(Backend):
         and may then return a short page that has a next one.
 
         Args:
-            query: Which sessions; `after` is a `next` of the same query, or
-                made up: then it must do no harm.
+            query: Which sessions; `after` is a `next` of the same query.
 
         Returns:
             The sessions. What is damaged is left out, with a warning.
+
+        Raises:
+            InputValidationError: `after` is made up. If that is not noticed,
+                it must do no harm nor show sessions of others.
         """
 
     @abstractmethod

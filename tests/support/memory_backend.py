@@ -69,6 +69,14 @@ class MemoryTurns(TurnStorage):
                 self._texts[key] = new
             return True
 
+    def erase(self, app_name: str, user_id: str | None) -> int:
+        """Forgets the turns on the sessions of a user, or of an app; returns how many there were."""
+        with self._lock:
+            keys = [key for key in self._texts if key.app_name == app_name and user_id in (None, key.user_id)]
+            for key in keys:
+                del self._texts[key]
+            return len(keys)
+
 
 class MemoryBackend(TakesTurns, Copyable):
     """Sessions in a dictionary of this process."""
@@ -82,14 +90,15 @@ class MemoryBackend(TakesTurns, Copyable):
         self._sessions: dict[SessionKey, Stored] = {}
         self._apps: dict[str, Texts] = {}
         self._users: dict[tuple[str, str], Texts] = {}
-        self.turns = MemoryTurns(self._lock)
+        self.turns: MemoryTurns = MemoryTurns(self._lock)
 
     @override
     def create(self, new: NewSession) -> SharedState | None:
         with self._lock:
-            found = self._sessions.get(new.key)
+            found = self._find(new.key)
             if found is None:
                 self._sessions[new.key] = Stored(new, new.created, dict(new.state.session))
+                self._written(self._sessions[new.key])
                 self._apply(new.key, new.state)
             elif found.new.nonce != new.nonce:
                 return None
@@ -98,7 +107,7 @@ class MemoryBackend(TakesTurns, Copyable):
     @override
     def read(self, key: SessionKey, window: Window) -> SessionRecord | None:
         with self._lock:
-            found = self._sessions.get(key)
+            found = self._find(key)
             if found is None:
                 return None
             recent = len(found.events) if window.recent is None else min(window.recent, len(found.events))
@@ -111,7 +120,7 @@ class MemoryBackend(TakesTurns, Copyable):
             return [self._append(request) for request in requests]
 
     def _append(self, request: AppendRequest) -> AppendOutcome:
-        found = self._sessions.get(request.key)
+        found = self._find(request.key)
         if found is None:
             return AppendOutcome(error=SessionNotFoundError(f"Session {request.key.session_id!r} not found."))
         known = {event.digest: found.new.revision + place for place, event in enumerate(found.events, 1)}
@@ -133,6 +142,7 @@ class MemoryBackend(TakesTurns, Copyable):
             found.events.append(event)
             found.state.update(event.state.session)
             found.time = event.timestamp
+            self._written(found)
             self._apply(request.key, event.state)
         return AppendOutcome(revisions)
 
@@ -196,7 +206,7 @@ class MemoryBackend(TakesTurns, Copyable):
     @override
     def earlier(self, record: SessionRecord) -> Iterator[Sequence[bytes | str]]:
         with self._lock:
-            found = self._sessions.get(record.key)
+            found = self._find(record.key)
             if found is None:
                 raise SessionNotFoundError(f"Session {record.key.session_id!r} not found.")
             bodies = [event.body for event in found.events[: record.first]]
@@ -205,13 +215,19 @@ class MemoryBackend(TakesTurns, Copyable):
     @override
     def set_time(self, key: SessionKey, revision: int, time: float) -> None:
         with self._lock:
-            found = self._sessions.get(key)
+            found = self._find(key)
             if found is not None and found.revision == revision:
                 found.time = time
 
     @override
     def discard(self, key: SessionKey) -> None:
         self.delete(key)
+
+    def _find(self, key: SessionKey) -> Stored | None:
+        return self._sessions.get(key)
+
+    def _written(self, found: Stored) -> None:
+        """What else a write to a session changes."""
 
     def _apply(self, key: SessionKey, state: StateTexts) -> None:
         if state.app:

@@ -8,8 +8,8 @@
         def session_backend(self):
             return MyBackend(...)
 
-Each test has a backend of its own with empty storage. `CopyableContract` and
-`TakesTurnsContract` hold the abilities of these names. The rules that a store
+Each test has a backend of its own with empty storage. `CopyableContract`,
+`ErasableContract`, `ManagedContract` and `TakesTurnsContract` hold the abilities of these names. The rules that a store
 adds, `adk_extra_sessions.testing.contract` tests.
 """
 
@@ -18,10 +18,12 @@ from __future__ import annotations
 from adk_extra_sessions.testing.backend_contract.appending import AppendVerb
 from adk_extra_sessions.testing.backend_contract.copying import CopyableContract
 from adk_extra_sessions.testing.backend_contract.creating import CreateVerb
+from adk_extra_sessions.testing.backend_contract.erasing import ErasableContract
+from adk_extra_sessions.testing.backend_contract.managing import ManagedContract
 from adk_extra_sessions.testing.backend_contract.reading import ReadVerbs
 from adk_extra_sessions.testing.backend_contract.turns import TakesTurnsContract
 
-__all__ = ["BackendContract", "CopyableContract", "TakesTurnsContract"]
+__all__ = ["BackendContract", "CopyableContract", "ErasableContract", "ManagedContract", "TakesTurnsContract"]
 
 
 class BackendContract(CreateVerb, AppendVerb, ReadVerbs):

@@ -1,0 +1,139 @@
+"""The backend over a dictionary with the abilities to manage sessions and to erase."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve
+from support.memory_backend import MemoryBackend, Stored
+from typing_extensions import override
+
+from adk_extra_sessions.backends.base import Erasable, Managed
+from adk_extra_sessions.details import UNSET, Changes, SessionDetails
+from adk_extra_sessions.errors import InputValidationError
+from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery
+from adk_extra_sessions.records import Erased, SessionKey, SessionRecord
+
+LOOKED_AT = 50
+"""Sessions that one call of `list` looks at, at most."""
+
+
+class ManagedMemoryBackend(MemoryBackend, Managed, Erasable):
+    """Sessions in a dictionary of this process.
+
+    Args:
+        ttl_ms: Milliseconds after its last write at which a session expires; 0 for never.
+    """
+
+    def __init__(self, ttl_ms: int = 0) -> None:
+        super().__init__()
+        self.ttl_ms = ttl_ms
+        self._expire_times: dict[SessionKey, float | None] = {}
+
+    @override
+    def list(self, query: SessionQuery) -> RecordPage:
+        with self._lock:
+            rows = sorted((_place(query, one), one.new.key) for one in self._alive(query.app_name, query.user_id))
+            if query.order == "update_time desc":
+                rows.reverse()
+            after = query.after
+            if after is not None:
+                if [*map(type, after)] != [str if query.order == "storage" else float, str]:
+                    raise InputValidationError("page_token is not one that list_sessions has returned.")
+                rows = [
+                    row for row in rows if (row[0] < after if query.order == "update_time desc" else row[0] > after)
+                ]
+            looked_at = rows[:LOOKED_AT]
+            chosen = []
+            for place, key in looked_at:
+                after = place
+                if _has(self._sessions[key], query.labels):
+                    chosen.append(self._record(self._sessions[key]))
+                    if len(chosen) == query.size:
+                        break
+            return RecordPage(chosen, after if rows and after != rows[-1][0] else None)
+
+    @override
+    def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
+        with self._lock:
+            return sum(_has(one, labels) for one in self._alive(app_name, user_id))
+
+    @override
+    def update(self, key: SessionKey, changes: Changes) -> SessionDetails | None:
+        with self._lock:
+            found = self._find(key)
+            if found is None:
+                return None
+            changed: dict[str, Any] = {"display_name": changes.display_name, "labels": changes.labels}
+            changed["lifetime"] = changes.lifetime
+            found.new = evolve(found.new, **{name: value for name, value in changed.items() if value is not UNSET})
+            if changes.lifetime is not UNSET:
+                self._written(found)
+            return self._details(found)
+
+    @override
+    def delete_unchanged(self, key: SessionKey, revision: int) -> bool:
+        with self._lock:
+            found = self._find(key)
+            if found is None or found.revision != revision:
+                return False
+            self.delete(key)
+            return True
+
+    @override
+    def erase(self, app_name: str, user_id: str | None) -> Erased:
+        with self._lock:
+            erased = Erased()
+            for key in [key for key in self._sessions if key.app_name == app_name and user_id in (None, key.user_id)]:
+                events = len(self._sessions.pop(key).events)
+                self._expire_times.pop(key)
+                erased += Erased(sessions=1, events=events, records=1)
+            for user in [user for user in self._users if user[0] == app_name and user_id in (None, user[1])]:
+                del self._users[user]
+                erased += Erased(states=1, records=1)
+            if user_id is None and self._apps.pop(app_name, None) is not None:
+                erased += Erased(states=1, records=1)
+            turns = self.turns.erase(app_name, user_id)
+            return erased + Erased(turns=turns, records=turns)
+
+    def _alive(self, app_name: str, user_id: str | None) -> list[Stored]:
+        keys = [key for key in self._sessions if key.app_name == app_name and user_id in (None, key.user_id)]
+        return [found for key in keys if (found := self._find(key)) is not None]
+
+    @override
+    def _find(self, key: SessionKey) -> Stored | None:
+        expire_time = self._expire_times.get(key)
+        if expire_time is not None and expire_time <= time.time():
+            self._sessions.pop(key, None)
+        return super()._find(key)
+
+    @override
+    def _written(self, found: Stored) -> None:
+        self._expire_times[found.new.key] = found.new.lifetime.expire_time_after(time.time(), self.ttl_ms)
+
+    @override
+    def _record(self, found: Stored, *events: Any) -> SessionRecord:
+        return evolve(super()._record(found, *events), details=self._details(found))
+
+    def _details(self, found: Stored) -> SessionDetails:
+        new = found.new
+        return SessionDetails(
+            new.display_name,
+            new.labels,
+            new.created,
+            self._expire_times[new.key],
+            new.parent_session_id,
+            new.root_session_id,
+            new.lifetime,
+        )
+
+
+def _place(query: SessionQuery, found: Stored) -> Cursor:
+    key = found.new.key
+    return (key.user_id, key.session_id) if query.order == "storage" else (found.time, key.session_id)
+
+
+def _has(found: Stored, labels: Mapping[str, str]) -> bool:
+    return labels.items() <= found.new.labels.items()

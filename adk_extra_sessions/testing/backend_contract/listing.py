@@ -72,7 +72,7 @@ class ListVerbs:
     def test_a_cursor_is_made_of_values_that_json_can_hold(self, session_backend: Managed) -> None:
         _sessions(session_backend, "é\U0001f600", times=[0.1, 1 / 3, 1e15])
         for order in ("storage", "update_time", "update_time desc"):
-            query = SessionQuery(APP, "é\U0001f600", order=order, size=1)  # type: ignore[arg-type]
+            query = SessionQuery(APP, "é\U0001f600", order=order, size=1)
             met = []
             while True:
                 page = session_backend.list(query)
@@ -88,7 +88,7 @@ class ListVerbs:
         _sessions(session_backend, "v", times=[1.0])
         for after in ((), ("",), (0, ""), ("v", "0", 7), (float("inf"),), (float("nan"), 1.5), ("\0", "\U0010ffff")):
             for order in ("storage", "update_time", "update_time desc"):
-                query = SessionQuery(APP, "u", order=order, after=after)  # type: ignore[arg-type]
+                query = SessionQuery(APP, "u", order=order, after=after)
                 try:
                     found = session_backend.list(query).records
                 except InputValidationError:
@@ -121,7 +121,7 @@ class ListVerbs:
             labels = {"rare": "yes"} if number in (7, 250) else {"rare": "no"}
             created(session_backend, SessionKey(APP, "u", str(number)), created=float(number), labels=labels)
         for order in ("storage", "update_time", "update_time desc"):
-            query = SessionQuery(APP, "u", {"rare": "yes"}, order, size=1)  # type: ignore[arg-type]
+            query = SessionQuery(APP, "u", {"rare": "yes"}, order, size=1)
             found = [one.key.session_id for one in _all(session_backend, query)]
             assert sorted(found) == ["250", "7"]
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import attrs
 import bson
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient, ReadPreference
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, PyMongoError
 from typing_extensions import override
 
-from adk_extra_sessions.backends.base import Copyable, Examinable, TakesTurns, Target
+from adk_extra_sessions.backends.base import Copyable, Erasable, Examinable, Managed, TakesTurns, Target
 from adk_extra_sessions.backends.findings import Finding
 from adk_extra_sessions.backends.mongodb import bulk, doctor, documents, guards, indexes, layout, limits, strays
 from adk_extra_sessions.backends.mongodb.append import AppendPath
@@ -20,9 +21,12 @@ from adk_extra_sessions.backends.mongodb.batched_append import BatchedAppend
 from adk_extra_sessions.backends.mongodb.checked_append import CheckedAppend
 from adk_extra_sessions.backends.mongodb.chunk_writer import ChunkWriter
 from adk_extra_sessions.backends.mongodb.client import address_of
+from adk_extra_sessions.backends.mongodb.details import Details
+from adk_extra_sessions.backends.mongodb.erasing import Erasing
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.history import History
 from adk_extra_sessions.backends.mongodb.layout import Document
+from adk_extra_sessions.backends.mongodb.listing import Listing
 from adk_extra_sessions.backends.mongodb.parsing import Remains, state_in
 from adk_extra_sessions.backends.mongodb.reading import Reader
 from adk_extra_sessions.backends.mongodb.retry import retried
@@ -30,10 +34,13 @@ from adk_extra_sessions.backends.mongodb.scan import Scan
 from adk_extra_sessions.backends.mongodb.shared_state import Pending, SharedStates
 from adk_extra_sessions.backends.mongodb.turns import MongoTurns
 from adk_extra_sessions.codec import describe
+from adk_extra_sessions.details import Changes, SessionDetails
 from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
+from adk_extra_sessions.queries import RecordPage, SessionQuery
 from adk_extra_sessions.records import (
     AppendOutcome,
     AppendRequest,
+    Erased,
     NewSession,
     SessionKey,
     SessionRecord,
@@ -46,7 +53,7 @@ TRIES = 20
 """Tries of what fails only when another is quicker, or when something foreign is in the way."""
 
 
-class MongoBackend(TakesTurns, Copyable, Examinable):
+class MongoBackend(TakesTurns, Managed, Erasable, Copyable, Examinable):
     """Sessions in one database of a MongoDB deployment.
 
     Args:
@@ -72,7 +79,8 @@ class MongoBackend(TakesTurns, Copyable, Examinable):
         self.chunks = database[collection_prefix + layout.CHUNKS]
         self.states = database[collection_prefix + layout.STATE]
         self.target = Target("mongodb", db_name, self.sessions.name)
-        self.turns = MongoTurns(database[collection_prefix + layout.TURNS])
+        self._turns = database[collection_prefix + layout.TURNS]
+        self.turns = MongoTurns(self._turns)
         self.expiry = Expiry(ttl_ms)
         self.history = History(self.sessions, self.chunks)
         self.shared = SharedStates(self.states, self.sessions)
@@ -81,6 +89,8 @@ class MongoBackend(TakesTurns, Copyable, Examinable):
         checked = CheckedAppend(self.sessions, self._chunk_writer, self.history, self.shared, self.expiry)
         self._append_path = AppendPath(batched, checked)
         self._reader = Reader(self.sessions, self.history, self.shared, self.expiry)
+        self._listing = Listing(self.sessions, self.shared, self.expiry)
+        self._details = Details(self.sessions, self._chunk_writer, self.expiry)
         self._scan = Scan(self.sessions, self.states)
         self._indexed = False
 
@@ -102,7 +112,8 @@ class MongoBackend(TakesTurns, Copyable, Examinable):
     def create(self, new: NewSession) -> SharedState | None:
         self._ensure_indexes_once()
         reserved = self.shared.tickets.reserve(new.key, {new.nonce: new.state})
-        document = documents.new_session(new, self.expiry.expires_at(), self.expiry.chunks_expire_at(), reserved)
+        expiry = self.expiry.of(new.lifetime)
+        document = documents.new_session(new, expiry.expires_at(), expiry.chunks_expire_at(), reserved)
         pending = self._inserted(new, document)
         if pending is None:
             return None
@@ -136,27 +147,57 @@ class MongoBackend(TakesTurns, Copyable, Examinable):
 
     @override
     def pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
-        return self._reader.pages(app_name, user_id, page_size)
+        query: SessionQuery | None = SessionQuery(app_name, user_id, size=page_size)
+        while query is not None:
+            page = self.list(query)
+            yield page.records
+            query = attrs.evolve(query, after=page.next) if page.next is not None else None
+
+    @override
+    def list(self, query: SessionQuery) -> RecordPage:
+        return self._listing.page(query)
+
+    @override
+    def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
+        return self._listing.count(app_name, user_id, labels)
+
+    @override
+    def update(self, key: SessionKey, changes: Changes) -> SessionDetails | None:
+        return self._details.update(key, changes)
+
+    @override
+    @retried
+    def erase(self, app_name: str, user_id: str | None) -> Erased:
+        return Erasing(self.sessions, self.chunks, self.states, self._turns).erase(app_name, user_id)
 
     @override
     @retried
     def delete(self, key: SessionKey) -> None:
-        selected = layout.session_filter(key)
+        self._delete(key, layout.session_filter(key))
+
+    @override
+    @retried
+    def delete_unchanged(self, key: SessionKey, revision: int) -> bool:
+        return self._delete(key, {**layout.session_filter(key), "revision": revision})
+
+    def _delete(self, key: SessionKey, selected: Document) -> bool:
+        """Deletes the session that is selected, with its chunks; returns whether there was one."""
         while True:
             session = self.sessions.find_one(selected, Remains.fields())
             if session is None:
                 # Another may have deleted it without waiting for the majority long enough.
                 if bulk.confirm(self.sessions, selected):
                     continue
-                self._chunk_writer.delete_orphans(key)
-                return
+                if "revision" not in selected:
+                    self._chunk_writer.delete_orphans(key)
+                return False
             there = Remains.of(session, key)
             # What the session still holds for others must not go with it.
             failed = self.shared.apply_left(key, there.pending)
             left = {"$size": len(failed), **({"$not": {"$elemMatch": {"id": {"$nin": failed}}}} if failed else {})}
-            if self.sessions.delete_one({**there.identity, "pending": left}).deleted_count:
+            if self.sessions.delete_one({**selected, "base": there.base, "pending": left}).deleted_count:
                 self._chunk_writer.delete(there.owner)
-                return
+                return True
 
     @override
     def discard(self, key: SessionKey) -> None:

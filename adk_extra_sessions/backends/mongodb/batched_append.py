@@ -65,10 +65,11 @@ class BatchedAppend:
     def alone(self, append: OngoingAppend) -> AppendOutcome | None:
         """Stores an append of any revision; returns None if something stands in its way."""
         request, deltas = append.request, append.reserve(self.shared.tickets)
-        update = documents.append_update(request.events, self.expiry.expires_at(), deltas)
+        expiry = self.expiry.of(request.lifetime)
+        update = documents.append_update(request.events, expiry.expires_at(), deltas)
         try:
             found = self.sessions.find_one_and_update(
-                guards.append_query(request, self.expiry),
+                guards.append_query(request, expiry),
                 update,
                 {"revision": 1, "pending": 1},
                 return_document=ReturnDocument.AFTER,
@@ -91,10 +92,10 @@ class BatchedAppend:
                 one.deltas = deltas
 
     def _update(self, append: OngoingAppend) -> bulk.Update:
-        request = append.request
-        update = documents.append_update(request.events, self.expiry.expires_at(), append.deltas or ())
+        request, expiry = append.request, self.expiry.of(append.request.lifetime)
+        update = documents.append_update(request.events, expiry.expires_at(), append.deltas or ())
         size = sum(len(event.body) for event in request.events) + 2 * len(layout.session_id(request.key))
-        return bulk.Update(guards.append_query(request, self.expiry), update, size=size)
+        return bulk.Update(guards.append_query(request, expiry), update, size=size)
 
     def _store(self, ready: Sequence[Batched]) -> list[bool]:
         """Stores what nothing stands in the way of; returns what is stored now."""

@@ -129,18 +129,21 @@ class CheckedAppend:
         was_there = expected is not None and (check.head is None or check.head.base > expected)
         if was_there and self.shared.is_applied(check.append.pending):
             return AppendOutcome(check.append.revisions())
+        if check.head is None and check.append.deltas:  # all that belongs to its user may have been erased
+            self.shared.tickets.give_back(check.key, check.append.deltas)
         return AppendOutcome(error=error)
 
     def _store(self, check: Check, head: Head, left: Sequence[EventRecord]) -> bool:
         """Appends to the session as it was read; returns False when it is no longer so."""
         deltas = check.append.reserve(self.shared.tickets)
         unsettled = check.unsettled
-        expires_at, chunks_expire_at = self.expiry.expires_at(), self.expiry.chunks_expire_at()
-        renewed = bool(check.bodies) or not guards.chunk_expiry_fits(head, self.expiry)
+        expiry = self.expiry.of(head.lifetime)
+        expires_at, chunks_expire_at = expiry.expires_at(), expiry.chunks_expire_at()
+        renewed = bool(check.bodies) or not guards.chunk_expiry_fits(head, expiry)
         check.bodies = check.bodies or self.chunks.store_bodies(head, left, chunks_expire_at)
         update = documents.append_update(left, expires_at, deltas, check.bodies)
         if not guards.has_room(head, left):
-            (chunk,) = self.chunks.write([head], chunks_expire_at)
+            (chunk,) = self.chunks.write([head], [chunks_expire_at])
             if chunk is None:
                 return False
             update = documents.with_cut(update, head, chunk.events, chunk.expires_at)

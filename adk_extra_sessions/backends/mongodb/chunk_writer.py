@@ -32,14 +32,14 @@ class ChunkWriter:
     sessions: Any
     chunks: Any
 
-    def write(self, heads: Sequence[Head], expires_at: datetime) -> list[Chunk | None]:
+    def write(self, heads: Sequence[Head], dates: Sequence[datetime]) -> list[Chunk | None]:
         """Copies the older part of each session's tail to a chunk; the append that follows then removes it there.
 
         Can be done again after a crash, and by several at once: the first one's chunk is everybody's.
 
         Args:
             heads: Sessions as they were read.
-            expires_at: When the chunks expire.
+            dates: When the chunk of each expires.
 
         Returns:
             The chunks as they are stored; None where a session is gone or has
@@ -48,7 +48,7 @@ class ChunkWriter:
         Raises:
             pymongo.errors.PyMongoError: They could not be written, or did not reach the majority.
         """
-        made = [documents.chunk(head, expires_at) for head in heads]
+        made = [documents.chunk(head, date) for head, date in zip(heads, dates, strict=True)]
         if bulk.insert(self.chunks, made):
             for chunk in made:
                 logger.debug("%s: %d events were copied to a chunk.", chunk["session_id"], chunk["count"])

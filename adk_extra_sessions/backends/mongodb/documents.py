@@ -10,8 +10,9 @@ from adk_extra_sessions.backends.mongodb import layout, limits
 from adk_extra_sessions.backends.mongodb.guards import bytes_in_tail
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.parsing import Head
-from adk_extra_sessions.backends.mongodb.values import stored_state
+from adk_extra_sessions.backends.mongodb.values import field_name, stored_state
 from adk_extra_sessions.codec import FORMAT
+from adk_extra_sessions.details import UNSET, Changes
 from adk_extra_sessions.records import EventRecord, NewSession, StateTexts
 
 WITHOUT_STATE: Document = {"state": 0, "initial_state": 0}
@@ -21,9 +22,24 @@ WITHOUT_BODIES: Document = {**WITHOUT_STATE, "tail.body": 0}
 """A projection: what a session is compared by."""
 
 
+def details_fields(details: NewSession | Changes) -> Document:
+    """Returns the fields for a session's name, labels and lifetime, as far as given; None for what it has not."""
+    fields: Document = {}
+    if details.display_name is not UNSET:
+        fields["display_name"] = details.display_name
+    if details.labels is not UNSET:
+        fields["labels"] = {field_name(name): text for name, text in details.labels.items()} or None
+    if details.lifetime is not UNSET:
+        own = {"default": None, "fixed": layout.UNTIL}
+        fields["ttl_ms"] = own.get(details.lifetime.kind, details.lifetime.ttl_ms)
+    return fields
+
+
 def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetime, deltas: list[Document]) -> Document:
     """Returns the document of a session without events."""
     key, state = new.key, stored_state(new.state.session)
+    forks = {"parent_session_id": new.parent_session_id, "root_session_id": new.root_session_id}
+    optional = {**details_fields(new), **forks}
     return {
         **layout.session_filter(key),
         "session_id": key.session_id,
@@ -47,6 +63,7 @@ def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetim
         "ahead": [],
         "chunks_expire_at": chunks_expire_at,
         "chunks_fence": 0,
+        **{name: value for name, value in optional.items() if value is not None},
     }
 
 

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adk_extra_sessions.backends.mongodb import layout, limits
+from adk_extra_sessions.backends.mongodb import layout
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.layout import Document
+from adk_extra_sessions.backends.mongodb.limits import BODY_BYTES, TAIL_BYTES, TAIL_EVENTS
 from adk_extra_sessions.backends.mongodb.parsing import Head, digests, utc
 from adk_extra_sessions.codec import FORMAT
+from adk_extra_sessions.details import Lifetime
 from adk_extra_sessions.records import AppendRequest, EventRecord
 
 
 def append_query(request: AppendRequest, expiry: Expiry) -> Document:
-    """Selects the request's session if nothing stands in the way of appending to it."""
+    """Selects the request's session if nothing stands in the way of appending to it.
+
+    `expiry` is that of the request's lifetime.
+    """
     return {
         **layout.session_filter(request.key),
         "format": FORMAT,
@@ -25,6 +30,7 @@ def append_query(request: AppendRequest, expiry: Expiry) -> Document:
         **new_query(request.events),
         **revision_query(request),
         **alive_query(expiry),
+        **lifetime_query(request.lifetime, expiry),
         **chunk_expiry_query(expiry),
     }
 
@@ -36,6 +42,7 @@ def lacks_only_room(head: Head, request: AppendRequest, expiry: Expiry) -> bool:
         and is_new(head, request.events)
         and is_at_revision(head, request)
         and not is_expired(head.expires_at, expiry)
+        and has_lifetime(head, request.lifetime)
         and chunk_expiry_fits(head, expiry)
     )
 
@@ -45,21 +52,21 @@ def lacks_only_room(head: Head, request: AppendRequest, expiry: Expiry) -> bool:
 
 def bytes_in_tail(events: Sequence[EventRecord]) -> int:
     """Bytes that events add to a tail."""
-    return sum(len(event.body) for event in events if len(event.body) <= limits.BODY_BYTES)
+    return sum(len(event.body) for event in events if len(event.body) <= BODY_BYTES)
 
 
 def room_query(events: Sequence[EventRecord]) -> Document:
     """Selects sessions whose tail takes events."""
     return {
-        "tail_count": {"$lte": limits.TAIL_EVENTS - len(events)},
-        "tail_bytes": {"$lte": limits.TAIL_BYTES - bytes_in_tail(events)},
+        "tail_count": {"$lte": TAIL_EVENTS - len(events)},
+        "tail_bytes": {"$lte": TAIL_BYTES - bytes_in_tail(events)},
     }
 
 
 def has_room(head: Head, events: Sequence[EventRecord]) -> bool:
     """Whether a session's tail takes events."""
-    enough = head.tail_count <= limits.TAIL_EVENTS - len(events)
-    return enough and head.tail_bytes <= limits.TAIL_BYTES - bytes_in_tail(events)
+    enough = head.tail_count <= TAIL_EVENTS - len(events)
+    return enough and head.tail_bytes <= TAIL_BYTES - bytes_in_tail(events)
 
 
 # Repetition: none of the events is stored already
@@ -129,6 +136,21 @@ def is_expired(expires_at: object, expiry: Expiry) -> bool:
         return utc(expires_at) <= expiry.now()
     except ValueError:
         return False
+
+
+# Lifetime: the session's own, if it has one, is the one that the request's writer knows
+
+
+def lifetime_query(lifetime: Lifetime, expiry: Expiry) -> Document:
+    """Selects sessions that have a lifetime."""
+    if lifetime.kind == "fixed":
+        return {"ttl_ms": layout.UNTIL, "expires_at": expiry.expires_at()}
+    return {"ttl_ms": None if lifetime.kind == "default" else lifetime.ttl_ms}
+
+
+def has_lifetime(head: Head, lifetime: Lifetime) -> bool:
+    """Whether a session has this lifetime."""
+    return head.lifetime == lifetime
 
 
 # Expiry of the session's chunks: neither too soon nor too late for a write of this store

@@ -28,6 +28,9 @@ STATE = "state"
 TURNS = "turns"
 """One document for each turn that somebody has or waits for."""
 
+UNTIL = -1
+"""The `ttl_ms` of a session that expires at `expires_at`, whatever is written."""
+
 NAMES = {
     "_id": "the percent-encoded names, joined by slashes",
     "app_name": "the app",
@@ -64,10 +67,12 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "ahead": "timestamp and digest of the newest events in chunks",
         "chunks_expire_at": "no chunk of the session expires before",
         "chunks_fence": "fencing token of whoever sets the expiry of chunks",
-        "display_name": "not written yet; its name for people",
-        "labels": "not written yet; texts by name, to select sessions by",
-        "parent_session_id": "not written yet; the session that it was forked from",
-        "root_session_id": "not written yet; the first session in its line of forks",
+        "ttl_ms": "its own ttl in milliseconds; 0: it never expires; -1: at `expires_at`, whatever is written; "
+        "absent: the ttl of the store that writes",
+        "display_name": "its name for people; absent if it has none",
+        "labels": "texts by name, to find sessions by; absent if it has none",
+        "parent_session_id": "the session that it was forked from; absent if it is no fork",
+        "root_session_id": "the first session in its line of forks; absent if it is no fork",
     },
     "chunk": {
         **OWNER,
@@ -86,7 +91,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     },
     "pending": {
         "id": "the event's digest in hexadecimal, or the nonce of a create",
-        "app": "`ticket` and `state` of a change of the app's state; absent if there is none",
+        "app": "`ticket`, `state` and `birth` of a change of the app's state; absent if there is none",
         "user": "the same for the user's state",
     },
     STATE: {
@@ -96,6 +101,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "ticket": "the last ticket that was taken",
         "bytes": "upper bound of the document's size, with all changes that have a ticket",
         "applied": "how often changes were applied",
+        "birth": "tells this document from a later one with the same names",
     },
     TURNS: {**NAMES, **EXPIRY, "queue": "who has the turn and who waits for it"},
 }

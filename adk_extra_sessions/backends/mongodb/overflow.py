@@ -59,20 +59,18 @@ class Overflow:
                 if document is not None:
                     check_format(document.get("format"), key)
                     head = Head.of(document, key)
-                    if guards.lacks_only_room(head, refused[index].append.request, self.expiry):
+                    if guards.lacks_only_room(head, refused[index].append.request, self.expiry.of(head.lifetime)):
                         heads[index] = head
         done = bool(heads) and self._cut([refused[index].update for index in heads], [*heads.values()])
         return [done and index in heads for index in range(len(refused))]
 
     def _cut(self, updates: Sequence[bulk.Update], heads: Sequence[Head]) -> bool:
         """Sends updates that also move events to chunks; returns whether all are stored."""
-        expires_at = self.expiry.chunks_expire_at()
+        dates = [self.expiry.of(head.lifetime).chunks_expire_at() for head in heads]
         cuts = [
-            attrs.evolve(
-                one, filter=head.as_read(), update=documents.with_cut(one.update, head, chunk.events, expires_at)
-            )
-            for one, head, chunk in zip(updates, heads, self.chunks.write(heads, expires_at), strict=True)
-            if chunk is not None and chunk.expires_as(head, expires_at)
+            attrs.evolve(one, filter=head.as_read(), update=documents.with_cut(one.update, head, chunk.events, date))
+            for one, head, date, chunk in zip(updates, heads, dates, self.chunks.write(heads, dates), strict=True)
+            if chunk is not None and chunk.expires_as(head, date)
         ]
         if len(cuts) == len(updates) == bulk.send(self.sessions, cuts).matched:
             return True

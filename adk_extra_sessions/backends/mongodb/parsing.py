@@ -12,13 +12,16 @@ from typing import Any
 
 import attrs
 from attrs import field, frozen
+from attrs.converters import optional
 from typing_extensions import Self
 
+from adk_extra_sessions import details as lifetimes
 from adk_extra_sessions.backends.mongodb import layout
-from adk_extra_sessions.backends.mongodb.expiry import NEVER
-from adk_extra_sessions.backends.mongodb.layout import Document
-from adk_extra_sessions.backends.mongodb.values import state_of
+from adk_extra_sessions.backends.mongodb.expiry import NEVER, seconds_of
+from adk_extra_sessions.backends.mongodb.layout import UNTIL, Document
+from adk_extra_sessions.backends.mongodb.values import state_key, state_of
 from adk_extra_sessions.codec import describe
+from adk_extra_sessions.details import DEFAULT, Lifetime, SessionDetails
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import SessionKey
 
@@ -57,6 +60,27 @@ def _each(value: object, **needed: type | tuple[type, ...]) -> list[Document]:
     return value
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("no text")
+    return value
+
+
+def _labels(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError("no labels")
+    return {name: _text(text) for name, text in value.items()}
+
+
+def lifetime_of(ttl_ms: int | None, expires_at: datetime) -> Lifetime:
+    """Returns the lifetime that a session's `ttl_ms` and `expires_at` say."""
+    if ttl_ms is None:
+        return DEFAULT
+    if ttl_ms == UNTIL:
+        return Lifetime.until(seconds_of(expires_at))
+    return Lifetime.sliding(ttl_ms) if ttl_ms else lifetimes.NEVER
+
+
 def _events(value: object) -> list[Document]:
     return _each(value, digest=bytes, timestamp=(int, float))
 
@@ -64,7 +88,7 @@ def _events(value: object) -> list[Document]:
 def _deltas(value: object) -> list[Document]:
     deltas = _each(value, id=str)
     for scope in ("app", "user"):
-        _each([one[scope] for one in deltas if scope in one], ticket=int, state=dict)
+        _each([one[scope] for one in deltas if scope in one], ticket=int, state=dict, birth=str)
     return deltas
 
 
@@ -104,6 +128,31 @@ class Listed(Holder):
 
     revision: int = field(converter=_integer)
     last_update_time: float = field(converter=_number)
+    create_time: float = field(default=0.0, converter=_number)
+    expires_at: datetime = field(default=NEVER, converter=utc)
+    ttl_ms: int | None = field(default=None, converter=optional(_integer))
+    display_name: str | None = field(default=None, converter=optional(_text), repr=False)
+    labels: dict[str, str] = field(factory=dict, converter=_labels, repr=False)
+    parent_session_id: str | None = field(default=None, converter=optional(_text))
+    root_session_id: str | None = field(default=None, converter=optional(_text))
+
+    @property
+    def lifetime(self) -> Lifetime:
+        """From what its expiry follows."""
+        return lifetime_of(self.ttl_ms, self.expires_at)
+
+    @property
+    def details(self) -> SessionDetails:
+        """Its name, labels, times and lifetime."""
+        return SessionDetails(
+            display_name=self.display_name,
+            labels={state_key(name): text for name, text in self.labels.items()},
+            create_time=self.create_time,
+            expire_time=None if self.expires_at >= NEVER else seconds_of(self.expires_at),
+            parent_session_id=self.parent_session_id,
+            root_session_id=self.root_session_id,
+            lifetime=self.lifetime,
+        )
 
 
 @frozen
@@ -144,6 +193,12 @@ class Head(Remains):
     chunks_expire_at: datetime = field(converter=utc)
     chunks_fence: int = field(converter=_integer)
     expires_at: datetime = field(default=NEVER, converter=utc)
+    ttl_ms: int | None = field(default=None, converter=optional(_integer))
+
+    @property
+    def lifetime(self) -> Lifetime:
+        """From what its expiry follows."""
+        return lifetime_of(self.ttl_ms, self.expires_at)
 
     @property
     def chunk_prefix(self) -> str:
@@ -171,7 +226,9 @@ class Head(Remains):
         Its revision alone does not prove that: after a change of primary the same
         revision may come again with other events.
         """
-        fields = {name: getattr(self, name) for name in ("revision", "tail_first", "chunks_fence")}
+        fields = {name: getattr(self, name) for name in ("revision", "tail_first", "chunks_fence", "ttl_ms")}
+        if self.ttl_ms == UNTIL:
+            fields["expires_at"] = self.expires_at
         return {**self.identity, **fields, **same_events("tail", self.tail)}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
-from pymongo.errors import DocumentTooLarge, DuplicateKeyError, WriteError
+from pymongo.errors import DocumentTooLarge, WriteError
 
 from adk_extra_sessions.backends.damaged import leave_out
 from adk_extra_sessions.backends.mongodb import bulk, layout, limits
@@ -41,7 +41,11 @@ class Pending:
 
 @define
 class Change:
-    """What some deltas change in one state document: for each key the value of the newest."""
+    """What some deltas change in one state document: for each key the value of the newest.
+
+    Attributes:
+        selected: The document, as it was when tickets were taken: one that was erased since is not made again.
+    """
 
     selected: Document
     values: Document = field(factory=dict, repr=False)
@@ -51,12 +55,11 @@ class Change:
         """Adds a delta's part for this document."""
         self.values, self.tickets = merged(self.values, self.tickets, [(part["ticket"], part["state"])])
 
-    def update(self, held: Mapping[str, int], *, upsert: bool) -> bulk.Update:
+    def update(self, held: Mapping[str, int]) -> bulk.Update:
         """Returns what applies the change, if no other one changes its keys meanwhile.
 
         Args:
             held: The tickets that the document's keys have, as far as known.
-            upsert: Whether there is no document yet.
         """
         condition: Document = dict(self.selected)
         changed: Document = {}
@@ -66,23 +69,28 @@ class Change:
                 changed.update({f"state.{name}": self.values[name], f"tickets.{name}": ticket})
             else:
                 condition[f"tickets.{name}"] = {"$gte": ticket}
-        return self._applied(condition, changed, upsert=upsert)
+        return self._applied(condition, changed)
 
-    def whole_update(self, document: Document | None) -> bulk.Update:
+    def whole_update(self, document: Document) -> bulk.Update:
         """Returns what applies the change to a document as it was read, if nothing was applied to it since."""
         one_by_one = ((ticket, {name: self.values[name]}) for name, ticket in self.tickets.items())
         state, tickets = merged(mapping(document, "state", self.key), tickets_in(document, self.key), one_by_one)
-        condition = {**self.selected, "applied": (document or {}).get("applied", {"$exists": False})}
-        return self._applied(condition, {"state": state, "tickets": tickets}, upsert=document is None)
+        condition = {**self.selected, "applied": document.get("applied", {"$exists": False})}
+        return self._applied(condition, {"state": state, "tickets": tickets})
+
+    @property
+    def id(self) -> str:
+        """The document's `_id`."""
+        return str(self.selected["_id"])
 
     @property
     def key(self) -> SessionKey:
         """Names the document in errors."""
         return SessionKey(self.selected["app_name"], self.selected["user_id"] or "", "")
 
-    def _applied(self, condition: Document, changed: Document, *, upsert: bool) -> bulk.Update:
+    def _applied(self, condition: Document, changed: Document) -> bulk.Update:
         update = {"$max": {"ticket": max(self.tickets.values())}, "$inc": {"applied": 1}}
-        return bulk.Update(condition, {**update, "$set": changed} if changed else update, upsert)
+        return bulk.Update(condition, {**update, "$set": changed} if changed else update)
 
 
 @frozen
@@ -149,7 +157,7 @@ class SharedStates:
         for one in pending:
             for scope, selected in layout.shared_filters(one.key):
                 part = one.delta.get(scope, {"state": ()})
-                proof = [{f"tickets.{name}": part["ticket"]} for name in part["state"]]
+                proof = [{f"tickets.{name}": part["ticket"], "birth": part["birth"]} for name in part["state"]]
                 if proof and bulk.confirm(self.states, {**selected, "$or": proof}):
                     return True
         return False
@@ -193,28 +201,23 @@ class SharedStates:
 
     def _apply_few(self, changes: Sequence[Change]) -> None:
         """Applies changes of few keys, in one message where none has a larger ticket already."""
-        found: dict[str, Document] = {change.selected["_id"]: {} for change in changes}
+        found: dict[str, Document] = {}
         for _ in range(TRIES):
-            updates = [_update(change, found.get(change.selected["_id"])) for change in changes]
-            try:
-                if bulk.send(self.states, updates).matched == len(updates):
-                    return
-            except DuplicateKeyError:
-                pass  # made at the same moment, or foreign
+            updates = [change.update(tickets_in(found.get(change.id), change.key)) for change in changes]
+            if not updates or bulk.send(self.states, updates).matched == len(updates):
+                return
             names = {f"tickets.{name}": 1 for change in changes for name in change.tickets}
-            selected = {"$or": [change.selected for change in changes]}
-            found = {one["_id"]: one for one in self.states.find(selected, names)}
+            there = self.states.find({"$or": [change.selected for change in changes]}, names)
+            found = {one["_id"]: one for one in there}
+            changes = [change for change in changes if change.id in found]
         raise in_the_way(changes[0].selected)
 
     def _apply_many(self, change: Change) -> None:
         """Applies a change of many keys: the server's time for one by one grows with their square."""
         for _ in range(TRIES):
             document = self.states.find_one(change.selected)
-            try:
-                if bulk.send(self.states, [change.whole_update(document)]).matched:
-                    return
-            except DuplicateKeyError:
-                pass
+            if document is None or bulk.send(self.states, [change.whole_update(document)]).matched:
+                return
         raise in_the_way(change.selected)
 
 
@@ -235,16 +238,13 @@ def state_with(document: Document | None, deltas: Sequence[Delta], key: SessionK
 
 
 def _changes(pending: Iterable[Pending]) -> list[Change]:
-    by_document: dict[str, Change] = {}
+    by_document: dict[tuple[str, str], Change] = {}
     for one in pending:
         for scope, selected in layout.shared_filters(one.key):
             if scope in one.delta:
-                by_document.setdefault(selected["_id"], Change(selected)).add(one.delta[scope])
+                made_for = {**selected, "birth": one.delta[scope]["birth"]}
+                by_document.setdefault((selected["_id"], made_for["birth"]), Change(made_for)).add(one.delta[scope])
     return list(by_document.values())
-
-
-def _update(change: Change, document: Document | None) -> bulk.Update:
-    return change.update(tickets_in(document, change.key), upsert=document is None)
 
 
 def _removals(pending: Sequence[Pending]) -> list[bulk.Update]:

@@ -7,6 +7,7 @@ over the limit, the document is read and measured.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -23,6 +24,10 @@ from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey, S
 
 TRIES = 20
 """Tries of what fails only when another is quicker, or when something foreign is in the way."""
+
+
+RESERVED = {"ticket": 1, "bytes": 1, "birth": 1}
+"""A projection: what taking tickets needs of a state document."""
 
 
 @define
@@ -48,12 +53,13 @@ class Reservation:
     @property
     def update(self) -> Document:
         """What takes the tickets and the room."""
-        return {"$inc": {"ticket": len(self.parts), "bytes": self.size}}
+        counts = {"ticket": len(self.parts), "bytes": self.size}
+        return {"$inc": counts, "$setOnInsert": {"birth": uuid.uuid4().hex}}
 
-    def number(self, last: int) -> None:
-        """Gives each part its ticket, the last of them this one."""
-        for ticket, part in enumerate(self.parts, last - len(self.parts) + 1):
-            part["ticket"] = ticket
+    def number(self, found: Document) -> None:
+        """Gives each part its ticket, the last of them that of the document, and the document's birth."""
+        for ticket, part in enumerate(self.parts, found["ticket"] - len(self.parts) + 1):
+            part.update(ticket=ticket, birth=found["birth"])
 
 
 @frozen
@@ -91,6 +97,14 @@ class Tickets:
                     self._take(reservation)
         return [deltas if all(map(_is_numbered, deltas)) else None for deltas in pending]
 
+    def give_back(self, key: SessionKey, deltas: Sequence[Document]) -> None:
+        """Removes state documents that were made for these deltas alone, none of which was stored."""
+        for reservation in _reservations((key, one) for one in deltas):
+            tickets = [part["ticket"] for part in reservation.parts]
+            if min(tickets) == 1:
+                made = {"ticket": max(tickets), "birth": reservation.parts[0]["birth"], "state": {"$exists": False}}
+                self.states.delete_one({**reservation.selected, **made})
+
     def _take_together(self, reservations: Sequence[Reservation]) -> bool:
         """Takes tickets in two messages; returns whether that was possible."""
         try:
@@ -100,7 +114,7 @@ class Tickets:
         selected = {
             name: {"$in": [one.selected[name] for one in reservations]} for name in ("_id", "app_name", "user_id")
         }
-        found = {one["_id"]: one for one in self.states.find(selected, {"ticket": 1, "bytes": 1})}
+        found = {one["_id"]: one for one in self.states.find(selected, RESERVED)}
         for one in reservations:
             with suppress(EventTooLargeError):
                 self._accept(one, found[one.selected["_id"]])
@@ -112,7 +126,7 @@ class Tickets:
                 found = self.states.find_one_and_update(
                     reservation.selected,
                     reservation.update,
-                    {"ticket": 1, "bytes": 1},
+                    RESERVED,
                     upsert=True,
                     return_document=ReturnDocument.AFTER,
                 )
@@ -124,7 +138,7 @@ class Tickets:
         """Numbers a reservation's deltas if the document has room for them."""
         if found["bytes"] > limits.STATE_BYTES:
             self._measure(reservation)
-        reservation.number(found["ticket"])
+        reservation.number(found)
 
     def _measure(self, reservation: Reservation) -> None:
         """Replaces a document's bound by what it really holds, or gives back what it has no room for."""

@@ -19,7 +19,7 @@ from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, tex
 
 KEY = SessionKey.of(*NAMES.values())
 
-LATER = {"display_name", "labels", "parent_session_id", "root_session_id"}
+LATER = {"display_name", "labels", "parent_session_id", "root_session_id", "ttl_ms"}
 """Fields that have a place and are not written yet."""
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.backends.mongodb import documents, guards, limits
-from adk_extra_sessions.backends.mongodb.expiry import NEVER, Expiry
+from adk_extra_sessions.backends.mongodb import documents, guards, layout, limits
+from adk_extra_sessions.backends.mongodb.expiry import NEVER, Expiry, date_of
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.parsing import Head
 from adk_extra_sessions.codec import encode_event
+from adk_extra_sessions.details import DEFAULT, Lifetime
+from adk_extra_sessions.details import NEVER as LASTING
 from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey, StateTexts
 from adk_extra_sessions.testing.contract.samples import an_event
 
@@ -23,7 +25,9 @@ EVENTS = [encode_event(an_event(f"{n}", at=100.0 + n)) for n in range(2)]
 SIZE = len(EVENTS[0].body)
 OLD = documents.event_document(EVENTS[0])
 EXPIRY = Expiry(1_000_000)
-PENDING = {"id": "p", "app": {"ticket": 1, "state": {"a": 1}}}
+PENDING = {"id": "p", "app": {"ticket": 1, "state": {"a": 1}, "birth": "b"}}
+UNTIL = Lifetime.until(EXPIRY.now().replace(tzinfo=timezone.utc).timestamp() + 60)
+LIFETIMES = (DEFAULT, LASTING, Lifetime.sliding(5000), UNTIL)
 
 
 def request(events: list[EventRecord], **known: Any) -> AppendRequest:
@@ -44,6 +48,13 @@ CONDITIONS: dict[str, Condition] = {
         lambda one: guards.expired_query(EXPIRY),
         lambda head, one: guards.is_expired(head.expires_at, EXPIRY),
     ),
+    **{
+        f"lifetime {lifetime.kind}": (
+            lambda one, lifetime=lifetime: guards.lifetime_query(lifetime, EXPIRY.of(lifetime)),
+            lambda head, one, lifetime=lifetime: guards.has_lifetime(head, lifetime),
+        )
+        for lifetime in LIFETIMES
+    },
     "chunk expiry": (
         lambda one: guards.chunk_expiry_query(EXPIRY),
         lambda head, one: guards.chunk_expiry_fits(head, EXPIRY),
@@ -64,6 +75,7 @@ def values() -> dict[str, list[Any]]:
         "revision": [10, 11],
         "last_update_time": [50.0, 50.5],
         "pending": [[], [PENDING]],
+        "ttl_ms": [None, 0, 5000, 6000],
         "expires_at": [*(now + one for one in seconds[:2]), NEVER],
         "chunks_expire_at": [*(now + one for one in seconds), NEVER],
     }
@@ -78,6 +90,9 @@ def test_both_forms_agree(store: MongoSessionStore, name: str) -> None:
     new = NewSession(KEY, 10, "nonce", 50.0, StateTexts())
     plain = documents.new_session(new, NEVER, NEVER, [])
     changes = [{field: one} for field, ones in values().items() for one in ones]
+    changes += [
+        {"ttl_ms": layout.UNTIL, "expires_at": date_of(UNTIL.expire_time) + timedelta(seconds=one)} for one in (0, 1)
+    ]
     changes += [{**a, **b} for a, b in itertools.combinations(changes, 2) if name in ("room", "revision")]
     for number, change in enumerate(changes):
         store.backend.sessions.insert_one({**plain, **change, "_id": number})

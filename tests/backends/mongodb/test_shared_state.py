@@ -101,7 +101,8 @@ def test_a_delta_that_cannot_be_applied_stops_nobody(
     store.backend.states.update_one(
         {}, {"$set": {"state.filler": "x" * size} if full == "full" else {"state": "no object"}}
     )
-    left = {"id": "p", "app": {"ticket": 9, "state": {"a": "x" * 400}}}
+    birth = store.backend.states.find_one()["birth"]
+    left = {"id": "p", "app": {"ticket": 9, "state": {"a": "x" * 400}, "birth": birth}}
     store.backend.sessions.update_one({}, {"$push": {"pending": left}})
     store.append_event(session, an_event("next"))
     store.delete_session(**NAMES)
@@ -111,7 +112,8 @@ def test_a_delta_that_cannot_be_applied_stops_nobody(
 def test_a_delta_is_applied_late_and_twice(store: MongoSessionStore) -> None:
     """A writer is slower than everybody: the next one has applied its delta, and others came after it."""
     session = store.create_session(**NAMES, state={"user:a": 0})
-    late = {"id": "late", "user": {"ticket": 2, "state": {"a": "late", "b": "late"}}}
+    birth = store.backend.states.find_one()["birth"]
+    late = {"id": "late", "user": {"ticket": 2, "state": {"a": "late", "b": "late"}, "birth": birth}}
     store.backend.states.update_one({"user_id": USER}, {"$set": {"ticket": 2}})
     store.backend.sessions.update_one({}, {"$push": {"pending": late}})
     assert store.get_session(**NAMES).state == {"user:a": "late", "user:b": "late"}

@@ -178,7 +178,7 @@ def test_without_the_right_to_make_indexes_all_works_with_a_warning(
         assert store.get_session(**NAMES) is None
         assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 129}
     warnings = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(warnings) == 4 and all("was not made (code 13)" in message for message in warnings), warnings
+    assert len(warnings) == 5 and all("was not made (code 13)" in message for message in warnings), warnings
 
 
 def test_a_reader_without_the_right_to_write_reads_everything(

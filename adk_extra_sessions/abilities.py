@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adk_extra_sessions.backends.base import Backend, Erasable, Managed
+from adk_extra_sessions.backends.base import Backend, Erasable, Managed, ReadsParts
 from adk_extra_sessions.errors import ConfigurationError
 
 
@@ -27,3 +27,14 @@ def erasable(backend: Backend) -> Erasable:
     if isinstance(backend, Erasable):
         return backend
     raise ConfigurationError(f"A {type(backend).__name__} cannot erase users and apps.")
+
+
+def reads_parts(backend: Backend) -> ReadsParts:
+    """Returns a backend that can read parts of a history.
+
+    Raises:
+        ConfigurationError: This one cannot.
+    """
+    if isinstance(backend, ReadsParts):
+        return backend
+    raise ConfigurationError(f"A {type(backend).__name__} reads no parts of histories: history must be 'all'.")

@@ -24,6 +24,7 @@ from adk_extra_sessions.codec import decode_events
 from adk_extra_sessions.details import UNSET, SessionDetails, Unset
 from adk_extra_sessions.driver_errors import DriverErrors, Operations
 from adk_extra_sessions.errors import AlreadyExistsError, ClosedError, ConfigurationError
+from adk_extra_sessions.history.outlines import outlines_of
 from adk_extra_sessions.options import StoreOptions
 from adk_extra_sessions.records import SessionKey, checked_name
 from adk_extra_sessions.session import Session
@@ -56,7 +57,8 @@ class BasicStore:
         self._errors = DriverErrors(backend.driver_error, backend.server)
         self._closed = False
         self.operation = Operations(self._errors, self._check_open).named
-        self.writer = Writer(backend, self.options, self._errors, self._check_open)
+        self._outlines = outlines_of(backend, self.options.history)
+        self.writer = Writer(backend, self.options, self._errors, self._check_open, self._outlines)
 
     @traced
     def create_session(
@@ -123,7 +125,8 @@ class BasicStore:
             user_id: The user's id.
             session_id: The session's id.
             config: Which events: `num_recent_events` of the newest, then of
-                these the ones with `timestamp >= after_timestamp`.
+                these the ones with `timestamp >= after_timestamp`. Without
+                it, the option `history` decides.
 
         Returns:
             The session, or None when there is none.
@@ -132,6 +135,10 @@ class BasicStore:
             CorruptRecordError: What is stored cannot be read.
         """
         key = SessionKey.of(app_name, user_id, session_id)
+        if config is None and self._outlines is not None:
+            with self.operation("get_session"):
+                loaded = self._outlines.load(key)
+            return None if loaded is None else session_of(loaded.record, loaded.events)
         window = window_of(config)
         with self.operation("get_session"):
             record = self.backend.read(key, window)

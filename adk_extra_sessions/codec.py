@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
 
 from adk_extra_sessions.errors import CorruptRecordError, EventValueError, InputValidationError, StateValueError
+from adk_extra_sessions.history.calls import long_running_ids
 from adk_extra_sessions.json_form import (
     LONG,
     SAME_IN_JSON,
@@ -162,7 +163,8 @@ def encode_event(event: Event, *, coerce: bool = False) -> EventRecord:
         raise EventValueError(
             f"Event {event.id!r} has no JSON form that can be read back. Nothing was written."
         ) from None
-    return EventRecord(event.id, float(time), event.author, event.invocation_id, body, _by_scope(texts))
+    waits = bool(long_running_ids(event))
+    return EventRecord(event.id, float(time), event.author, event.invocation_id, body, _by_scope(texts), waits)
 
 
 @encoding

@@ -105,6 +105,7 @@ class EventRecord:
     Attributes:
         timestamp: Seconds since the epoch.
         body: The event's JSON text, without `temp:` keys.
+        long_running: Whether it calls long-running tools; how many such events a session has is stored with it.
     """
 
     id: str
@@ -113,6 +114,7 @@ class EventRecord:
     invocation_id: str
     body: bytes = field(repr=False)
     state: StateTexts
+    long_running: bool = False
 
     @cached_property
     def digest(self) -> bytes:
@@ -138,6 +140,11 @@ class AppendRequest:
     expected: int | None = None
     not_after: float | None = None
     lifetime: Lifetime = DEFAULT
+
+    @property
+    def long_running(self) -> int:
+        """How many of the events call long-running tools."""
+        return sum(event.long_running for event in self.events)
 
 
 @frozen

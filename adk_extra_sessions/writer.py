@@ -10,6 +10,7 @@ from adk_extra_sessions.adk.private import StaleSessionError
 from adk_extra_sessions.appends import Append, pieces, record_error, record_revisions, request, runs
 from adk_extra_sessions.backends.base import Backend
 from adk_extra_sessions.driver_errors import DriverErrors
+from adk_extra_sessions.history.outlines import Outlines
 from adk_extra_sessions.live_sessions import live_sessions
 from adk_extra_sessions.options import StoreOptions
 from adk_extra_sessions.records import AppendOutcome
@@ -21,12 +22,14 @@ class Writer:
 
     Attributes:
         check_open: Raises if the store is closed.
+        outlines: Those of the sessions, if the store loads sessions in part.
     """
 
     backend: Backend
     options: StoreOptions
     errors: DriverErrors
     check_open: Callable[[], None]
+    outlines: Outlines | None = None
 
     def encode(self, append: Append) -> int:
         """Encodes an append's event ahead of `write`; returns its size in bytes."""
@@ -42,12 +45,25 @@ class Writer:
         """
         for append in appends:
             self.encode(append)
+            self._check_rewind(append)
         encoded = [append for append in appends if append.wanted]
         with live_sessions.storing([append.session for append in encoded]):
             self._write_encoded(encoded)
             if commit:
                 for append in encoded:
                     append.commit()
+        if self.outlines is not None:
+            for run in runs([append for append in encoded if append.error is None]):
+                if run[0].key is not None:
+                    self.outlines.appended(run[0].key, [append.event for append in run])
+
+    def _check_rewind(self, append: Append) -> None:
+        if self.outlines is not None and append.wanted:
+            try:
+                self.outlines.check_rewind(append.session, append.event)
+            except Exception as error:
+                self.errors.name(error, "append_event")
+                append.error = error
 
     def _write_encoded(self, appends: Sequence[Append]) -> None:
         waiting = [pieces(run) for run in runs(appends)]

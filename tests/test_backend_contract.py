@@ -15,6 +15,7 @@ from adk_extra_sessions.testing.backend_contract import (
     CopyableContract,
     ErasableContract,
     ManagedContract,
+    ReadsPartsContract,
     TakesTurnsContract,
 )
 from adk_extra_sessions.testing.contract import SessionServiceContract
@@ -28,7 +29,7 @@ class TestDatabases(BackendContract, CopyableContract, TakesTurnsContract):
         return store.backend
 
 
-class TestDictionary(BackendContract, CopyableContract, TakesTurnsContract):
+class TestDictionary(BackendContract, CopyableContract, ReadsPartsContract, TakesTurnsContract):
     """What CONTRIBUTING.md says of a backend is enough to write one."""
 
     @pytest.fixture

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from adk_extra_sessions.aio.basic_service import given_options, refuse_with_store
 from adk_extra_sessions.aio.service import SessionService
+from adk_extra_sessions.options import History
 from adk_extra_sessions.urls import exactly_one
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class MongoSessionService(SessionService):
             write at which a session expires. None: never.
         on_stale: What an append to a superseded session does: "raise", or "append".
         unserializable: What becomes of a state value without a JSON form: "raise", or "coerce".
+        history: Which events to load without a config: "all", "compacted", or at least so many of the newest.
         **client_options: Passed to `pymongo.MongoClient`.
 
     Raises:
@@ -51,6 +53,7 @@ class MongoSessionService(SessionService):
         ttl: float | timedelta | str | None = None,
         on_stale: Literal["raise", "append"] | None = None,
         unserializable: Literal["raise", "coerce"] | None = None,
+        history: History | None = None,
         **client_options: Any,
     ) -> None:
         exactly_one(mongo_url=mongo_url, uri=uri, store=store, client=client)
@@ -60,6 +63,7 @@ class MongoSessionService(SessionService):
             ttl=ttl,
             on_stale=on_stale,
             unserializable=unserializable,
+            history=history,
         )
         if store is None:
             from adk_extra_sessions import MongoSessionStore  # which tells what to install if its driver is missing

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from adk_extra_sessions.aio.basic_service import given_options, refuse_with_store
 from adk_extra_sessions.aio.service import SessionService
+from adk_extra_sessions.options import History
 from adk_extra_sessions.urls import exactly_one
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class RedisSessionService(SessionService):
         wait_timeout: How long to wait for them, as for `ttl`; None for 2 seconds.
         on_stale: What an append to a superseded session does: "raise", or "append".
         unserializable: What becomes of a state value without a JSON form: "raise", or "coerce".
+        history: Which events to load without a config: "all", "compacted", or at least so many of the newest.
         **from_url_options: Passed to `redis.Redis.from_url`.
 
     Raises:
@@ -56,6 +58,7 @@ class RedisSessionService(SessionService):
         wait_timeout: float | timedelta | str | None = None,
         on_stale: Literal["raise", "append"] | None = None,
         unserializable: Literal["raise", "coerce"] | None = None,
+        history: History | None = None,
         **from_url_options: Any,
     ) -> None:
         exactly_one(redis_url=redis_url, uri=uri, store=store, client=client)
@@ -67,6 +70,7 @@ class RedisSessionService(SessionService):
             wait_timeout=wait_timeout,
             on_stale=on_stale,
             unserializable=unserializable,
+            history=history,
         )
         if store is None:
             from adk_extra_sessions import RedisSessionStore  # which tells what to install if its driver is missing

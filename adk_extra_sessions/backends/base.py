@@ -17,6 +17,7 @@ from adk_extra_sessions.adk.private import StaleSessionError
 from adk_extra_sessions.backends.findings import Finding
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.details import Changes, SessionDetails
+from adk_extra_sessions.history.outline import NewOutline, OutlineName, Part
 from adk_extra_sessions.queries import RecordPage, SessionQuery
 from adk_extra_sessions.records import (
     AppendOutcome,
@@ -257,6 +258,32 @@ class Copyable(Backend):
     @abstractmethod
     def discard(self, key: SessionKey) -> None:
         """Deletes whatever is in the place of a session: one that is damaged, or something foreign."""
+
+
+class ReadsParts(Backend):
+    """A backend that can read what an outline names of a history (see `history.outline`): for long histories."""
+
+    @abstractmethod
+    def read_part(self, key: SessionKey, name: OutlineName | None, recent: int | None) -> Part | None:
+        """Reads a session, as it is at one moment, with some of its events; None when there is none.
+
+        Args:
+            key: The session.
+            name: The outline to read by. If the session has none of this
+                name, there is nothing that it keeps, and all events are after its start.
+            recent: How many of the newest events to read, besides those that
+                the outline keeps; None for those from the outline's start on.
+
+        Raises:
+            CorruptRecordError: What is stored cannot be read, or is from another version.
+        """
+
+    @abstractmethod
+    def store_outline(self, key: SessionKey, new: NewOutline) -> None:
+        """Stores an outline if the session still has the event that is the last one in it; else does nothing.
+
+        It changes neither the session's revision nor its times, order or expiry.
+        """
 
 
 class Examinable(Backend):

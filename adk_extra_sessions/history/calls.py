@@ -43,14 +43,14 @@ class Calls:
         named: The first event with a call of an id.
         callers: For each event with responses, those that called.
         responses: For each event with calls, those with the responses.
-        waiting: Ids, and scopes, of the calls of long-running tools that the user has not answered yet.
+        waiting: By id and scope, the newest call of a long-running tool that the user has not answered yet.
     """
 
     made: defaultdict[tuple[str, str | None], dict[str | None, int]] = field(factory=lambda: defaultdict(dict))
     named: dict[str, int] = field(factory=dict)
     callers: defaultdict[int, set[int]] = field(factory=lambda: defaultdict(set))
     responses: defaultdict[int, set[int]] = field(factory=lambda: defaultdict(set))
-    waiting: set[tuple[str, str | None]] = field(factory=set)
+    waiting: dict[tuple[str, str | None], int] = field(factory=dict)
 
     @classmethod
     def of(cls, events: Sequence[Event], chosen: Iterable[int]) -> Calls:
@@ -76,9 +76,10 @@ class Calls:
                 self.callers[index].add(caller)
                 self.responses[caller].add(index)
             if event.author == "user":
-                self.waiting.discard((response, scope))
-        self.waiting.update((waiting, scope) for waiting in long_running_ids(event))
+                self.waiting.pop((response, scope), None)
+        self.waiting.update(((waiting, scope), index) for waiting in long_running_ids(event))
 
     def that_wait(self) -> set[int]:
-        """Returns the events with calls that wait."""
-        return {index for one in self.waiting for index in self.made.get(one, {}).values()}
+        """Returns the events with calls that wait, and with newer calls of the same ids."""
+        newer = {index for one in self.waiting for index in self.made.get(one, {}).values()}
+        return newer.union(self.waiting.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attrs import frozen
 from google.adk.events import Event
 
 from adk_extra_sessions.history.calls import Calls, response_ids
@@ -12,8 +13,21 @@ from adk_extra_sessions.history.rewinds import live
 from adk_extra_sessions.history.summaries import is_summary
 
 
-def newest(events: Sequence[Event], earlier: int, wanted: int, *, complete: bool) -> list[int] | None:
-    """Returns the indexes of at least so many of the newest events, and of waiting calls with their turns.
+@frozen
+class Newest:
+    """Indexes of events, ascending.
+
+    Attributes:
+        chosen: The newest ones, and those with calls that wait, with their turns.
+        waiting: Of all that was read, those with calls that wait, with their turns.
+    """
+
+    chosen: Sequence[int]
+    waiting: Sequence[int]
+
+
+def newest(events: Sequence[Event], earlier: int, wanted: int, *, complete: bool) -> Newest | None:
+    """Chooses at least so many of the newest events, and calls that wait with their turns.
 
     Args:
         events: What was read of a history, in order.
@@ -26,20 +40,19 @@ def newest(events: Sequence[Event], earlier: int, wanted: int, *, complete: bool
         None if they are not all in `events`.
     """
     if complete:
-        there = live(events)
+        earlier, there = 0, live(events)
     else:
         window = live(events[earlier:], complete=False)
         there = [*range(earlier), *(earlier + index for index in window)]
-    recent = [index for index in there if index >= earlier or complete]
+    recent = [index for index in there if index >= earlier]
     begin = _begin(events, recent, wanted)
-    if begin is None:
-        if not complete:
-            return None
-        begin = 0
-    chosen = recent[begin:]
+    if begin is None and not complete:
+        return None
     calls = Calls.of(events, there)
-    found = with_counterparts(events, {*chosen, *of_same_invocations(events, there, calls.that_wait())}, calls)
-    return [index for index in sorted(found) if not _is_orphan(events[index], index, calls)]
+    waiting = of_same_invocations(events, there, calls.that_wait())
+    found = with_counterparts(events, {*recent[begin or 0 :], *waiting}, calls)
+    chosen = [index for index in sorted(found) if not _is_orphan(events[index], index, calls)]
+    return Newest(chosen, sorted(waiting))
 
 
 def _begin(events: Sequence[Event], recent: Sequence[int], wanted: int) -> int | None:

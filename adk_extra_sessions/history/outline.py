@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
+
+from adk_extra_sessions.records import SessionRecord
+
+OutlineName: TypeAlias = Literal["compacted", "waiting"]
+"""What an outline is for: history="compacted", or calls that wait, for a number."""
 
 
 @frozen
@@ -15,7 +21,7 @@ class Outline:
     and whoever reads by an outline reads these too.
 
     Attributes:
-        upto: How many events there were; positions are absolute.
+        upto: How many events there had been; positions count from the session's creation.
         long_running: How many of them had calls of long-running tools.
         start: From this position on, all events are needed.
         kept: First and last positions of what is needed before `start`.
@@ -32,14 +38,86 @@ class Outline:
 
         Args:
             positions: Where the events are that are needed, ascending.
-            upto: How many events there are.
-            long_running: How many of them have calls of long-running tools.
+            upto: How many events there have been.
+            long_running: How many of them had calls of long-running tools.
         """
-        ranges: list[tuple[int, int]] = []
-        for position in positions:
-            if ranges and position == ranges[-1][1] + 1:
-                ranges[-1] = ranges[-1][0], position
-            else:
-                ranges.append((position, position))
-        start = ranges.pop()[0] if ranges and ranges[-1][1] == upto - 1 else upto
-        return cls(upto, long_running, start, tuple(ranges))
+        kept = ranges(positions)
+        start = kept.pop()[0] if kept and kept[-1][1] == upto - 1 else upto
+        return cls(upto, long_running, start, tuple(kept))
+
+
+def ranges(positions: Iterable[int]) -> list[tuple[int, int]]:
+    """Returns the first and last positions of those that follow each other.
+
+    Args:
+        positions: Ascending.
+    """
+    found: list[tuple[int, int]] = []
+    for position in positions:
+        if found and position == found[-1][1] + 1:
+            found[-1] = found[-1][0], position
+        else:
+            found.append((position, position))
+    return found
+
+
+@frozen
+class Run:
+    """Events that follow each other.
+
+    Attributes:
+        first: The position of the first of them.
+    """
+
+    first: int
+    bodies: Sequence[bytes | str] = field(repr=False)
+
+
+@frozen
+class NewOutline:
+    """An outline to be stored.
+
+    Attributes:
+        start_revision: The revision at the session's creation; no other session has it.
+        newest: The digest of the last event that it describes.
+    """
+
+    name: OutlineName
+    outline: Outline
+    start_revision: int
+    newest: bytes
+
+
+@frozen
+class Part:
+    """What was read of a session by an outline.
+
+    Attributes:
+        record: The session; it has no bodies.
+        start_revision: The revision at its creation; no other session has it.
+        runs: Its events, in order.
+        first: The position of the oldest event that is kept.
+        end: How many events there have been: the position of the next one.
+        long_running: How many of them had calls of long-running tools.
+        outline: By which they were read; None if there is none.
+        newest: The digest of the newest event; None if there is no event.
+    """
+
+    record: SessionRecord
+    start_revision: int
+    runs: Sequence[Run]
+    first: int
+    end: int
+    long_running: int
+    outline: Outline | None
+    newest: bytes | None
+
+    @property
+    def positions(self) -> Iterator[int]:
+        """The positions of all events."""
+        return (run.first + nth for run in self.runs for nth in range(len(run.bodies)))
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has all events that are kept."""
+        return sum(len(run.bodies) for run in self.runs) == self.end - self.first

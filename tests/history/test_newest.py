@@ -9,7 +9,7 @@ from google.adk.events import Event
 from support.adk_requests import sent
 from support.random_histories import SEEDS, RandomHistory
 
-from adk_extra_sessions.history.calls import long_running_ids, response_ids
+from adk_extra_sessions.history.calls import Calls, long_running_ids, response_ids
 from adk_extra_sessions.history.newest import newest
 from adk_extra_sessions.history.rewinds import live
 
@@ -25,13 +25,12 @@ def read(events: list[Event], wanted: int) -> list[Event]:
     count = wanted + 4
     while True:
         begin = max(0, len(events) - count)
-        called = {response for event in events if event.author == "user" for response in response_ids(event)}
-        waiting = {e.invocation_id for e in events if long_running_ids(e) - called}
+        waiting = {events[index].invocation_id for index in Calls.of(events, live(events)).that_wait()}
         earlier = [event for event in events[:begin] if event.invocation_id in waiting]
         loaded = [*earlier, *events[begin:]]
         found = newest(loaded, len(earlier), wanted, complete=begin == 0)
         if found is not None:
-            return [loaded[index] for index in found]
+            return [loaded[index] for index in found.chosen]
         count *= 4
 
 

@@ -11,9 +11,10 @@ from attrs import define, field
 from typing_extensions import override
 
 from adk_extra_sessions.appends import stale_session
-from adk_extra_sessions.backends.base import Copyable, TakesTurns, Target
+from adk_extra_sessions.backends.base import Copyable, ReadsParts, TakesTurns, Target
 from adk_extra_sessions.codec import decode_value
 from adk_extra_sessions.errors import SessionNotFoundError
+from adk_extra_sessions.history.outline import NewOutline, Outline, OutlineName, Part, Run
 from adk_extra_sessions.records import (
     AppendOutcome,
     AppendRequest,
@@ -42,6 +43,7 @@ class Stored:
     time: float
     state: Texts
     events: list[EventRecord] = field(factory=list)
+    outlines: dict[OutlineName, Outline] = field(factory=dict)
 
     @property
     def revision(self) -> int:
@@ -78,7 +80,7 @@ class MemoryTurns(TurnStorage):
             return len(keys)
 
 
-class MemoryBackend(TakesTurns, Copyable):
+class MemoryBackend(TakesTurns, Copyable, ReadsParts):
     """Sessions in a dictionary of this process."""
 
     driver_error = DictionaryError
@@ -150,6 +152,33 @@ class MemoryBackend(TakesTurns, Copyable):
         if request.expected is not None:
             return reached == found.revision
         return request.not_after is None or found.time <= request.not_after or found.revision in known
+
+    @override
+    def read_part(self, key: SessionKey, name: OutlineName | None, recent: int | None) -> Part | None:
+        with self._lock:
+            found = self._sessions.get(key)
+            if found is None:
+                return None
+            outline = found.outlines.get(name) if name else None
+            end = len(found.events)
+            begin = max(0, end - recent) if recent is not None else outline.start if outline else 0
+            ranges = [(first, min(last + 1, begin)) for first, last in outline.kept] if outline else []
+            runs = [
+                Run(first, [event.body for event in found.events[first:after]])
+                for first, after in [*ranges, (begin, end)]
+                if first < after
+            ]
+            long_running = sum(event.long_running for event in found.events)
+            newest = found.events[-1].digest if found.events else None
+            return Part(self._record(found), found.new.revision, runs, 0, end, long_running, outline, newest)
+
+    @override
+    def store_outline(self, key: SessionKey, new: NewOutline) -> None:
+        with self._lock:
+            found = self._sessions.get(key)
+            last = found.events[: new.outline.upto][-1:] if found else []
+            if found and found.new.revision == new.start_revision and [one.digest for one in last] == [new.newest]:
+                found.outlines[new.name] = new.outline
 
     @override
     def delete(self, key: SessionKey) -> None:

@@ -11,13 +11,13 @@ from pymongo import MongoClient
 from adk_extra_sessions.backends.mongodb.backend import MongoBackend
 from adk_extra_sessions.backends.mongodb.client import checked_client, database_name, make_client
 from adk_extra_sessions.errors import ConfigurationError
-from adk_extra_sessions.options import StoreOptions
+from adk_extra_sessions.options import History, StoreOptions
 from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.telemetry import traced
 from adk_extra_sessions.urls import exactly_one, joined, take_options
 
-OPTIONS = ("collection_prefix", "ttl", "on_stale", "unserializable")
+OPTIONS = ("collection_prefix", "ttl", "on_stale", "unserializable", "history")
 
 
 class MongoSessionStore(SessionStore):
@@ -36,6 +36,7 @@ class MongoSessionStore(SessionStore):
             write at which a session expires. None: never.
         on_stale: "raise" or "append", see `StoreOptions`.
         unserializable: "raise" or "coerce", see `StoreOptions`.
+        history: "all", "compacted" or a number, see `StoreOptions`.
         **client_options: Passed to `pymongo.MongoClient`.
 
     Raises:
@@ -54,10 +55,17 @@ class MongoSessionStore(SessionStore):
         ttl: float | timedelta | str | None = None,
         on_stale: Literal["raise", "append"] | None = None,
         unserializable: Literal["raise", "coerce"] | None = None,
+        history: History | None = None,
         **client_options: Any,
     ) -> None:
         exactly_one(mongo_url=mongo_url, client=client)
-        given = dict(collection_prefix=collection_prefix, ttl=ttl, on_stale=on_stale, unserializable=unserializable)
+        given = dict(
+            collection_prefix=collection_prefix,
+            ttl=ttl,
+            on_stale=on_stale,
+            unserializable=unserializable,
+            history=history,
+        )
         self._arguments = {"mongo_url": mongo_url, "db_name": db_name, **given, **client_options}
         self._owns_client = client is None
         url, taken = take_options(mongo_url, OPTIONS) if isinstance(mongo_url, str) else (mongo_url, {})

@@ -11,12 +11,12 @@ import redis
 from adk_extra_sessions.backends.redis.backend import RedisBackend
 from adk_extra_sessions.backends.redis.client import checked_client, checked_prefix, make_client, server_of
 from adk_extra_sessions.backends.redis.replication import Replication
-from adk_extra_sessions.options import StoreOptions
+from adk_extra_sessions.options import History, StoreOptions
 from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.urls import exactly_one, flag, joined, take_options
 
-OPTIONS = ("prefix", "ttl", "refresh_on_read", "wait_replicas", "wait_timeout", "on_stale", "unserializable")
+OPTIONS = ("prefix", "ttl", "refresh_on_read", "wait_replicas", "wait_timeout", "on_stale", "unserializable", "history")
 
 
 class RedisSessionStore(SessionStore):
@@ -39,6 +39,7 @@ class RedisSessionStore(SessionStore):
         wait_timeout: How long to wait for them, as for `ttl`; None for 2 seconds.
         on_stale: "raise" or "append", see `StoreOptions`.
         unserializable: "raise" or "coerce", see `StoreOptions`.
+        history: "all", "compacted" or a number, see `StoreOptions`.
         **from_url_options: Passed to `redis.Redis.from_url`.
 
     Raises:
@@ -59,6 +60,7 @@ class RedisSessionStore(SessionStore):
         wait_timeout: float | timedelta | str | None = None,
         on_stale: Literal["raise", "append"] | None = None,
         unserializable: Literal["raise", "coerce"] | None = None,
+        history: History | None = None,
         **from_url_options: Any,
     ) -> None:
         exactly_one(redis_url=redis_url, client=client)
@@ -70,6 +72,7 @@ class RedisSessionStore(SessionStore):
             wait_timeout=wait_timeout,
             on_stale=on_stale,
             unserializable=unserializable,
+            history=history,
         )
         self._arguments = {"redis_url": redis_url, **given, **from_url_options}
         self._owns_client = client is None

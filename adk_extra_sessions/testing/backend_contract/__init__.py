@@ -9,8 +9,8 @@
             return MyBackend(...)
 
 Each test has a backend of its own with empty storage. `CopyableContract`,
-`ErasableContract`, `ManagedContract` and `TakesTurnsContract` hold the abilities of these names. The rules that a store
-adds, `adk_extra_sessions.testing.contract` tests.
+`ErasableContract`, `ManagedContract`, `ReadsPartsContract` and `TakesTurnsContract` hold the abilities of these
+names. The rules that a store adds, `adk_extra_sessions.testing.contract` tests.
 """
 
 from __future__ import annotations
@@ -20,10 +20,18 @@ from adk_extra_sessions.testing.backend_contract.copying import CopyableContract
 from adk_extra_sessions.testing.backend_contract.creating import CreateVerb
 from adk_extra_sessions.testing.backend_contract.erasing import ErasableContract
 from adk_extra_sessions.testing.backend_contract.managing import ManagedContract
+from adk_extra_sessions.testing.backend_contract.parts import ReadsPartsContract
 from adk_extra_sessions.testing.backend_contract.reading import ReadVerbs
 from adk_extra_sessions.testing.backend_contract.turns import TakesTurnsContract
 
-__all__ = ["BackendContract", "CopyableContract", "ErasableContract", "ManagedContract", "TakesTurnsContract"]
+__all__ = [
+    "BackendContract",
+    "CopyableContract",
+    "ErasableContract",
+    "ManagedContract",
+    "ReadsPartsContract",
+    "TakesTurnsContract",
+]
 
 
 class BackendContract(CreateVerb, AppendVerb, ReadVerbs):

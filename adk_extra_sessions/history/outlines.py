@@ -1,0 +1,107 @@
+"""Loading by outlines, and storing better ones after appends: readers write nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+
+from google.adk.events import Event
+from google.adk.sessions import Session
+
+from adk_extra_sessions.abilities import reads_parts
+from adk_extra_sessions.backends.base import Backend
+from adk_extra_sessions.errors import InputValidationError
+from adk_extra_sessions.forks import reset_after_fork
+from adk_extra_sessions.history.calls import long_running_ids, response_ids
+from adk_extra_sessions.history.loading import Loaded, Loader
+from adk_extra_sessions.history.outline import NewOutline
+from adk_extra_sessions.history.rewinds import is_rewind
+from adk_extra_sessions.history.summaries import is_summary
+from adk_extra_sessions.options import History
+from adk_extra_sessions.records import SessionKey
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED = 1000
+"""Sessions whose better outlines wait for their next append, at most."""
+
+
+class Outlines:
+    """The outlines of a store's sessions.
+
+    Args:
+        loader: Loads sessions by them.
+    """
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Begins with nothing remembered."""
+        self._lock = threading.Lock()
+        self._better: dict[SessionKey, NewOutline] = {}
+
+    def load(self, key: SessionKey) -> Loaded | None:
+        """Loads a session, and remembers a better outline until its next append.
+
+        Raises:
+            CorruptRecordError: What is stored cannot be read.
+        """
+        loaded = self._loader.load(key)
+        if loaded is not None and loaded.outline is not None:
+            with self._lock:
+                self._better[key] = loaded.outline
+                if len(self._better) > REMEMBERED:
+                    del self._better[next(iter(self._better))]
+        return loaded
+
+    def check_rewind(self, session: Session, event: Event) -> None:
+        """Refuses a rewind of a session that was loaded in part: ADK works out from all events what state it had.
+
+        Raises:
+            InputValidationError: The session has not all events.
+        """
+        key = SessionKey.of(session.app_name, session.user_id, session.id)
+        if is_rewind(event):
+            part = self._loader.backend.read_part(key, "waiting", 0)
+            if part is not None and len(session.events) < part.end - part.first:
+                raise InputValidationError(
+                    "A session that was loaded in part cannot be rewound. Nothing was written."
+                    " Rewind with a service that has history='all'."
+                )
+
+    def appended(self, key: SessionKey, events: Iterable[Event]) -> None:
+        """Stores a better outline of a session that events were appended to, if there is one.
+
+        Without it, the next reader reads more than it needs; so an error is only logged.
+        """
+        try:
+            if any(map(_changes_outlines, events)):
+                self.load(key)
+            with self._lock:
+                better = self._better.pop(key, None)
+            if better is not None:
+                self._loader.backend.store_outline(key, better)
+        except Exception as error:
+            logger.debug("An outline of session %r was not stored: %s", key.session_id, type(error).__name__)
+
+
+def _changes_outlines(event: Event) -> bool:
+    """Whether an event is a summary, a call that waits, or an answer to one."""
+    return is_summary(event) or bool(long_running_ids(event)) or (event.author == "user" and bool(response_ids(event)))
+
+
+def outlines_of(backend: Backend, history: History) -> Outlines | None:
+    """Returns the outlines by which a store loads sessions; None if it loads all events.
+
+    Args:
+        backend: The store's backend.
+        history: The store's option.
+
+    Raises:
+        ConfigurationError: The backend reads no parts of histories.
+    """
+    return None if history == "all" else Outlines(Loader(reads_parts(backend), history))

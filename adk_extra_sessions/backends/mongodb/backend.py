@@ -27,11 +27,12 @@ from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.history import History
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.listing import Listing
-from adk_extra_sessions.backends.mongodb.parsing import Remains, state_in
+from adk_extra_sessions.backends.mongodb.parsing import Remains
 from adk_extra_sessions.backends.mongodb.reading import Reader
 from adk_extra_sessions.backends.mongodb.retry import retried
 from adk_extra_sessions.backends.mongodb.scan import Scan
 from adk_extra_sessions.backends.mongodb.shared_state import Pending, SharedStates
+from adk_extra_sessions.backends.mongodb.state_parsing import state_in
 from adk_extra_sessions.backends.mongodb.turns import MongoTurns
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.details import Changes, SessionDetails

@@ -23,8 +23,9 @@ from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.history import History
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.ongoing import OngoingAppend
-from adk_extra_sessions.backends.mongodb.parsing import Head, digests, mapping
+from adk_extra_sessions.backends.mongodb.parsing import Head, digests
 from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
+from adk_extra_sessions.backends.mongodb.state_parsing import mapping
 from adk_extra_sessions.codec import check_format, describe
 from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError
 from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord, SessionKey

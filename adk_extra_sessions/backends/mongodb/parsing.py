@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Any
 
 import attrs
 from attrs import field, frozen
@@ -19,7 +18,7 @@ from adk_extra_sessions import details as lifetimes
 from adk_extra_sessions.backends.mongodb import layout
 from adk_extra_sessions.backends.mongodb.expiry import NEVER, seconds_of
 from adk_extra_sessions.backends.mongodb.layout import UNTIL, Document
-from adk_extra_sessions.backends.mongodb.values import state_key, state_of
+from adk_extra_sessions.backends.mongodb.values import state_key
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.details import DEFAULT, Lifetime, SessionDetails
 from adk_extra_sessions.errors import CorruptRecordError
@@ -267,48 +266,3 @@ def same_events(array: str, events: Sequence[Document]) -> Document:
 def digests(events: Sequence[Document]) -> list[bytes]:
     """Returns what events are known by."""
     return [event["digest"] for event in events]
-
-
-def mapping(document: Document | None, name: str, key: SessionKey) -> Document:
-    """Returns a sub-document; an empty one if it is missing.
-
-    Raises:
-        CorruptRecordError: It is something else.
-    """
-    value: Any = (document or {}).get(name, {})
-    if not isinstance(value, dict):
-        raise damaged(key)
-    return value
-
-
-def tickets_in(document: Document | None, key: SessionKey) -> dict[str, int]:
-    """Returns the tickets of a state document, by key.
-
-    Raises:
-        CorruptRecordError: They are something else.
-    """
-    tickets = mapping(document, "tickets", key)
-    if not all(isinstance(ticket, int) for ticket in tickets.values()):
-        raise damaged(key)
-    return tickets
-
-
-def state_in(document: Document | None, key: SessionKey) -> dict[str, Any]:
-    """Returns the state that a document holds, raw key to value.
-
-    Raises:
-        CorruptRecordError: It cannot be read.
-    """
-    return read_state(mapping(document, "state", key), key)
-
-
-def read_state(stored: Document, key: SessionKey) -> dict[str, Any]:
-    """Returns stored state, raw key to value.
-
-    Raises:
-        CorruptRecordError: It cannot be read.
-    """
-    try:
-        return state_of(stored)
-    except ValueError:
-        raise damaged(key) from None

@@ -12,8 +12,9 @@ from adk_extra_sessions.backends.mongodb import guards, layout, limits
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.history import History
 from adk_extra_sessions.backends.mongodb.layout import Document
-from adk_extra_sessions.backends.mongodb.parsing import Head, Listed, state_in
+from adk_extra_sessions.backends.mongodb.parsing import Head, Listed
 from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
+from adk_extra_sessions.backends.mongodb.state_parsing import state_in
 from adk_extra_sessions.codec import check_format, describe
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState, Window

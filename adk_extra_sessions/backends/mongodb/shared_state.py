@@ -15,7 +15,7 @@ from pymongo.errors import DocumentTooLarge, WriteError
 from adk_extra_sessions.backends.damaged import leave_out
 from adk_extra_sessions.backends.mongodb import bulk, layout, limits
 from adk_extra_sessions.backends.mongodb.layout import Document
-from adk_extra_sessions.backends.mongodb.parsing import mapping, read_state, state_in, tickets_in
+from adk_extra_sessions.backends.mongodb.state_parsing import mapping, read_state, state_in, tickets_in
 from adk_extra_sessions.backends.mongodb.tickets import Tickets, in_the_way
 from adk_extra_sessions.backends.shared_deltas import merged
 from adk_extra_sessions.codec import describe

@@ -26,11 +26,21 @@ def command(ctx: click.Context, url: str, app_name: str, user_id: str, session_i
             place.discard(key)  # events may be left of it
             console(stderr=True).print(clean(f"{describe(key)} does not exist. Anything left of it has been deleted."))
             ctx.exit(1)
-        if not yes and not click.confirm(f"{clean(said)}. Delete it? This cannot be undone.", err=True):
+        if not yes and not _confirmed(f"{clean(said)}. Delete it? This cannot be undone."):
             console(stderr=True).print("Nothing was deleted.")
             ctx.exit(1)
         place.discard(key)
         console(stderr=True).print("Deleted.")
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as error:
+        if not isinstance(error.__context__, EOFError):
+            raise
+        console(stderr=True).print("\nNo answer: standard input has ended. To delete without being asked: --yes.")
+        return False
 
 
 def _described(place: Place, key: SessionKey) -> str | None:

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
+from importlib import import_module
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlsplit
 
@@ -68,9 +69,7 @@ def sqlite_path(url: str) -> str:
     """Returns the path of the file in a URL of SQLite; "" for a database in memory, or a URI of SQLite's own."""
     path = urlsplit(url).path.removeprefix("/")  # as ADK reads it: not decoded
     if not url.startswith("sqlite://"):
-        from sqlalchemy import make_url  # whose versions differ in this
-
-        path = make_url(url).database or ""
+        path = import_module("sqlalchemy").make_url(url).database or ""  # whose versions differ in decoding it
     return "" if path == ":memory:" or path.startswith("file:") else path
 
 
@@ -83,9 +82,8 @@ async def _query_file(path: str, statement: str) -> list[str]:
 
 
 async def _query_engine(engine: Any, shown: str, statement: str) -> list[str]:
-    from sqlalchemy import inspect, text
-
+    sqlalchemy = import_module("sqlalchemy")  # not a dependency, so mypy may not find it
     async with engine.connect() as connection:
-        if not await connection.run_sync(lambda plain: inspect(plain).has_table("sessions")):
+        if not await connection.run_sync(lambda plain: sqlalchemy.inspect(plain).has_table("sessions")):
             raise ConfigurationError(f"{shown} has no sessions of ADK's: there is no table 'sessions' in it.")
-        return [name for (name,) in await connection.execute(text(statement))]
+        return [name for (name,) in await connection.execute(sqlalchemy.text(statement))]

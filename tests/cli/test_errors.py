@@ -69,6 +69,24 @@ def test_a_password_in_a_drivers_message_is_hidden() -> None:
     assert len(explain(RuntimeError("x" * 10_000))[1]) < 600
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_is_no_error(closed: str) -> None:
+    command = ["bash", "-c", f'"$@" {closed}', "bash", *in_a_process("ls", "fakeredis://a")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0
+    assert "2>&-" in closed or ran.stderr.endswith("No sessions found.\n")
+    assert "Error" not in ran.stderr
+
+
+def test_rm_deletes_nothing_without_an_answer() -> None:
+    fill = "from adk_extra_sessions import RedisSessionStore as S; s = S('fakeredis://x')\n"
+    fill += "s.create_session(app_name='app', user_id='u', session_id='s')"
+    command = in_a_process("rm", "fakeredis://x", "app", "u", "s", before=fill)
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 1
+    assert ran.stderr.endswith("To delete without being asked: --yes.\nNothing was deleted.\n")
+
+
 def test_a_missing_package_is_named_with_its_remedy() -> None:
     command = in_a_process("ls", "nix", before="import sys; sys.modules['rich'] = None")
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -233,7 +233,8 @@ class SessionStore(BasicStore):
             app_name: The app's name.
             user_id: The user's id; None for all users.
             before: Only sessions last updated before this: seconds since the
-                epoch, a datetime with a time zone; or how long ago: a timedelta or a text such as "30d".
+                epoch, a datetime with a time zone or its text in ISO 8601; or
+                how long ago: a timedelta or a text such as "30d".
             keep_last: How many of each user's newest sessions (of those that have the labels) stay.
             labels: Only sessions that have all of these.
             dry_run: Only count.

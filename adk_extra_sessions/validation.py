@@ -91,7 +91,8 @@ def checked_before(value: object) -> float | None:
     """Returns the moment before which a session must have been updated last, in seconds since the epoch; None for any.
 
     Args:
-        value: None, seconds since the epoch, an aware datetime; or how long ago: a timedelta, or a text such as "30d".
+        value: None, or a moment: seconds since the epoch, an aware datetime, its text in ISO 8601; or how long ago:
+            a timedelta, or a text such as "30d".
 
     Raises:
         InputValidationError: Anything else.
@@ -100,9 +101,7 @@ def checked_before(value: object) -> float | None:
         return None
     if isinstance(value, timedelta) or (isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?[smhdw]", value.strip())):
         return time.time() - _milliseconds("before", value) / 1000
-    if isinstance(value, str):
-        raise InputValidationError(f'before must be a time, or how long ago, such as "30d"; got {value!r}.')
-    return _moment("before", value)
+    return _moment("before", value, ', or how long ago, such as "30d"')
 
 
 def checked_order(order_by: object, user_id: str | None) -> Order:
@@ -146,7 +145,7 @@ def _milliseconds(name: str, value: object) -> int:
         raise InputValidationError(str(error)) from None
 
 
-def _moment(name: str, value: object) -> float:
+def _moment(name: str, value: object, or_else: str = "") -> float:
     """Returns seconds since the epoch of these, of an aware datetime, or of its text in ISO 8601."""
     moment = value
     if isinstance(moment, str):
@@ -161,5 +160,6 @@ def _moment(name: str, value: object) -> float:
     if isinstance(moment, (int, float)) and not isinstance(moment, bool) and abs(moment) < _YEAR_10000:
         return float(moment)
     raise InputValidationError(
-        f"{name} must be seconds since the epoch, a datetime with a time zone, or its text in ISO 8601; got {value!r}."
+        f"{name} must be seconds since the epoch, a datetime with a time zone or its text in ISO 8601{or_else};"
+        f" got {value!r}."
     )

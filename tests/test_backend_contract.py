@@ -18,7 +18,14 @@ from adk_extra_sessions.testing.backend_contract import (
     ReadsPartsContract,
     TakesTurnsContract,
 )
-from adk_extra_sessions.testing.contract import SessionServiceContract
+from adk_extra_sessions.testing.contract import (
+    DetailsContract,
+    ErasureContract,
+    ExpiryContract,
+    PagesContract,
+    PruningContract,
+    SessionServiceContract,
+)
 
 
 class TestDatabases(BackendContract, CopyableContract, TakesTurnsContract):
@@ -51,4 +58,15 @@ class TestServiceOverDictionary(SessionServiceContract):
     @pytest.fixture
     def session_service(self) -> Iterator[SessionService]:
         with SessionStore(MemoryBackend()) as store:
+            yield SessionService(store)
+
+
+class TestManagedServiceOverDictionary(
+    SessionServiceContract, PagesContract, DetailsContract, ExpiryContract, PruningContract, ErasureContract
+):
+    """With a backend that has the abilities, sessions can be managed."""
+
+    @pytest.fixture
+    def session_service(self) -> Iterator[SessionService]:
+        with SessionStore(ManagedMemoryBackend()) as store:
             yield SessionService(store)

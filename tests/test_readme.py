@@ -16,7 +16,10 @@ def test_it_is_short() -> None:
 
 @pytest.mark.parametrize(
     ("name", "ends"),
-    [("example", "python examples/sessions/redis_session_example.py"), ("test", "python -m pytest -q")],
+    [
+        ("example", "python examples/sessions/redis_session_example.py"),
+        ("test", 'python -m pytest -q -n auto -m "not slow"'),
+    ],
 )
 def test_command_is_one_line(name: str, ends: str) -> None:
     found = re.findall(rf"^<!-- {name} command -->\n```sh\n([^\n]*)\n```$", TEXT, re.MULTILINE)

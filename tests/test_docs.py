@@ -23,7 +23,7 @@ from google.genai import types
 from support.documents import PAGES, README, ROOT, code_blocks, name_of, on_fakes
 
 import adk_extra_sessions
-from adk_extra_sessions import RedisSessionService
+from adk_extra_sessions import ConfigurationError, RedisSessionService
 from adk_extra_sessions.cli.group import commands as group
 from adk_extra_sessions.transfer import open_place
 
@@ -127,6 +127,17 @@ def test_the_recipe_for_concurrent_messages() -> None:
             return await asyncio.gather(*(answer(runner, service, "s1", "Hello!") for _ in range(3)))
 
     assert asyncio.run(talk()) == ["Hello, Ada."] * 3
+
+
+def test_sessions_are_managed_alike_on_redis() -> None:
+    page = DOCS / "managing-sessions.md"
+    code = "\n".join(code_blocks(page, "python")).replace("MongoSessionStore", "RedisSessionStore")
+    code = code.replace('"mongodb://localhost:27017", db_name="shop"', '"redis://localhost:6379"')
+    if "not available yet" in page.read_text("utf-8"):
+        with pytest.raises(ConfigurationError):
+            run(code, "managed")
+    else:
+        run(code, "managed")
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, *sorted(set(ROOT.glob("*.md")) - {README})], ids=name_of)

@@ -36,6 +36,15 @@ class TestDatabases(BackendContract, CopyableContract, TakesTurnsContract):
         return store.backend
 
 
+@pytest.mark.not_on("fakeredis", "redis", "rediscluster")
+class TestDatabasesThatReadParts(ReadsPartsContract):
+    """MongoDB."""
+
+    @pytest.fixture
+    def session_backend(self, store: SessionStore) -> Backend:
+        return store.backend
+
+
 class TestDictionary(BackendContract, CopyableContract, ReadsPartsContract, TakesTurnsContract):
     """What CONTRIBUTING.md says of a backend is enough to write one."""
 

@@ -13,7 +13,7 @@ from pymongo import MongoClient, ReadPreference
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, PyMongoError
 from typing_extensions import override
 
-from adk_extra_sessions.backends.base import Copyable, Erasable, Examinable, Managed, TakesTurns, Target
+from adk_extra_sessions.backends.base import Copyable, Erasable, Examinable, Managed, ReadsParts, TakesTurns, Target
 from adk_extra_sessions.backends.findings import Finding
 from adk_extra_sessions.backends.mongodb import bulk, doctor, documents, guards, indexes, layout, limits, strays
 from adk_extra_sessions.backends.mongodb.append import AppendPath
@@ -28,6 +28,7 @@ from adk_extra_sessions.backends.mongodb.history import History
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.listing import Listing
 from adk_extra_sessions.backends.mongodb.parsing import Remains
+from adk_extra_sessions.backends.mongodb.parts import Parts
 from adk_extra_sessions.backends.mongodb.reading import Reader
 from adk_extra_sessions.backends.mongodb.retry import retried
 from adk_extra_sessions.backends.mongodb.scan import Scan
@@ -37,6 +38,7 @@ from adk_extra_sessions.backends.mongodb.turns import MongoTurns
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.details import Changes, SessionDetails
 from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
+from adk_extra_sessions.history.outline import NewOutline, OutlineName, Part
 from adk_extra_sessions.queries import RecordPage, SessionQuery
 from adk_extra_sessions.records import (
     AppendOutcome,
@@ -54,7 +56,7 @@ TRIES = 20
 """Tries of what fails only when another is quicker, or when something foreign is in the way."""
 
 
-class MongoBackend(TakesTurns, Managed, Erasable, Copyable, Examinable):
+class MongoBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinable):
     """Sessions in one database of a MongoDB deployment.
 
     Args:
@@ -90,6 +92,7 @@ class MongoBackend(TakesTurns, Managed, Erasable, Copyable, Examinable):
         checked = CheckedAppend(self.sessions, self._chunk_writer, self.history, self.shared, self.expiry)
         self._append_path = AppendPath(batched, checked)
         self._reader = Reader(self.sessions, self.history, self.shared, self.expiry)
+        self._parts = Parts(self.sessions, self.history, self._reader)
         self._listing = Listing(self.sessions, self.shared, self.expiry)
         self._details = Details(self.sessions, self._chunk_writer, self.expiry)
         self._scan = Scan(self.sessions, self.states)
@@ -141,6 +144,14 @@ class MongoBackend(TakesTurns, Managed, Erasable, Copyable, Examinable):
                     return None
                 self.sessions.delete_one({**selected, **guards.expired_query(self.expiry)})
         raise CorruptRecordError(f"{describe(new.key)} cannot be created: a foreign document is in its place.")
+
+    @override
+    def read_part(self, key: SessionKey, name: OutlineName | None, recent: int | None) -> Part | None:
+        return self._parts.read(key, name, recent)
+
+    @override
+    def store_outline(self, key: SessionKey, new: NewOutline) -> None:
+        self._parts.store_outline(key, new)
 
     @override
     def read(self, key: SessionKey, window: Window) -> SessionRecord | None:

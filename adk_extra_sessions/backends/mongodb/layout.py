@@ -65,6 +65,8 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "tail_bytes": "bytes of the bodies in `tail`",
         "chunked_until": "newest timestamp of the events in chunks, but for those in `ahead`",
         "ahead": "timestamp and digest of the newest events in chunks",
+        "long_running": "how many events with calls of long-running tools were appended; absent for none",
+        "outlines": "what a turn needs of the history, by the option `history`; absent until it is known",
         "chunks_expire_at": "no chunk of the session expires before",
         "chunks_fence": "fencing token of whoever sets the expiry of chunks",
         "ttl_ms": "its own ttl in milliseconds; 0: it never expires; -1: at `expires_at`, whatever is written; "
@@ -88,6 +90,12 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "timestamp": "seconds since the epoch",
         "body": "what the codec made of it: text if it is UTF-8, else binary; absent beside `body_id`",
         "body_id": "_id of the document that holds its body",
+    },
+    "outline": {
+        "upto": "how many events it describes: those before this position",
+        "long_running": "`long_running` of the session then",
+        "start": "from this position on, all events are needed",
+        "kept": "first and last positions of what is needed before `start`",
     },
     "pending": {
         "id": "the event's digest in hexadecimal, or the nonce of a create",

@@ -33,7 +33,7 @@ class Reader:
         """Reads a session as it is at one moment; see `Backend.read`."""
         missing = CorruptRecordError(f"{describe(key)}: events before its newest ones are missing.")
         for _ in range(3):  # a session deleted while it is read is read again, to find it gone
-            session = self._with_shared_state(key, window)
+            session = self.with_shared_state(key, window)
             if session is None or guards.is_expired(session.get("expires_at"), self.expiry):
                 return None
             check_format(session.get("format"), key)
@@ -49,7 +49,8 @@ class Reader:
                 return record_of(session, Listed.of(session, key), shared, bodies, found.first)
         raise missing
 
-    def _with_shared_state(self, key: SessionKey, window: Window) -> Document | None:
+    def with_shared_state(self, key: SessionKey, window: Window) -> Document | None:
+        """Reads a session's document, with at least the window's events of its tail, and the state it shares."""
         recent = window.recent
         newest = {"$cond": [{"$isArray": "$tail"}, {"$slice": ["$tail", -(recent or 1)]}, "$tail"]}
         tail = "$tail" if recent is None else newest if recent else {"$literal": []}

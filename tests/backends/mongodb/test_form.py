@@ -14,6 +14,7 @@ from support.histories import NAMES
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.backends.mongodb import layout, limits
 from adk_extra_sessions.codec import encode_event
+from adk_extra_sessions.history.outline import NewOutline, Outline
 from adk_extra_sessions.records import AppendRequest, SessionKey, Window
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
@@ -29,6 +30,7 @@ def parts(store: MongoSessionStore) -> Iterator[tuple[str, dict[str, Any]]]:
         yield layout.SESSIONS, session
         yield from (("event", one) for one in session["tail"])
         yield from (("pending", one) for one in session["pending"])
+        yield from (("outline", one) for one in session.get("outlines", {}).values())
     for chunk in store.backend.chunks.find():
         yield ("chunk" if "events" in chunk else "large body"), chunk
         yield from (("event", one) for one in chunk.get("events", ()))
@@ -43,6 +45,13 @@ def test_each_stored_field_is_described_and_each_described_field_is_stored(
     session = store.create_session(**NAMES, state=state)
     store.append_many((session, an_event(str(number), delta={"a": number})) for number in range(100))
     store.append_event(session, an_event("x" * (limits.BODY_BYTES + 1)))
+    waits = an_event("Please wait")
+    waits.long_running_tool_ids = {"call"}
+    store.append_event(session, waits)
+    part = store.backend.read_part(KEY, None, 0)
+    assert part is not None and part.newest is not None
+    new = NewOutline("waiting", Outline(part.end, part.long_running, part.end), part.start_revision, part.newest)
+    store.backend.store_outline(KEY, new)
 
     def broken(*arguments: Any) -> Any:
         raise ConnectionError("died")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from conftest import BACKENDS
 from google.adk.events import Event
 from google.adk.sessions import BaseSessionService, InMemorySessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
@@ -12,13 +13,37 @@ from google.adk.version import __version__ as adk_version
 
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.store import SessionStore
-from adk_extra_sessions.testing.contract import SessionServiceContract
+from adk_extra_sessions.testing.contract import (
+    DetailsContract,
+    ErasureContract,
+    ExpiryContract,
+    PagesContract,
+    PruningContract,
+    SessionServiceContract,
+)
 
 ADK_VERSION = tuple(int(part) for part in adk_version.split(".")[:2])
 
 
 class TestServices(SessionServiceContract):
     """Both async services on every backend."""
+
+    @pytest.fixture
+    def session_service(self, service: SessionService) -> SessionService:
+        return service
+
+
+@pytest.mark.anyio
+class TestManagedServices(PagesContract, DetailsContract, ExpiryContract, PruningContract, ErasureContract):
+    """Both async services, with what goes beyond ADK's calls."""
+
+    @pytest.fixture(params=[name for name in BACKENDS if "redis" not in name])  # Redis cannot yet
+    def backend(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @pytest.fixture
+    def anyio_backend(self) -> str:
+        return "asyncio"
 
     @pytest.fixture
     def session_service(self, service: SessionService) -> SessionService:

@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 from attrs import frozen
 from typing_extensions import Self
 
+from adk_extra_sessions.abilities import managed
 from adk_extra_sessions.backends.base import Backend, Copyable, Examinable
 from adk_extra_sessions.backends.findings import Finding
+from adk_extra_sessions.details import Changes
 from adk_extra_sessions.driver_errors import DriverErrors
 from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.records import AppendRequest, NewSession, SessionKey, SessionRecord, StateTexts, Window
@@ -95,6 +97,15 @@ class Archive:
         """Sets a session's last_update_time, if the session is still at this revision."""
         with self.operation("set_time"):
             self.backend.set_time(key, revision, time)
+
+    def update(self, key: SessionKey, changes: Changes) -> None:
+        """Changes a session's details, if there is such a session.
+
+        Raises:
+            ConfigurationError: The backend keeps none.
+        """
+        with self.operation("update_session"):
+            managed(self.backend).update(key, changes)
 
     def discard(self, key: SessionKey) -> None:
         """Deletes whatever is in the place of a session, damaged or foreign."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import BACKENDS
+from conftest import MANAGED
 from google.adk.events import Event
 from google.adk.sessions import BaseSessionService, InMemorySessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
@@ -37,7 +37,7 @@ class TestServices(SessionServiceContract):
 class TestManagedServices(PagesContract, DetailsContract, ExpiryContract, PruningContract, ErasureContract):
     """Both async services, with what goes beyond ADK's calls."""
 
-    @pytest.fixture(params=[name for name in BACKENDS if "redis" not in name])  # Redis cannot yet
+    @pytest.fixture(params=MANAGED)
     def backend(self, request: pytest.FixtureRequest) -> str:
         return str(request.param)
 

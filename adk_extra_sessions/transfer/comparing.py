@@ -14,6 +14,7 @@ from pydantic_core import from_json
 from adk_extra_sessions.codec import encode_event, encode_state
 from adk_extra_sessions.errors import SessionConflictError
 from adk_extra_sessions.state import split
+from adk_extra_sessions.transfer.details import detail_differences
 
 
 def same_event(one: Event, other: Event) -> bool:
@@ -36,13 +37,14 @@ def state_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[
 def session_differences(
     session: Session, events: Iterable[Event], other: Session, other_events: Iterable[Event]
 ) -> Iterator[str]:
-    """Tells in what the second session differs from the first: own state, time and events.
+    """Tells in what the second session differs from the first: own state, details, time and events.
 
     State that the app's or the user's sessions share is not compared here.
     """
     yield from state_differences(split(session.state).session, split(other.state).session)
     if session.last_update_time != other.last_update_time:
         yield f"last_update_time is {other.last_update_time!r} instead of {session.last_update_time!r}"
+    yield from detail_differences(session, other)
     missing = surplus = 0
     for position, (event, copied) in enumerate(zip_longest(events, other_events)):
         if copied is None:

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from adk_extra_sessions.errors import AlreadyExistsError, ConfigurationError, CorruptRecordError, SessionFileError
 from adk_extra_sessions.transfer.comparing import not_yet_there, session_differences, state_differences
+from adk_extra_sessions.transfer.details import changed_details
 from adk_extra_sessions.transfer.items import Item, SharedStateItem
 from adk_extra_sessions.transfer.places import Place
 from adk_extra_sessions.transfer.workers import each
@@ -118,7 +119,8 @@ def _plan(destination: Place, item: Item) -> Result:
             return Result(item, Outcome.CREATED, source.count)
         coming = not_yet_there(source.session, source.events, found.session, found.events)
         new = sum(1 for _ in coming)
-    return Result(item, Outcome.CONTINUED if new else Outcome.SAME, new)
+        changed = new or any(changed_details(source.session, found.session))
+    return Result(item, Outcome.CONTINUED if changed else Outcome.SAME, new)
 
 
 def _verify(destination: Place, item: Item) -> Result:

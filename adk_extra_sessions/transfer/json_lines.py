@@ -8,7 +8,8 @@
     {"app_state": {"app_name": "shop", "state": {}}}
     {"end": {"sessions": 1, "events": 2}}
 
-An event is ADK's own JSON of it. Numbers may be NaN and Infinity, as Python
+A session may have more: `display_name`, `labels`, `create_time`, its own `ttl` or
+`expire_time`. An event is ADK's own JSON of it. Numbers may be NaN and Infinity, as Python
 writes them. The last line tells how many sessions and events there are; a file
 without it is not complete.
 """
@@ -25,7 +26,6 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Literal, cast
 
 from google.adk.events import Event
-from google.adk.sessions import Session
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
@@ -35,6 +35,7 @@ from adk_extra_sessions.errors import SessionFileError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.state import split
 from adk_extra_sessions.transfer.copying import Outcome, Result, guarded
+from adk_extra_sessions.transfer.details import session_with_details, written
 from adk_extra_sessions.transfer.items import Item, SessionItem, SharedStateItem
 from adk_extra_sessions.transfer.streams import AT_ONCE, StreamedSession
 
@@ -136,6 +137,7 @@ def _write_session(item: SessionItem, file: IO[bytes]) -> int | None:
             "state": split(session.state).session,
             "last_update_time": session.last_update_time,
             "events": source.count,
+            **written(session),
         }
         _write(file, {"session": head})
         for event in source.events:
@@ -203,7 +205,8 @@ class _Reader:
     def _session(self, head: Any) -> tuple[SessionItem, _Events]:
         try:
             key = SessionKey.of(head["app_name"], head["user_id"], head["id"])
-            session = Session(
+            session = session_with_details(
+                head,
                 app_name=key.app_name,
                 user_id=key.user_id,
                 id=key.session_id,

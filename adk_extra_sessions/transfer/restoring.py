@@ -25,6 +25,7 @@ from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, S
 from adk_extra_sessions.state import split
 from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.transfer.comparing import not_yet_there, state_differences
+from adk_extra_sessions.transfer.details import update_details, with_details
 from adk_extra_sessions.transfer.streams import stream_session
 
 
@@ -56,7 +57,7 @@ def restore_session(store: SessionStore, session: Session, events: Iterable[Even
 
     Args:
         store: One of our stores.
-        session: Its names, state and last_update_time; its own events are not looked at.
+        session: Its names, state, times and details; its own events are not looked at.
         events: All its events, oldest first.
 
     Raises:
@@ -67,7 +68,9 @@ def restore_session(store: SessionStore, session: Session, events: Iterable[Even
     coerce = store.options.unserializable == "coerce"
     key = SessionKey.of(session.app_name, session.user_id, session.id)
     state = StateTexts(session=encode_state(split(session.state).session, coerce=coerce).session)
-    new = NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, session.last_update_time, state)
+    new = with_details(
+        NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, session.last_update_time, state), session
+    )
     created = store.archive.create(new)
     if created:
         copy = _Copy(store, key, new.revision, new.created)
@@ -77,7 +80,8 @@ def restore_session(store: SessionStore, session: Session, events: Iterable[Even
     moved = copy.time != session.last_update_time
     if moved:
         store.archive.set_time(key, copy.revision, session.last_update_time)
-    status = Status.CREATED if created else Status.CONTINUED if copy.written or moved else Status.SAME
+    changed = copy.written or copy.updated or moved
+    status = Status.CREATED if created else Status.CONTINUED if changed else Status.SAME
     return Restored(status, copy.written)
 
 
@@ -110,6 +114,7 @@ class _Copy:
     revision: int
     time: float
     written: int = 0
+    updated: bool = False
 
     def append(self, records: Iterable[EventRecord], state: StateTexts) -> None:
         """Appends events without their deltas; the first of them sets `state`."""
@@ -138,6 +143,7 @@ def _continued(
     )
     if changed:
         raise SessionConflictError(key.session_id, key.user_id, changed[0])
+    copy.updated = update_details(store, key, session, found.session)
     return copy
 
 

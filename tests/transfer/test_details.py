@@ -1,0 +1,120 @@
+"""Names, labels, times and expiry of sessions that are copied, exported and imported."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import MANAGED
+from google.adk.sessions import InMemorySessionService
+from support.managed_memory_backend import ManagedMemoryBackend
+
+from adk_extra_sessions import Session, SessionStore
+from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
+from adk_extra_sessions.transfer import (
+    Outcome,
+    StorePlace,
+    copy_items,
+    open_place,
+    plan_items,
+    read_items,
+    verify_items,
+    write_items,
+)
+
+NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
+
+DETAILS: list[dict[str, Any]] = [
+    {},
+    {"display_name": "Ada's é cart", "labels": {"team": "a", "$x.y": ""}},
+    {"ttl": "1h"},
+    {"ttl": None},
+    {"expire_time": "2100-01-01T00:00:00Z", "labels": {"a": "b"}},
+]
+
+
+@pytest.fixture(params=MANAGED)
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def other() -> Iterator[SessionStore]:
+    with SessionStore(ManagedMemoryBackend(ttl_ms=60_000)) as store:
+        yield store
+
+
+def created(store: SessionStore, details: dict[str, Any]) -> Session:
+    session = store.create_session(**NAMES, **details)
+    store.append_event(session, an_event(at=1e9))
+    return found(store)
+
+
+def found(store: SessionStore) -> Session:
+    session = store.get_session(**NAMES)
+    assert session is not None
+    return session
+
+
+def own(session: Session) -> Any:
+    kept = (session.display_name, session.labels, session.create_time, session.last_update_time)
+    return (*kept, session._lifetime)
+
+
+@pytest.mark.parametrize("details", DETAILS, ids=str)
+def test_a_copy_keeps_them(store: SessionStore, other: SessionStore, details: dict[str, Any]) -> None:
+    session = created(store, details)
+    source, destination = StorePlace(store), StorePlace(other)
+    assert next(result.outcome for result in copy_items(source.items(), destination)) is Outcome.CREATED
+    assert own(found(other)) == own(session)
+    assert not [result.problems for result in verify_items(source.items(), destination) if result.problems]
+    assert next(result.outcome for result in copy_items(source.items(), destination)) is Outcome.SAME
+
+
+@pytest.mark.parametrize("details", DETAILS, ids=str)
+def test_a_file_keeps_them(store: SessionStore, other: SessionStore, details: dict[str, Any]) -> None:
+    session = created(store, details)
+    file = io.BytesIO()
+    list(write_items(StorePlace(store).items(), file))
+    file.seek(0)
+    list(copy_items(read_items(file), StorePlace(other)))
+    assert own(found(other)) == own(session)
+
+
+@pytest.mark.parametrize("wrong", ['"labels": 7', '"labels": {"": ""}', '"display_name": 7', '"ttl": "x"'])
+def test_a_file_with_wrong_ones_is_damaged(store: SessionStore, other: SessionStore, wrong: str) -> None:
+    created(store, {})
+    file = io.BytesIO()
+    list(write_items(StorePlace(store).items(), file))
+    damaged = io.BytesIO(file.getvalue().replace(b'"state":{}', f'"state":{{}},{wrong}'.encode(), 1))
+    with pytest.raises(ValueError, match="Line 2 of the file cannot be read"):
+        list(read_items(damaged))
+
+
+@pytest.mark.parametrize("details", DETAILS[1:], ids=str)
+def test_a_change_since_is_copied_again(store: SessionStore, other: SessionStore, details: dict[str, Any]) -> None:
+    created(store, {})
+    source, destination = StorePlace(store), StorePlace(other)
+    list(copy_items(source.items(), destination))
+    store.update_session(**NAMES, **details)
+    assert any(result.problems for result in verify_items(source.items(), destination))
+    assert next(result.outcome for result in plan_items(source.items(), destination)) is Outcome.CONTINUED
+    assert next(result.outcome for result in copy_items(source.items(), destination)) is Outcome.CONTINUED
+    assert own(found(other)) == own(found(store))
+
+
+def test_verifying_tells_what_adks_services_cannot_keep(store: SessionStore) -> None:
+    global service
+    service = InMemorySessionService()
+    created(store, {"labels": {"a": "b"}, "ttl": "1h"})
+    with open_place(f"{__name__}:service") as destination:
+        list(copy_items(StorePlace(store).items(), destination))
+        problems = [
+            problem for result in verify_items(StorePlace(store).items(), destination) for problem in result.problems
+        ]
+        assert problems == ["labels differ", "its own expiry differs"]
+
+
+service: InMemorySessionService

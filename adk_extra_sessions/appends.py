@@ -21,11 +21,11 @@ from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey
 from adk_extra_sessions.session import lifetime_of
 from adk_extra_sessions.state import without_temp
 
-PIECE_EVENTS = 50
-"""Events of one session that are stored in one go, at most."""
+REQUEST_EVENTS = 50
+"""Events in one request, at most."""
 
-PIECE_BYTES = 1 << 20
-"""Bytes of them, at most; a larger event goes alone."""
+REQUEST_BYTES = 1 << 20
+"""Bytes of its events, at most; a larger event has a request of its own."""
 
 
 @define(eq=False)
@@ -125,38 +125,37 @@ class Append:
         return self.event
 
 
-def runs(appends: Sequence[Append]) -> list[list[Append]]:
+def by_session(appends: Sequence[Append]) -> list[list[Append]]:
     """Groups appends by live session, keeping each session's order."""
-    by_session: dict[int, list[Append]] = {}
+    found: dict[int, list[Append]] = {}
     for append in appends:
-        by_session.setdefault(id(append.session), []).append(append)
-    return list(by_session.values())
+        found.setdefault(id(append.session), []).append(append)
+    return list(found.values())
 
 
-def pieces(run: Sequence[Append]) -> list[list[Append]]:
-    """Cuts a run into parts that a backend stores in one go."""
-    cut: list[list[Append]] = []
+def by_request(appends: Sequence[Append]) -> list[list[Append]]:
+    """Splits the appends to one live session into those that a request may hold."""
+    found: list[list[Append]] = []
     size = 0
-    for append in run:
-        length = append.size
-        if not cut or len(cut[-1]) == PIECE_EVENTS or size + length > PIECE_BYTES:
-            cut.append([])
+    for append in appends:
+        if not found or len(found[-1]) == REQUEST_EVENTS or size + append.size > REQUEST_BYTES:
+            found.append([])
             size = 0
-        cut[-1].append(append)
-        size += length
-    return cut
+        found[-1].append(append)
+        size += append.size
+    return found
 
 
-def request(run: Sequence[Append], *, any_revision: bool) -> AppendRequest:
-    """Makes the request that stores a run of one live session's events.
+def request(appends: Sequence[Append], *, any_revision: bool) -> AppendRequest:
+    """Makes the request that stores events of one live session.
 
     Raises:
         StaleSessionError: The session's marker is not one of ours.
     """
-    session, key = run[0].session, run[0].key
+    session, key = appends[0].session, appends[0].key
     assert key is not None
-    events = [append.record for append in run if append.record is not None]
-    marker = run[0].marker_before = live_sessions.marker(session)
+    events = [append.record for append in appends if append.record is not None]
+    marker = appends[0].marker_before = live_sessions.marker(session)
     lifetime = lifetime_of(session)
     if any_revision:
         return AppendRequest(key, events, lifetime=lifetime)
@@ -167,9 +166,9 @@ def request(run: Sequence[Append], *, any_revision: bool) -> AppendRequest:
     return AppendRequest(key, events, expected=int(marker), lifetime=lifetime)
 
 
-def record_error(run: Sequence[Append], error: BaseException) -> None:
-    """Notes on each append of a run, in an error of its own, why it was refused."""
-    for append in run:
+def record_error(appends: Sequence[Append], error: BaseException) -> None:
+    """Notes on each append, as an error of its own, why it was refused."""
+    for append in appends:
         append.error = own_error(error)
 
 
@@ -189,19 +188,19 @@ def own_error(error: BaseException) -> BaseException:
     return copied
 
 
-def record_revisions(run: Sequence[Append], request: AppendRequest, revisions: Sequence[int]) -> None:
-    """Notes on each append of a run whether it is new to the live session, and the marker that comes with it.
+def record_revisions(appends: Sequence[Append], request: AppendRequest, revisions: Sequence[int]) -> None:
+    """Notes on each append whether its event is new to the live session, and the marker that comes with it.
 
-    Over a gap the marker does not move: a repeated event may have been stored after
-    others that the live session knows nothing of, and its next append must find out.
+    The marker does not move across a gap: a repeated event may have been stored after
+    others that the live session does not have, so its next append must be refused.
     """
-    session = run[0].session
-    marker = run[0].marker_before
+    session = appends[0].session
+    marker = appends[0].marker_before
     held = int(marker) if marker is not None and _is_ours(marker) else None
     newest = held or 0
     any_revision = request.expected is None and request.not_after is None
-    for append, revision in zip(run, revisions, strict=True):
-        # Without a marker only the events themselves tell what the session already has.
+    for append, revision in zip(appends, revisions, strict=True):
+        # Without a marker only the events show what the session already has.
         known = held is None and any(event.id == append.event.id for event in session.events)
         append.fresh = revision > newest and not known
         if any_revision or held is None or revision <= newest + 1:

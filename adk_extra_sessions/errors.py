@@ -38,7 +38,7 @@ class ConfigurationError(ValueError):
 
 
 class MissingExtraError(ModuleNotFoundError, ConfigurationError):
-    """A database driver or a fake is not installed; the message tells the extra that brings it."""
+    """A database driver or a fake is not installed; the message names the extra that installs it."""
 
 
 class ClosedError(RuntimeError):

@@ -29,7 +29,7 @@ _anything: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 class NoJsonFormError(ValueError):
-    """A value has no JSON form; tells nothing of the value, unlike the error of its serializer."""
+    """A value has no JSON form. Unlike the serializer's error, this one shows nothing of the value."""
 
 
 def encoding(encode: Callable[P, T]) -> Callable[P, T]:

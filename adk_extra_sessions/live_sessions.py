@@ -45,7 +45,7 @@ class WriteOrder:
 
     Attributes:
         session: The session; kept here so that no other object gets its id meanwhile.
-        lock: Held while changes are stored. Reentrant, since only those tell whether this thread holds them.
+        lock: Held while changes are stored. Reentrant, so that releasing it fails in a thread that does not hold it.
         stored: Changes that are stored and not yet in the session, in the order stored.
     """
 

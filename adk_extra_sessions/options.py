@@ -1,4 +1,4 @@
-"""What every store can be told."""
+"""Options that every store has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ History: TypeAlias = Literal["all", "compacted"] | int
 
 @frozen
 class StoreOptions:
-    """What every store can be told.
+    """Options that every store has.
 
     Attributes:
         ttl_ms: Milliseconds after its last write at which a session expires; 0 for never.

@@ -89,8 +89,8 @@ class Reading:
         """The names of options that cannot be part of a password."""
         if self.ambiguous or not self.usable:
             return
-        for piece in self.query.split("&"):
-            name, equals, _ = piece.partition("=")
+        for option in self.query.split("&"):
+            name, equals, _ = option.partition("=")
             if not equals or not _NAME.fullmatch(name):
                 return
             yield name
@@ -114,12 +114,12 @@ def redact(url: object) -> str:
 
 
 def _shown_options(query: str) -> Iterator[str]:
-    for piece in query.split("&") if query else ():
-        name, equals, value = piece.partition("=")
+    for option in query.split("&") if query else ():
+        name, equals, value = option.partition("=")
         if not _PLAIN.fullmatch(name) or not _VALUE.fullmatch(value):
             yield f"{name}={HIDDEN}" if equals and _NAME.fullmatch(name) else HIDDEN
             return  # what follows may belong to a value with an unescaped "&"
-        yield piece
+        yield option
 
 
 def redact_text(text: str, url: str) -> str:
@@ -142,8 +142,8 @@ def _secrets(reading: Reading, rest: str) -> set[str]:
     found = [reading.userinfo, reading.userinfo.partition(":")[2]]
     if reading.ambiguous or not reading.usable:
         found += [rest.rpartition("@")[0], *re.split(r"[/?#@&=:,\[\]]+", rest)]
-    for piece in reading.query.split("&"):
-        name, _, value = piece.partition("=")
+    for option in reading.query.split("&"):
+        name, _, value = option.partition("=")
         if not _PLAIN.fullmatch(name):
             found += [value, value.partition(":")[2]]
     texts = {form for text in found for form in (text, unquote(text), unquote_plus(text))}

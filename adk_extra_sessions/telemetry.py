@@ -141,7 +141,7 @@ def _identity(target: Target, operation: str) -> tuple[str, dict[str, str]]:
         "db.namespace": target.namespace,
         "db.operation.name": operation,
     }
-    if target.collection is None:  # the number of a Redis database would tell nobody anything in a name
+    if target.collection is None:  # the number of a Redis database says nothing in a name
         return operation, attributes
     if operation in _BEYOND_SESSIONS:
         return f"{operation} {target.namespace}", attributes

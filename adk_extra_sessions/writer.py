@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from adk_extra_sessions.adk.private import StaleSessionError
-from adk_extra_sessions.appends import Append, pieces, record_error, record_revisions, request, runs
+from adk_extra_sessions.appends import Append, by_request, by_session, record_error, record_revisions, request
 from adk_extra_sessions.backends.base import Backend
 from adk_extra_sessions.driver_errors import DriverErrors
 from adk_extra_sessions.history.outlines import Outlines
@@ -66,35 +66,36 @@ class Writer:
                 append.error = error
 
     def _write_encoded(self, appends: Sequence[Append]) -> None:
-        waiting = [pieces(run) for run in runs(appends)]
+        waiting = [by_request(one) for one in by_session(appends)]
         while waiting:
-            self._write_pieces([run[0] for run in waiting])
-            for done, *rest in waiting:
+            self._send([first for first, *_ in waiting])
+            for sent, *rest in waiting:
                 # What follows a refused event of the same session is refused with it.
-                if done[0].error is not None:
-                    record_error([append for piece in rest for append in piece], done[0].error)
-            waiting = [rest for done, *rest in waiting if rest and done[0].error is None]
+                if sent[0].error is not None:
+                    record_error([append for later in rest for append in later], sent[0].error)
+            waiting = [rest for sent, *rest in waiting if rest and sent[0].error is None]
 
-    def _write_pieces(self, waiting: Sequence[Sequence[Append]]) -> None:
+    def _send(self, groups: Sequence[Sequence[Append]]) -> None:
+        """Has the backend store each group of appends in a request of its own."""
         sent, requests = [], []
         any_revision = self.options.on_stale == "append"
-        for piece in waiting:
+        for group in groups:
             try:
-                requests.append(request(piece, any_revision=any_revision))
-                sent.append(piece)
+                requests.append(request(group, any_revision=any_revision))
+                sent.append(group)
             except StaleSessionError as error:
-                record_error(piece, error)
+                record_error(group, error)
         try:
             self.check_open()
             outcomes = self.backend.append(requests) if requests else []
         except Exception as error:
             outcomes = [AppendOutcome(error=error)] * len(requests)
-        for piece, asked, outcome in zip(sent, requests, outcomes, strict=True):
+        for group, asked, outcome in zip(sent, requests, outcomes, strict=True):
             if outcome.error is None:
-                record_revisions(piece, asked, outcome.revisions)
+                record_revisions(group, asked, outcome.revisions)
             else:
                 self.errors.name(outcome.error, "append_event")
-                if len(requests) == len(piece) == 1:  # whose traceback holds what is its own
-                    piece[0].error = outcome.error
+                if len(requests) == len(group) == 1:  # its traceback shows only what is its caller's own
+                    group[0].error = outcome.error
                 else:
-                    record_error(piece, outcome.error)
+                    record_error(group, outcome.error)

@@ -39,5 +39,5 @@ def storage_marker(session: Session) -> str | None:
 
 
 def set_storage_marker(session: Session, marker: str) -> None:
-    """Records the storage revision that `session` now stands for."""
+    """Sets the storage revision of `session`."""
     session._storage_update_marker = marker

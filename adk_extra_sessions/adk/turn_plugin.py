@@ -22,10 +22,10 @@ from adk_extra_sessions.turns.renewal import renewal
 
 
 class TurnPlugin(BasePlugin):
-    """Makes the runs of one session follow each other, across tasks, processes and machines.
+    """Makes runs on one session follow each other, across tasks, processes and machines.
 
-    A run that comes while another is under way waits for it, then brings its
-    session up to date and goes on. Give it to an `App`, or to ADK's command
+    A run that starts during another one waits for it, then brings its session
+    up to date and continues. Give it to an `App`, or to ADK's command
     line:
 
         App(name="shop", root_agent=agent, plugins=[TurnPlugin()])
@@ -107,7 +107,7 @@ async def _bring_up_to_date(service: SessionService, context: InvocationContext)
 
 
 class _Run:
-    """Whether a run is gone without a word: a cancelled one calls no plugin."""
+    """Whether a run has ended without a call of its plugins, as a cancelled one does."""
 
     def __init__(self, context: InvocationContext) -> None:
         self._context = weakref.ref(context)
@@ -116,7 +116,7 @@ class _Run:
         self._ended: float | None = None
 
     def is_gone(self) -> bool:
-        """Tells whether nobody can go on with the run."""
+        """Returns whether the run cannot continue."""
         if self._context() is None or self._loop.is_closed():
             return True
         if self._task is None or not self._task.done():

@@ -66,7 +66,7 @@ class MongoSessionService(SessionService):
             history=history,
         )
         if store is None:
-            from adk_extra_sessions import MongoSessionStore  # which tells what to install if its driver is missing
+            from adk_extra_sessions import MongoSessionStore  # names what to install if the driver is missing
 
             made = MongoSessionStore(mongo_url or uri, client=client, **given, **client_options)
             super().__init__(made, owns_store=True)

@@ -73,7 +73,7 @@ class RedisSessionService(SessionService):
             history=history,
         )
         if store is None:
-            from adk_extra_sessions import RedisSessionStore  # which tells what to install if its driver is missing
+            from adk_extra_sessions import RedisSessionStore  # names what to install if the driver is missing
 
             made = RedisSessionStore(redis_url or uri, client=client, **given, **from_url_options)
             super().__init__(made, owns_store=True)

@@ -18,7 +18,7 @@ from google.adk.events import Event
 from google.adk.sessions import Session
 
 from adk_extra_sessions.adk.private import storage_marker
-from adk_extra_sessions.appends import PIECE_BYTES, PIECE_EVENTS
+from adk_extra_sessions.appends import REQUEST_BYTES, REQUEST_EVENTS
 from adk_extra_sessions.codec import describe, encode_event, encode_state
 from adk_extra_sessions.errors import SessionConflictError, SessionNotFoundError
 from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey, StateTexts
@@ -152,7 +152,7 @@ def _batches(records: Iterable[EventRecord]) -> Iterator[list[EventRecord]]:
     size = 0
     for record in records:
         length = len(record.body)
-        if batch and (len(batch) == PIECE_EVENTS or size + length > PIECE_BYTES):
+        if batch and (len(batch) == REQUEST_EVENTS or size + length > REQUEST_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(record)

@@ -126,7 +126,7 @@ def _refuse_inside_itself(turn: Turn) -> None:
 
 
 def _gone(task: asyncio.Task[Any] | None) -> Callable[[], bool]:
-    """Returns a function that tells whether a task has ended, or never will because its event loop is closed."""
+    """Returns a function: whether a task has ended, or never will because its event loop is closed."""
     return lambda: task is not None and (task.done() or task.get_loop().is_closed())
 
 

@@ -30,7 +30,7 @@ else:
 @pytest.fixture(autouse=True)
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks, pages and pieces of a few events, so that a short run meets many of them."""
-    monkeypatch.setattr(appends, "PIECE_EVENTS", PIECE)
+    monkeypatch.setattr(appends, "REQUEST_EVENTS", PIECE)
     monkeypatch.setattr(documents, "KEEP", PIECE)
     monkeypatch.setattr(documents, "TAIL_EVENTS", 2 * PIECE)
     monkeypatch.setattr(documents, "TAIL_BYTES", 4000)

@@ -1,52 +1,22 @@
-"""Options that every store has."""
+"""The options of stores: each is declared here once, as a field of its store's class of options.
+
+The keyword arguments of stores and services, the options in URLs and the
+descriptions in docstrings have the same names; `tests/test_signatures.py` compares them.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
-from attrs import field, frozen, validators
+from attrs import field, fields, frozen
+from typing_extensions import Self
 
 from adk_extra_sessions.errors import ConfigurationError
-from adk_extra_sessions.urls import choice, milliseconds
+from adk_extra_sessions.urls import choice, flag, joined, milliseconds, take_options
 
 History: TypeAlias = Literal["all", "compacted"] | int
-
-
-@frozen
-class StoreOptions:
-    """Options that every store has.
-
-    Attributes:
-        ttl_ms: Milliseconds after its last write at which a session expires; 0 for never.
-        on_stale: What an append to a superseded session does: "raise"
-            `StaleSessionError`, or "append" the event at the end all the same.
-        unserializable: What becomes of a state value without a JSON form:
-            "raise" `StateValueError`, or "coerce" it to a string with a warning.
-        history: Which events `get_session` loads when it is given no config:
-            "all"; "compacted", those that no summary of ADK's compaction
-            replaces; or at least so many of the newest. In both cases calls
-            that wait for an answer are loaded too.
-    """
-
-    ttl_ms: int = 0
-    on_stale: Literal["raise", "append"] = field(default="raise", validator=validators.in_(("raise", "append")))
-    unserializable: Literal["raise", "coerce"] = field(default="raise", validator=validators.in_(("raise", "coerce")))
-    history: History = "all"
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> StoreOptions:
-        """Reads them from arguments and from a URL's query string alike.
-
-        Raises:
-            ConfigurationError: One of them is wrong.
-        """
-        return cls(
-            milliseconds("ttl", options.get("ttl")),
-            choice("on_stale", options.get("on_stale"), ("raise", "append")),
-            choice("unserializable", options.get("unserializable"), ("raise", "coerce")),
-            history_of(options.get("history")),
-        )
 
 
 def history_of(value: object) -> History:
@@ -61,6 +31,107 @@ def history_of(value: object) -> History:
     if isinstance(number, int) and not isinstance(number, bool) and number > 0:
         return number
     raise ConfigurationError(f"history must be 'all', 'compacted' or a positive number; got {value!r}.")
+
+
+def _ttl(value: object) -> int:
+    return milliseconds("ttl", value)
+
+
+def _on_stale(value: object) -> Any:
+    return choice("on_stale", value, ("raise", "append"))
+
+
+def _unserializable(value: object) -> Any:
+    return choice("unserializable", value, ("raise", "coerce"))
+
+
+def _refresh_on_read(value: object) -> bool:
+    return flag("refresh_on_read", value)
+
+
+def _prefix(value: object) -> str:
+    if not isinstance(value, str) or re.search("[{}\ud800-\udfff]", value):  # braces would make another hash tag
+        raise ConfigurationError(f"prefix must be Unicode text without braces; got {value!r}.")
+    return value
+
+
+@frozen(kw_only=True)
+class StoreOptions:
+    """Options that every store has. Each may be a text, as in a URL; None means the default.
+
+    Attributes:
+        ttl: Seconds, a timedelta or a text such as "30d" after its last
+            write at which a session expires. None: never.
+        on_stale: What an append to a superseded session does: "raise"
+            `StaleSessionError`, or "append" the event at the end.
+        unserializable: What to do with a state value without a JSON form:
+            "raise" `StateValueError`, or "coerce" it to a string with a warning.
+        history: Which events `get_session` loads when it is given no config:
+            "all"; "compacted", those that no summary of ADK's compaction
+            replaces; or at least so many of the newest. In both cases calls
+            that wait for an answer are loaded too.
+
+    Raises:
+        ConfigurationError: One of them is wrong.
+    """
+
+    ttl_ms: int = field(default=None, alias="ttl", converter=_ttl)
+    on_stale: Literal["raise", "append"] = field(default=None, converter=_on_stale)
+    unserializable: Literal["raise", "coerce"] = field(default=None, converter=_unserializable)
+    history: History = field(default=None, converter=history_of)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Returns the names of all options."""
+        return [one.alias for one in fields(cls)]
+
+    @classmethod
+    def read(cls, url: str | None, given: Mapping[str, Any]) -> tuple[str | None, Self]:
+        """Reads options from a URL's query string and from arguments.
+
+        Args:
+            url: A URL that may also have options of the driver; None if there is none.
+            given: The arguments by name; None stands for one that was not passed.
+
+        Returns:
+            The URL without the options, and the options.
+
+        Raises:
+            ConfigurationError: One of them is wrong, or is given twice.
+        """
+        taken: dict[str, str] = {}
+        if isinstance(url, str):
+            url, taken = take_options(url, cls.names())
+        return url, cls(**joined(taken, {name: given[name] for name in cls.names()}))
+
+
+@frozen(kw_only=True)
+class RedisOptions(StoreOptions):
+    """Options of a store on Redis.
+
+    Attributes:
+        prefix: What all keys begin with. None: "adk".
+        refresh_on_read: Whether reading a session renews its expiry too.
+        wait_replicas: How many replicas must have a write before it counts
+            as stored. None: it need not leave the master.
+        wait_timeout: How long to wait for them, as for `ttl`. None: 2 seconds.
+    """
+
+    prefix: str = field(default="adk", converter=_prefix)
+    refresh_on_read: bool = field(default=None, converter=_refresh_on_read)
+    wait_replicas: object = None
+    wait_timeout: object = None
+
+
+@frozen(kw_only=True)
+class MongoOptions(StoreOptions):
+    """Options of a store on MongoDB.
+
+    Attributes:
+        collection_prefix: What the names of the collections begin with.
+    """
+
+    collection_prefix: str = ""
 
 
 def refused_client(client: object, accepted: str) -> ConfigurationError:

@@ -53,9 +53,9 @@ class Writer:
                 for append in encoded:
                     append.commit()
         if self.outlines is not None:
-            for run in runs([append for append in encoded if append.error is None]):
-                if run[0].key is not None:
-                    self.outlines.appended(run[0].key, [append.event for append in run])
+            for appended in by_session([append for append in encoded if append.error is None]):
+                if appended[0].key is not None:
+                    self.outlines.appended(appended[0].key, [append.event for append in appended])
 
     def _check_rewind(self, append: Append) -> None:
         if self.outlines is not None and append.wanted:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +15,17 @@ import adk_extra_sessions
 from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.basic_store import BasicStore
+from adk_extra_sessions.options import MongoOptions, RedisOptions, StoreOptions
+from adk_extra_sessions.redaction import redact
+from adk_extra_sessions.urls import take_options
 
 PUBLIC = [getattr(adk_extra_sessions, name) for name in adk_extra_sessions.__all__]
+DECLARED: list[tuple[type, type[StoreOptions]]] = [
+    (RedisSessionStore, RedisOptions),
+    (RedisSessionService, RedisOptions),
+    (MongoSessionStore, MongoOptions),
+    (MongoSessionService, MongoOptions),
+]
 PAIRS = [(RedisSessionService, RedisSessionStore), (MongoSessionService, MongoSessionStore)]
 
 
@@ -52,6 +63,32 @@ def test_constructors_show_what_they_take(cls: type) -> None:
         assert parameter.annotation is not inspect.Parameter.empty
         stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
         assert f"\n    {stars}{parameter.name}: " in doc
+
+
+def descriptions(documented: type, section: str) -> dict[str, str]:
+    """What a docstring says of each name in one of its sections."""
+    doc = (inspect.getdoc(documented) or "").partition(f"{section}:\n")[2].partition("\n\n")[0]
+    return {found[1]: found[2] for found in re.finditer(r"^    (\w+): (.*(?:\n        .*)*)", doc, re.MULTILINE)}
+
+
+@pytest.mark.parametrize(("cls", "options"), DECLARED, ids=lambda cls: cls.__name__)
+def test_options_are_those_declared_and_described_alike(cls: type, options: type[StoreOptions]) -> None:
+    keywords = {one.name for one in inspect.signature(cls).parameters.values() if one.kind is one.KEYWORD_ONLY}
+    assert keywords - {"client", "uri", "store", "agents_dir"} == set(options.names())
+    declared = {**descriptions(StoreOptions, "Attributes"), **descriptions(options, "Attributes")}
+    assert declared.keys() == set(options.names())
+    shown = descriptions(cls, "Args")
+    assert {name: shown[name] for name in declared} == declared
+
+
+@pytest.mark.parametrize("options", [RedisOptions, MongoOptions], ids=lambda cls: cls.__name__)
+def test_options_can_be_given_and_shown_in_urls_and_are_on_their_page(options: type[StoreOptions]) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "options.md").read_text(encoding="utf-8")
+    for name in options.names():
+        url = f"redis://host?{name}=1&db=0"
+        assert take_options(url, options.names()) == ("redis://host?db=0", {name: "1"})
+        assert redact(url) == url
+        assert f"| `{name}`" in page
 
 
 @pytest.mark.parametrize(("service", "store"), PAIRS, ids=["redis", "mongodb"])

@@ -29,9 +29,14 @@ class MongoSessionService(SessionService):
         collection_prefix: What the names of the collections begin with.
         ttl: Seconds, a timedelta or a text such as "30d" after its last
             write at which a session expires. None: never.
-        on_stale: What an append to a superseded session does: "raise", or "append".
-        unserializable: What becomes of a state value without a JSON form: "raise", or "coerce".
-        history: Which events to load without a config: "all", "compacted", or at least so many of the newest.
+        on_stale: What an append to a superseded session does: "raise"
+            `StaleSessionError`, or "append" the event at the end.
+        unserializable: What to do with a state value without a JSON form:
+            "raise" `StateValueError`, or "coerce" it to a string with a warning.
+        history: Which events `get_session` loads when it is given no config:
+            "all"; "compacted", those that no summary of ADK's compaction
+            replaces; or at least so many of the newest. In both cases calls
+            that wait for an answer are loaded too.
         **client_options: Passed to `pymongo.MongoClient`.
 
     Raises:

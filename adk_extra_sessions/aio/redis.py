@@ -25,16 +25,21 @@ class RedisSessionService(SessionService):
         store: Instead of a URL, a store. It is not closed with the service.
         agents_dir: Passed by ADK's command line; not needed.
         client: As for `RedisSessionStore`, and so are all that follow.
-        prefix: What all keys begin with; None for "adk".
+        prefix: What all keys begin with. None: "adk".
         ttl: Seconds, a timedelta or a text such as "30d" after its last
             write at which a session expires. None: never.
         refresh_on_read: Whether reading a session renews its expiry too.
         wait_replicas: How many replicas must have a write before it counts
             as stored. None: it need not leave the master.
-        wait_timeout: How long to wait for them, as for `ttl`; None for 2 seconds.
-        on_stale: What an append to a superseded session does: "raise", or "append".
-        unserializable: What becomes of a state value without a JSON form: "raise", or "coerce".
-        history: Which events to load without a config: "all", "compacted", or at least so many of the newest.
+        wait_timeout: How long to wait for them, as for `ttl`. None: 2 seconds.
+        on_stale: What an append to a superseded session does: "raise"
+            `StaleSessionError`, or "append" the event at the end.
+        unserializable: What to do with a state value without a JSON form:
+            "raise" `StateValueError`, or "coerce" it to a string with a warning.
+        history: Which events `get_session` loads when it is given no config:
+            "all"; "compacted", those that no summary of ADK's compaction
+            replaces; or at least so many of the newest. In both cases calls
+            that wait for an answer are loaded too.
         **from_url_options: Passed to `redis.Redis.from_url`.
 
     Raises:

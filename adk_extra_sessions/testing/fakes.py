@@ -51,8 +51,8 @@ def fake_mongo(url: str) -> Any:
         from mongomock.store import ServerStore
 
         from adk_extra_sessions.testing.locked_mongomock import LockedMongoClient
-    except ImportError as error:
-        raise MissingExtraError(f"{redact(url)!r} {_INSTALL}", name=error.name) from None
+    except ImportError:
+        raise MissingExtraError(f"{redact(url)!r} {_INSTALL}", name="mongomock") from None
     with _lock:
         store = _mongo_stores.setdefault(_name(url), ServerStore())  # type: ignore[no-untyped-call]
     return LockedMongoClient(_store=store)

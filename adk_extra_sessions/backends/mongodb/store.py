@@ -11,13 +11,11 @@ from pymongo import MongoClient
 from adk_extra_sessions.backends.mongodb.backend import MongoBackend
 from adk_extra_sessions.backends.mongodb.client import checked_client, database_name, make_client
 from adk_extra_sessions.errors import ConfigurationError
-from adk_extra_sessions.options import History, StoreOptions
+from adk_extra_sessions.options import History, MongoOptions
 from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.telemetry import traced
-from adk_extra_sessions.urls import exactly_one, joined, take_options
-
-OPTIONS = ("collection_prefix", "ttl", "on_stale", "unserializable", "history")
+from adk_extra_sessions.urls import exactly_one
 
 
 class MongoSessionStore(SessionStore):
@@ -34,9 +32,14 @@ class MongoSessionStore(SessionStore):
         collection_prefix: What the names of the collections begin with.
         ttl: Seconds, a timedelta or a text such as "30d" after its last
             write at which a session expires. None: never.
-        on_stale: "raise" or "append", see `StoreOptions`.
-        unserializable: "raise" or "coerce", see `StoreOptions`.
-        history: "all", "compacted" or a number, see `StoreOptions`.
+        on_stale: What an append to a superseded session does: "raise"
+            `StaleSessionError`, or "append" the event at the end.
+        unserializable: What to do with a state value without a JSON form:
+            "raise" `StateValueError`, or "coerce" it to a string with a warning.
+        history: Which events `get_session` loads when it is given no config:
+            "all"; "compacted", those that no summary of ADK's compaction
+            replaces; or at least so many of the newest. In both cases calls
+            that wait for an answer are loaded too.
         **client_options: Passed to `pymongo.MongoClient`.
 
     Raises:
@@ -68,25 +71,23 @@ class MongoSessionStore(SessionStore):
         )
         self._arguments = {"mongo_url": mongo_url, "db_name": db_name, **given, **client_options}
         self._owns_client = client is None
-        url, taken = take_options(mongo_url, OPTIONS) if isinstance(mongo_url, str) else (mongo_url, {})
-        options = joined(taken, given)
-        store_options = StoreOptions.of(options)
+        url, options = MongoOptions.read(mongo_url, given)
         self.client: Any = checked_client(client) if client is not None else make_client(str(url), client_options)
         self.db_name: str = db_name or (database_name(url) if isinstance(url, str) else None) or ""
         if not self.db_name:
             if self._owns_client:
                 self.client.close()
             raise ConfigurationError(f"No database for {redact(mongo_url)}: give db_name= or a path in the URL.")
-        self.collection_prefix: str = options.get("collection_prefix", "")
+        self.collection_prefix: str = options.collection_prefix
         backend = MongoBackend(
             self.client,
             self.db_name,
             redact(url) if self._owns_client else f"database {db_name!r} of the client given",
             owns_client=self._owns_client,
             collection_prefix=self.collection_prefix,
-            ttl_ms=store_options.ttl_ms,
+            ttl_ms=options.ttl_ms,
         )
-        super().__init__(backend, store_options)
+        super().__init__(backend, options)
 
     def __repr__(self) -> str:
         place = redact(self._arguments["mongo_url"]) if self._owns_client else "client given"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import redis
@@ -98,14 +97,3 @@ def server_of(client: Any) -> str:
         return f"the Sentinel's {pool.service_name}"
     options = pool.connection_kwargs
     return str(options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}")
-
-
-def checked_prefix(prefix: object) -> str:
-    """Returns the prefix of all keys.
-
-    Raises:
-        ConfigurationError: It is no Unicode text, or holds braces, which would make a hash tag of their own.
-    """
-    if not isinstance(prefix, str) or re.search("[{}\ud800-\udfff]", prefix):
-        raise ConfigurationError(f"prefix must be Unicode text without braces; got {prefix!r}.")
-    return prefix

@@ -9,14 +9,12 @@ from typing import Any, Literal
 import redis
 
 from adk_extra_sessions.backends.redis.backend import RedisBackend
-from adk_extra_sessions.backends.redis.client import checked_client, checked_prefix, make_client, server_of
+from adk_extra_sessions.backends.redis.client import checked_client, make_client, server_of
 from adk_extra_sessions.backends.redis.replication import Replication
-from adk_extra_sessions.options import History, StoreOptions
+from adk_extra_sessions.options import History, RedisOptions
 from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.store import SessionStore
-from adk_extra_sessions.urls import exactly_one, flag, joined, take_options
-
-OPTIONS = ("prefix", "ttl", "refresh_on_read", "wait_replicas", "wait_timeout", "on_stale", "unserializable", "history")
+from adk_extra_sessions.urls import exactly_one
 
 
 class RedisSessionStore(SessionStore):
@@ -30,16 +28,21 @@ class RedisSessionStore(SessionStore):
             may be given in its query string.
         client: Instead of a URL, a `redis.Redis` (a Sentinel's `master_for`
             too) or `redis.RedisCluster`. It is never closed by this store.
-        prefix: What all keys begin with.
+        prefix: What all keys begin with. None: "adk".
         ttl: Seconds, a timedelta or a text such as "30d" after its last
             write at which a session expires. None: never.
         refresh_on_read: Whether reading a session renews its expiry too.
         wait_replicas: How many replicas must have a write before it counts
             as stored. None: it need not leave the master.
-        wait_timeout: How long to wait for them, as for `ttl`; None for 2 seconds.
-        on_stale: "raise" or "append", see `StoreOptions`.
-        unserializable: "raise" or "coerce", see `StoreOptions`.
-        history: "all", "compacted" or a number, see `StoreOptions`.
+        wait_timeout: How long to wait for them, as for `ttl`. None: 2 seconds.
+        on_stale: What an append to a superseded session does: "raise"
+            `StaleSessionError`, or "append" the event at the end.
+        unserializable: What to do with a state value without a JSON form:
+            "raise" `StateValueError`, or "coerce" it to a string with a warning.
+        history: Which events `get_session` loads when it is given no config:
+            "all"; "compacted", those that no summary of ADK's compaction
+            replaces; or at least so many of the newest. In both cases calls
+            that wait for an answer are loaded too.
         **from_url_options: Passed to `redis.Redis.from_url`.
 
     Raises:
@@ -76,22 +79,20 @@ class RedisSessionStore(SessionStore):
         )
         self._arguments = {"redis_url": redis_url, **given, **from_url_options}
         self._owns_client = client is None
-        url, taken = take_options(redis_url, OPTIONS) if isinstance(redis_url, str) else (redis_url, {})
-        options = joined(taken, given)
-        store_options = StoreOptions.of(options)
-        self.prefix: str = checked_prefix(options.get("prefix", "adk"))
-        self.refresh_on_read: bool = flag("refresh_on_read", options.get("refresh_on_read"))
+        url, options = RedisOptions.read(redis_url, given)
+        self.prefix: str = options.prefix
+        self.refresh_on_read: bool = options.refresh_on_read
         self.client: Any = checked_client(client) if client is not None else make_client(str(url), from_url_options)
         backend = RedisBackend(
             self.client,
             redact(url) if self._owns_client else server_of(self.client),
             owns_client=self._owns_client,
             prefix=self.prefix,
-            ttl_ms=store_options.ttl_ms,
+            ttl_ms=options.ttl_ms,
             refresh_on_read=self.refresh_on_read,
-            replication=Replication.of(self.client, options.get("wait_replicas"), options.get("wait_timeout")),
+            replication=Replication.of(self.client, options.wait_replicas, options.wait_timeout),
         )
-        super().__init__(backend, store_options)
+        super().__init__(backend, options)
 
     def __repr__(self) -> str:
         place = redact(self._arguments["redis_url"]) if self._owns_client else "client given"

@@ -33,8 +33,8 @@ from adk_extra_sessions.state import split, without_temp
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
-"""Version of the stored form; a record with a greater one is refused."""
+FORMAT = 2
+"""Version of the stored form; a record with another one is refused. Format 1 was never released."""
 
 # What has fewer brackets does not meet the JSON reader's limit of 200 levels.
 _DEEP = 190
@@ -43,17 +43,16 @@ _events = TypeAdapter(list[Event])
 
 
 def check_format(version: object, key: SessionKey) -> None:
-    """Refuses a record that a newer version of this package wrote.
+    """Refuses a record that another version of this package wrote, or something else.
 
     Raises:
-        CorruptRecordError: `version` is no integer up to `FORMAT`.
+        CorruptRecordError: `version` is not `FORMAT`.
     """
-    try:
-        known = int(version) <= FORMAT  # type: ignore[call-overload]
-    except (TypeError, ValueError):
-        known = False
-    if not known:
-        raise CorruptRecordError(f"{describe(key)} is foreign, or was stored by a newer version of adk-extra-sessions.")
+    if str(version) != str(FORMAT):
+        raise CorruptRecordError(
+            f"{describe(key)} is foreign, or was stored by another version of adk-extra-sessions:"
+            f" this one reads and writes format {FORMAT} of what is stored."
+        )
 
 
 def describe(key: SessionKey) -> str:
@@ -107,6 +106,11 @@ def _coerced_json(value: object) -> str:
 def decode_value(text: bytes | str) -> Any:
     """Returns the value of a JSON text made by `encode_value`."""
     return from_json(text)
+
+
+def joined_json(texts: Mapping[str, str]) -> str:
+    """Returns a JSON object with these names and these JSON texts as values."""
+    return "{" + ",".join(f"{to_json(name).decode()}:{text}" for name, text in texts.items()) + "}"
 
 
 def encode_state(state: Mapping[str, Any], *, coerce: bool = False) -> StateTexts:

@@ -195,7 +195,6 @@ class SessionRecord:
         state: The session's own state, raw key to value.
         first: Position in the full history of the first event in `bodies`.
         details: Its name, labels, times and lifetime.
-        start_revision: The revision that it was created with; no other session has it.
     """
 
     key: SessionKey
@@ -206,7 +205,6 @@ class SessionRecord:
     bodies: Sequence[bytes | str] = field(default=(), repr=False)
     first: int = 0
     details: SessionDetails = field(factory=SessionDetails)
-    start_revision: int = 0
 
 
 @frozen

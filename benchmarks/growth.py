@@ -31,7 +31,7 @@ def fill(store: SessionStore, count: int, start: int) -> None:
         batch = [_new(number) for number in range(begin, min(begin + 5000, start + count))]
         if isinstance(store, MongoSessionStore):
             dates = store.backend.expiry.expires_at(), store.backend.expiry.chunks_expire_at()
-            store.backend.sessions.insert_many([documents.new_session(one, *dates) for one in batch], ordered=False)
+            store.backend.sessions.insert_many([documents.new_session(one, *dates, []) for one in batch], ordered=False)
         elif isinstance(store, RedisSessionStore):
             scripts.run_many(store.client, [store.backend.create_call(one) for one in batch])
 

@@ -15,7 +15,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from support.session_machine import PIECE, Machine
 
 from adk_extra_sessions import SessionStore, appends
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import limits
+from adk_extra_sessions.backends.redis import backend as redis_backend
 from adk_extra_sessions.backends.redis import listing
 
 EXAMPLES = int(os.environ.get("ADK_EXTRA_SESSIONS_EXAMPLES", 0))
@@ -30,11 +31,12 @@ else:
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks, pages and pieces of a few events, so that a short run meets many of them."""
     monkeypatch.setattr(appends, "REQUEST_EVENTS", PIECE)
-    monkeypatch.setattr(documents, "KEEP", PIECE)
-    monkeypatch.setattr(documents, "TAIL_EVENTS", 2 * PIECE)
-    monkeypatch.setattr(documents, "TAIL_BYTES", 4000)
-    monkeypatch.setattr(documents, "INLINE_BYTES", 1200)
-    monkeypatch.setattr(documents, "PATHS", 1)
+    monkeypatch.setattr(limits, "KEPT_EVENTS", PIECE)
+    monkeypatch.setattr(limits, "TAIL_EVENTS", 2 * PIECE)
+    monkeypatch.setattr(limits, "TAIL_BYTES", 4000)
+    monkeypatch.setattr(limits, "BODY_BYTES", 1200)
+    monkeypatch.setattr(limits, "PATHS", 1)
+    monkeypatch.setattr(redis_backend, "FIRST_PAGE", 2)
     monkeypatch.setattr(listing, "AT_ONCE", 2)
 
 

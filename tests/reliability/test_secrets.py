@@ -27,7 +27,7 @@ from adk_extra_sessions import (
     RedisSessionStore,
     SessionStore,
 )
-from adk_extra_sessions.backends.mongodb import documents
+from adk_extra_sessions.backends.mongodb import limits
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import SessionKeys
 from adk_extra_sessions.records import SessionKey
@@ -183,10 +183,10 @@ def refuse_damaged(provoke: Provoked, store: SessionStore) -> None:
         keys = SessionKeys.of(store.prefix, SessionKey(APP, USER, "damaged"))
         client = store.client
         damages = [
-            lambda: client.lset(keys.events, 1, odd),
-            lambda: client.hset(keys.session, "state:key", f"{SECRET}{{"),
-            lambda: client.hset(keys.session, "format", SECRET),
-            lambda: client.hset(keys.session, "revision", "foreign"),
+            lambda: client.lset(keys.events, 0, odd),
+            lambda: client.hset(keys.session, "s:key", f"{SECRET}{{"),
+            lambda: client.hset(keys.session, "v", SECRET),
+            lambda: client.hset(keys.session, "r", "foreign"),
             lambda: (client.delete(keys.session), client.set(keys.session, SECRET)),
         ]
     else:
@@ -233,7 +233,7 @@ def refuse_large(provoke: Provoked, store: SessionStore, monkeypatch: pytest.Mon
     store.append_event(session, an_event(delta={"b": big[:6_900_000]}))
     batch = [(session, an_event(SECRET * 30_000)) for _ in range(4)]
     provoke("large-batch", store.append_many, [*batch, (again, an_event(SECRET))])
-    monkeypatch.setattr(documents, "STATE_BYTES", 1 << 30)
+    monkeypatch.setattr(limits, "STATE_BYTES", 1 << 30)
     store.append_event(again, an_event(delta={"user:a": half}))
     provoke("large-shared", store.append_event, again, an_event(delta={"user:b": half}))
 

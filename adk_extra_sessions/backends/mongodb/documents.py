@@ -52,7 +52,6 @@ def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetim
         "expires_at": expires_at,
         "state": state,
         **({"initial_state": state} if state else {}),
-        "state_ids": [selected["_id"] for _, selected in layout.shared_filters(key)],
         "pending": deltas,
         "first_kept": 0,
         "tail": [],

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adk_extra_sessions.backends.mongodb import layout
+from adk_extra_sessions.backends.mongodb import layout, limits
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.layout import Document
-from adk_extra_sessions.backends.mongodb.limits import BODY_BYTES, TAIL_BYTES, TAIL_EVENTS
 from adk_extra_sessions.backends.mongodb.parsing import Head, digests, utc
 from adk_extra_sessions.codec import FORMAT
 from adk_extra_sessions.details import Lifetime
@@ -52,21 +51,21 @@ def lacks_only_room(head: Head, request: AppendRequest, expiry: Expiry) -> bool:
 
 def bytes_in_tail(events: Sequence[EventRecord]) -> int:
     """Bytes that events add to a tail."""
-    return sum(len(event.body) for event in events if len(event.body) <= BODY_BYTES)
+    return sum(len(event.body) for event in events if len(event.body) <= limits.BODY_BYTES)
 
 
 def room_query(events: Sequence[EventRecord]) -> Document:
     """Selects sessions whose tail takes events."""
     return {
-        "tail_count": {"$lte": TAIL_EVENTS - len(events)},
-        "tail_bytes": {"$lte": TAIL_BYTES - bytes_in_tail(events)},
+        "tail_count": {"$lte": limits.TAIL_EVENTS - len(events)},
+        "tail_bytes": {"$lte": limits.TAIL_BYTES - bytes_in_tail(events)},
     }
 
 
 def has_room(head: Head, events: Sequence[EventRecord]) -> bool:
     """Whether a session's tail takes events."""
-    enough = head.tail_count <= TAIL_EVENTS - len(events)
-    return enough and head.tail_bytes <= TAIL_BYTES - bytes_in_tail(events)
+    enough = head.tail_count <= limits.TAIL_EVENTS - len(events)
+    return enough and head.tail_bytes <= limits.TAIL_BYTES - bytes_in_tail(events)
 
 
 # Repetition: none of the events is stored already

@@ -56,7 +56,6 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "last_update_time": "timestamp of the newest event, or of the creation",
         "state": "the session's own state",
         "initial_state": "its state at creation; absent if that was empty",
-        "state_ids": "ids of the app's and the user's state",
         "pending": "changes of app: and user: state that were stored with events and may not have been applied yet",
         "first_kept": "position of the oldest event that is kept; the first event of a session has position 0",
         "tail": "the newest events, oldest first",

@@ -54,8 +54,13 @@ class Reader:
         recent = window.recent
         newest = {"$cond": [{"$isArray": "$tail"}, {"$slice": ["$tail", -(recent or 1)]}, "$tail"]}
         tail = "$tail" if recent is None else newest if recent else {"$literal": []}
-        lookup = {"from": self.shared.states.name, "localField": "state_ids", "foreignField": "_id", "as": "shared"}
-        stages = [{"$match": layout.session_filter(key)}, {"$addFields": {"tail": tail}}, {"$lookup": lookup}]
+        ids = {"$literal": [selected["_id"] for _, selected in layout.shared_filters(key)]}
+        lookup = {"from": self.shared.states.name, "localField": "ids", "foreignField": "_id", "as": "shared"}
+        stages = [
+            {"$match": layout.session_filter(key)},
+            {"$addFields": {"tail": tail, "ids": ids}},
+            {"$lookup": lookup},
+        ]
         try:
             found = list(self.sessions.aggregate(stages))
             return found[0] if found else None

@@ -150,14 +150,17 @@ class SharedStates:
             bulk.send_and_forget(self.sessions, _removals(pending))
 
     def is_applied(self, pending: Sequence[Pending]) -> bool:
-        """Whether one of these deltas is in shared state for good, so that its event was stored.
+        """Whether a value of one of these deltas is in shared state for good, with its ticket, so that it was stored.
 
-        No other delta has its ticket. Where later ones have replaced all of its keys, nobody can tell any more.
+        Where later deltas have replaced all of its values, nobody can tell any more.
         """
         for one in pending:
             for scope, selected in layout.shared_filters(one.key):
-                part = one.delta.get(scope, {"state": ()})
-                proof = [{f"tickets.{name}": part["ticket"], "birth": part["birth"]} for name in part["state"]]
+                part = one.delta.get(scope, {"state": {}})
+                proof = [
+                    {f"tickets.{name}": part["ticket"], "birth": part["birth"], f"state.{name}": {"$eq": value}}
+                    for name, value in part["state"].items()
+                ]
                 if proof and bulk.confirm(self.states, {**selected, "$or": proof}):
                     return True
         return False

@@ -108,6 +108,11 @@ def decode_value(text: bytes | str) -> Any:
     return from_json(text)
 
 
+def joined_json(texts: Mapping[str, str]) -> str:
+    """Returns a JSON object with these names and these JSON texts as values."""
+    return "{" + ",".join(f"{to_json(name).decode()}:{text}" for name, text in texts.items()) + "}"
+
+
 def encode_state(state: Mapping[str, Any], *, coerce: bool = False) -> StateTexts:
     """Encodes every value but those of `temp:` keys, and sorts them by scope.
 

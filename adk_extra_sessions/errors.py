@@ -115,7 +115,7 @@ class SessionFileError(ValueError):
 
 
 class CorruptRecordError(RuntimeError):
-    """A stored record cannot be read: foreign, damaged, or from a newer version."""
+    """A stored record cannot be read: foreign, damaged, or from another version."""
 
 
 class NotReplicatedError(RuntimeError):

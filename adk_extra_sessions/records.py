@@ -195,6 +195,7 @@ class SessionRecord:
         state: The session's own state, raw key to value.
         first: Position in the full history of the first event in `bodies`.
         details: Its name, labels, times and lifetime.
+        start_revision: The revision that it was created with; no other session has it.
     """
 
     key: SessionKey
@@ -205,6 +206,7 @@ class SessionRecord:
     bodies: Sequence[bytes | str] = field(default=(), repr=False)
     first: int = 0
     details: SessionDetails = field(factory=SessionDetails)
+    start_revision: int = 0
 
 
 @frozen

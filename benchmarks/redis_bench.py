@@ -21,7 +21,7 @@ from benchmarks.measure import medians, progress
 from benchmarks.peers import adk_redis, adk_redis_session, community_redis
 from benchmarks.workload import APP, a_session, append_rate, event, events, json_bytes
 
-RAW = "redis.call('HSET', KEYS[1], 'r', ARGV[1]) return redis.call('RPUSH', KEYS[2], ARGV[4])"
+RAW = "redis.call('HSET', KEYS[1], 'r', ARGV[1]) return redis.call('RPUSH', KEYS[2], ARGV[5])"
 RECENT = GetSessionConfig(num_recent_events=20)
 
 
@@ -123,7 +123,7 @@ class RedisBench:
 
         def raw() -> Any:
             record = encode_event(event())
-            call = store.backend.append_call(AppendRequest(raw_key, [record], expected=1))
+            call = store.backend.appending.call(AppendRequest(raw_key, [record], expected=1), 0)
             return call.keys, call.arguments
 
         prepared = [raw() for _ in range(self.rounds * 10 + 1)]

@@ -182,7 +182,7 @@ def test_timestamps_are_finite() -> None:
 def test_unknown_formats_are_refused() -> None:
     codec.check_format(codec.FORMAT, KEY)
     codec.check_format(str(codec.FORMAT), KEY)
-    for version in (codec.FORMAT + 1, None, "", "x"):
+    for version in (codec.FORMAT + 1, codec.FORMAT - 1, "1", 2.5, None, "", "x"):
         with pytest.raises(CorruptRecordError, match="'one'"):
             codec.check_format(version, KEY)
 

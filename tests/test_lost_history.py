@@ -44,9 +44,9 @@ REDIS: dict[str, Damage] = {
     "not listed": unlisted,
     "session of another type": lambda store: replaced(store, keys(store).session),
     "list of another type": lambda store: replaced(store, keys(store).events),
-    "revision nonsense": lambda store: store.client.hset(keys(store).session, "r", "nonsense"),
-    "no version": lambda store: store.client.hdel(keys(store).session, "v"),
-    "event nonsense": lambda store: store.client.lset(keys(store).events, 7, "nonsense"),
+    "revision nonsense": lambda store: store.client.hset(keys(store).session, "revision", "nonsense"),
+    "no version": lambda store: store.client.hdel(keys(store).session, "format"),
+    "event nonsense": lambda store: store.client.lset(keys(store).events, 15, "nonsense"),
 }
 
 REDIS_SHARED: dict[str, Damage] = {

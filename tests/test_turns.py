@@ -399,7 +399,7 @@ def damage(store: Any, key: SessionKey) -> None:
     if hasattr(turns, "turns"):
         turns.turns.update_one(layout.session_filter(key), {"$unset": {"queue": 1}})
     else:
-        turns.client.hset(turns._key(key), "q", b"\xff")
+        turns.client.hset(turns._key(key), "queue", b"\xff")
 
 
 def elsewhere(call: Callable[[], Any]) -> Any:

@@ -28,7 +28,7 @@ def damage_named(key: SessionKey) -> Iterator[None]:
 
 @contextmanager
 def left_out_if_damaged(key: SessionKey) -> Iterator[None]:
-    """Leaves what is damaged, foreign or from a newer version out of a list, with a warning that names it."""
+    """Leaves what is damaged, foreign or from another version out of a list, with a warning that names it."""
     try:
         yield
     except DAMAGE as error:

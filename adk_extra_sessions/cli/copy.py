@@ -9,6 +9,7 @@ from adk_extra_sessions.cli.options import selection
 from adk_extra_sessions.cli.tally import Tally, counted
 from adk_extra_sessions.transfer import copy_items, plan_items, verify_items
 from adk_extra_sessions.transfer.opening import resolved
+from adk_extra_sessions.transfer.same_place import same_place
 
 
 @click.command("copy")
@@ -32,7 +33,7 @@ def command(
     Ids, the order of events, times and state are kept. Run it again after an interruption, or to copy what was added
     to SRC since: nothing is copied twice. A session that was continued in DST is not changed, and is reported.
     """
-    if resolved(source_url) == resolved(destination_url):
+    if same_place(resolved(source_url), resolved(destination_url)):
         raise click.UsageError("SRC and DST are the same place.")
     with (
         opened(source_url, must_exist=True) as source,

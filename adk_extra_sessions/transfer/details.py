@@ -65,7 +65,7 @@ def detail_differences(session: AdkSession, other: AdkSession) -> Iterator[str]:
     yield from changed_details(session, other)
     if not isinstance(session, Session) or not isinstance(other, Session):
         return
-    if session.create_time and session.create_time != other.create_time:
+    if session.create_time and other.create_time and session.create_time != other.create_time:
         yield f"create_time is {other.create_time!r} instead of {session.create_time!r}"
 
 

@@ -196,7 +196,7 @@ def damage(store: SessionStore, session_id: str) -> None:
 
     if isinstance(store, RedisSessionStore):
         keys = SessionKeys.of(store.prefix, SessionKey(APP, "u:0", session_id))
-        store.client.lset(keys.events, 1, "{}garbage")
+        store.client.lset(keys.events, 3, "{}garbage")
     elif isinstance(store, MongoSessionStore):
         sessions = store.client[store.db_name]["sessions"]
         sessions.update_one({"session_id": session_id}, {"$set": {"tail.1.body": "{}garbage"}})
@@ -208,10 +208,10 @@ def test_doctor_counts_what_has_expired(run: Run, url: str, make_store: Callable
     if isinstance(store, MongoSessionStore):
         store.ensure_indexes()
         store.client[store.db_name]["sessions"].drop_index("adk_sessions_ttl")  # mongomock removes at once
-    fill_store(store, lengths={"short": 3})
     if isinstance(store, RedisSessionStore):  # else the index goes with them
         for user in (0, 1):
             make_store().create_session(app_name=APP, user_id=f"u:{user}", session_id="stays")
+    fill_store(store, lengths={"short": 3})
     time.sleep(0.1)
     ran = run("doctor", url)
     assert "2 sessions that are listed have expired" in ran.out

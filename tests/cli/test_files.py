@@ -52,7 +52,7 @@ def lose_an_early_event(store: SessionStore, session_id: str) -> None:
     from adk_extra_sessions.records import SessionKey
 
     keys = SessionKeys.of(store.prefix, SessionKey(APP, "u:0", session_id))  # type: ignore[attr-defined]
-    store.client.lset(keys.events, 5, "{}garbage")  # type: ignore[attr-defined]
+    store.client.lset(keys.events, 11, "{}garbage")  # type: ignore[attr-defined]
 
 
 @ONLY_FAKE

@@ -57,10 +57,10 @@ REDIS_SESSION: dict[str, Callable[[Any], None]] = {
     "a-foreign-hash": replaced(lambda keys: keys.session, "HSET", "foreign", "1"),
     "events-evicted": replaced(lambda keys: keys.events),
     "events-of-another-type": replaced(lambda keys: keys.events, "SET", "foreign"),
-    "no-revision": field("HDEL", "r"),
-    "no-version": field("HDEL", "v"),
-    "a-newer-version": field("HSET", "v", "99"),
-    "a-version-of-words": field("HSET", "v", "foreign"),
+    "no-revision": field("HDEL", "revision"),
+    "no-version": field("HDEL", "format"),
+    "a-newer-version": field("HSET", "format", "99"),
+    "a-version-of-words": field("HSET", "format", "foreign"),
 }
 
 MONGO_SESSION: dict[str, Callable[[Any], None]] = {
@@ -77,7 +77,7 @@ FIELDS = (*Head.fields(), "format", "state", "initial_state", "session_id")
 
 REDIS_USER: dict[str, Callable[[Any], None]] = {
     "user-state-of-another-type": replaced(lambda keys: keys.user, "SET", "foreign"),
-    "user-state-not-json": replaced(lambda keys: keys.user, "HSET", "s:a", "{"),
+    "user-state-not-json": replaced(lambda keys: keys.user, "HSET", "state:a", "{"),
 }
 
 MONGO_USER: dict[str, Callable[[Any], None]] = {
@@ -144,7 +144,7 @@ def raw(store: SessionStore) -> Any:
             read = {b"string": "get", b"hash": "hgetall", b"list": "lrange", b"zset": "zrange"}[kind]
             found[key] = getattr(store.client, read)(key, *((0, -1) if kind in (b"list", b"zset") else ()))
             if key.endswith(b":a") and kind == b"hash":
-                found[key].pop(b"n", None)  # the counter of tickets: an append that is refused may have taken one
+                found[key].pop(b"last_ticket", None)  # an append that is refused may have taken one
         return found
     assert isinstance(store, MongoSessionStore)
     counters = {"ticket": 0, "bytes": 0}  # an append that is refused may have counted

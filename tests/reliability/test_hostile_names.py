@@ -92,8 +92,8 @@ def test_what_is_no_text_is_refused_by_every_method(store: SessionStore, monkeyp
         raise AssertionError("sent to the database")
 
     with monkeypatch.context() as patch:
-        for primitive in ("_insert", "_read", "_pages", "_delete", "_user_state", "_append"):
-            patch.setattr(store, primitive, sent)
+        for verb in ("create", "read", "pages", "delete", "user_state", "append"):
+            patch.setattr(store.backend, verb, sent)
         for name, wrong in itertools.product(NAMES, [*SURROGATES, *NO_TEXTS]):
             for call in calls_with(store, name, wrong):
                 with pytest.raises(InputValidationError):

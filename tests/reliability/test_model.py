@@ -16,7 +16,6 @@ from support.session_machine import PIECE, Machine
 
 from adk_extra_sessions import SessionStore, appends
 from adk_extra_sessions.backends.mongodb import limits
-from adk_extra_sessions.backends.redis import backend as redis_backend
 from adk_extra_sessions.backends.redis import listing
 
 EXAMPLES = int(os.environ.get("ADK_EXTRA_SESSIONS_EXAMPLES", 0))
@@ -36,7 +35,6 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "TAIL_BYTES", 4000)
     monkeypatch.setattr(limits, "BODY_BYTES", 1200)
     monkeypatch.setattr(limits, "PATHS", 1)
-    monkeypatch.setattr(redis_backend, "FIRST_PAGE", 2)
     monkeypatch.setattr(listing, "AT_ONCE", 2)
 
 

@@ -183,10 +183,10 @@ def refuse_damaged(provoke: Provoked, store: SessionStore) -> None:
         keys = SessionKeys.of(store.prefix, SessionKey(APP, USER, "damaged"))
         client = store.client
         damages = [
-            lambda: client.lset(keys.events, 0, odd),
-            lambda: client.hset(keys.session, "s:key", f"{SECRET}{{"),
-            lambda: client.hset(keys.session, "v", SECRET),
-            lambda: client.hset(keys.session, "r", "foreign"),
+            lambda: client.lset(keys.events, 1, odd),
+            lambda: client.hset(keys.session, "state:key", f"{SECRET}{{"),
+            lambda: client.hset(keys.session, "format", SECRET),
+            lambda: client.hset(keys.session, "revision", "foreign"),
             lambda: (client.delete(keys.session), client.set(keys.session, SECRET)),
         ]
     else:

@@ -83,7 +83,7 @@ def pending(store: SessionStore, app: str, name: str) -> int:
     if isinstance(store, MongoSessionStore):
         return len(store.backend.sessions.find_one(layout.session_filter(key))["pending"])
     fields = store.client.hkeys(SessionKeys.of(store.prefix, key).session)  # type: ignore[attr-defined]
-    return sum(field == b"p" or field.startswith(b"p:") for field in fields)
+    return sum(field == b"has_pending" or field.startswith(b"pending:") for field in fields)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,6 @@ SHORT = {"short": 3}
 @pytest.fixture(params=["sqlite", "sqlite+aiosqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of SqliteSessionService, or of DatabaseSessionService."""
-    if request.param == "sqlite+aiosqlite":
-        pytest.importorskip("sqlalchemy")
     return f"{request.param}:///{tmp_path}/of%20adk.db"
 
 
@@ -126,17 +125,17 @@ def test_a_mistyped_user_is_named(run: Run, source: StorePlace) -> None:
 
 def test_a_copy_of_a_place_onto_itself_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_SAME", "fakeredis://same")
-    code, said = run("copy", "fakeredis://same", "env:THE_SAME")
-    assert (code, "the same place" in said) == (2, True)
+    for other in ("env:THE_SAME", "fakeredis://same/0?ttl=3", "fakeredis://same?prefix=adk"):
+        code, said = run("copy", "fakeredis://same", other)
+        assert (code, "the same place" in said) == (2, True)
 
 
 def test_a_mistyped_database_of_adks_mongodb_service_is_named_and_not_made(
     mongod_server: MongoServer, run: Run
 ) -> None:
-    pytest.importorskip("google.adk.integrations.mongodb")
     code, said = run("copy", f"adk-{mongod_server.url}tpyo", "fakeredis://x", "--app", APP)
     assert code == 2
-    assert "'tpyo'" in said
+    assert ("'tpyo'" if find_spec("google.adk.integrations.mongodb") else "This google-adk cannot open") in said
     assert "tpyo" not in [one["name"] for one in mongod_server.command("listDatabases")["databases"]]
 
 
@@ -158,7 +157,7 @@ def test_what_a_killed_copy_left_is_removed_and_a_real_session_is_not(url: str) 
         with pytest.raises(SessionConflictError, match="'adk-sessions' of user 'real'"):
             place.write_shared_state(APP, "real", {"x": 1})
         assert [key.user_id for key in place.keys(APP)] == ["real"]
-        assert place.shared_state(APP, "killed") == {"x": 1}
+    assert '{"x": 1}' in everything(url)  # google-adk 2.0 cannot read the state of a user without sessions
 
 
 def test_app_state_needs_a_user_in_a_database_that_keeps_every_user(url: str) -> None:

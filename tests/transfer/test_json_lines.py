@@ -57,8 +57,8 @@ def test_each_line_is_json_and_says_what_it_is(store: SessionStore) -> None:
         "adk_sessions",
         "session",
         *["event"] * 3,
-        "app_state",
         "user_state",
+        "app_state",
         "end",
     ]
     assert lines[0]["adk_sessions"] == 1

@@ -1,18 +1,23 @@
-"""The one place that makes Redis keys.
+"""Every key and every field that is stored on Redis, and what it means. docs/stored-form.md shows examples.
 
 All keys of one user of one app carry one hash tag, so they live in one slot of
 a Redis Cluster and one script call reaches them all. Names are
 percent-encoded: no name can end a hash tag, and no two triples share a key.
 
-    adk:{app/user}:s:SESSION   hash   the session: revision, times, state
-    adk:{app/user}:e:SESSION   list   its events, in the order of the appends
+    adk:{app/user}:s:SESSION   hash   the session
+    adk:{app/user}:e:SESSION   list   its events: header, body, header, body, ... in the order of the appends
     adk:{app/user}:t:SESSION   hash   the turn on it, while somebody has it or waits
     adk:{app/user}:i           zset   the user's sessions, by the time of their last update
     adk:{app/user}:u           hash   the user's state
     adk:{app}:a                hash   the app's state
     adk:{app}:i                zset   users who have sessions, by when these will have expired (ms, about)
 
-Members of the indexes are names as they stand in keys, percent-encoded.
+Members of the indexes are names as they are in keys, percent-encoded.
+
+An event's header is its timestamp and its digest with a space between, as text;
+more words may follow, that can be found without opening the body. The body is
+the codec's, any bytes. The first event has position 0 for ever, also when
+events before the others have been removed.
 """
 
 from __future__ import annotations
@@ -38,6 +43,64 @@ def decoded(name: bytes | str) -> str:
 def matching(prefix: str) -> str:
     """Returns a prefix as SCAN's pattern takes it."""
     return "".join(f"\\{letter}" if letter in "\\*?[]" else letter for letter in prefix)
+
+
+class Field:
+    """The fields of the hashes. The scripts say `FIELD.revision` and get the name from here.
+
+    When a session expires is the expiry of its keys, and nothing else. Names that are kept free for what comes, absent
+    until then: `ttl` (ms; 0 for never) and `expire_time`, of a session whose expiry does not follow from the ttl of the
+    store that writes; `display_name`, `label:NAME`, `parent_session_id`,
+    `root_session_id`; `epoch`, which grows when events are rewritten.
+    """
+
+    # Of a session, all its life.
+    format = "format"
+    """Version of the stored form."""
+    nonce = "nonce"
+    """What tells a repeated creation from that of somebody else."""
+    create_time = "create_time"
+    """Seconds since the epoch."""
+    start_revision = "start_revision"
+    """The revision at creation. No other session has it."""
+    initial_state = "initial_state"
+    """The session's own state at creation, as a JSON object; only if there was any."""
+
+    # Of a session, changed by appends.
+    revision = "revision"
+    """Grows by 1 with each event."""
+    update_time = "update_time"
+    """Timestamp of the last event, or the time of creation."""
+    first_position = "first_position"
+    """Position of the first event in the list."""
+    event_count = "event_count"
+    """How many events are in the list."""
+    state = "state:"
+    """Begins the name of each field with a value of the state, as JSON; also in the hashes of user and app."""
+
+    # Of a session, for finding events by time without reading all of them.
+    recent = "recent"
+    """The four newest events by timestamp, the oldest of them first: position, lowest timestamp after it, timestamp."""
+    newest_time = "newest_time"
+    """The newest timestamp of all other events."""
+    backward_step = "backward_step"
+    """How many seconds, at most, an event is behind an earlier one, those of `recent` left aside."""
+
+    # Of a session on a Redis Cluster, while a change of the app's state is being applied; see shared_deltas.py.
+    pending = "pending:"
+    """Begins the name of each field with such a change: JSON with its ticket and state."""
+    has_pending = "has_pending"
+    """There while there are such fields."""
+
+    # Of the app's state on a Redis Cluster.
+    ticket = "ticket:"
+    """Begins the name of each field with the ticket of the change that set a key."""
+    last_ticket = "last_ticket"
+    """The last ticket taken."""
+
+    # Of a turn.
+    queue = "queue"
+    """Who has the turn and who waits, as JSON."""
 
 
 @frozen

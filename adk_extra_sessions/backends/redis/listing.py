@@ -116,7 +116,7 @@ class Listing:
         if self.is_split and stored.pending:
             app = read_hash(self.client, AppKeys.of(self.prefix, self.app_name).state)
             shared = SharedState(with_pending(fields(app), stored.pending), shared.user)
-        return SessionRecord(key, stored.revision, stored.last_update_time, stored.state, shared)
+        return SessionRecord(key, stored.revision, stored.update_time, stored.state, shared)
 
     def _user_keys(self, user_id: str) -> UserKeys:
         return UserKeys.of(self.prefix, self.app_name, user_id)

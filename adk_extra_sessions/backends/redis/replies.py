@@ -10,10 +10,11 @@ from attrs import field, frozen
 from redis.exceptions import ResponseError
 
 from adk_extra_sessions.backends.damaged import damage_named
+from adk_extra_sessions.backends.redis.layout import Field
 from adk_extra_sessions.backends.redis.scripts import Argument
-from adk_extra_sessions.codec import check_format, decode_value, describe
+from adk_extra_sessions.codec import FORMAT, check_format, decode_value, describe, joined_json
 from adk_extra_sessions.errors import CorruptRecordError
-from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.records import NewSession, SessionKey
 
 Reply: TypeAlias = bytes | str
 
@@ -32,14 +33,26 @@ def fields(reply: Mapping[Reply, Reply] | Sequence[Reply]) -> dict[str, Reply]:
 
 def values(hash_fields: Mapping[str, Reply]) -> dict[str, Any]:
     """Returns the state values among a hash's fields."""
-    return {name[2:]: decode_value(value) for name, value in hash_fields.items() if name.startswith("s:")}
+    return {
+        name[len(Field.state) :]: decode_value(value)
+        for name, value in hash_fields.items()
+        if name.startswith(Field.state)
+    }
 
 
 def state_pairs(texts: Mapping[str, str]) -> list[Argument]:
-    """Returns state as a script takes it: a count, then that many fields and values."""
-    pairs: list[Argument] = [len(texts)]
-    for name, value in texts.items():
-        pairs += (f"s:{name}", value)
+    """Returns the fields that hold state, each followed by its value."""
+    return [part for name, value in texts.items() for part in (f"{Field.state}{name}", value)]
+
+
+def new_session_pairs(new: NewSession) -> list[Argument]:
+    """Returns the fields of a new session's hash, its state left aside, each followed by its value."""
+    created = repr(new.created)
+    pairs: list[Argument] = [Field.format, FORMAT, Field.nonce, new.nonce, Field.create_time, created]
+    pairs += [Field.start_revision, new.revision, Field.revision, new.revision, Field.update_time, created]
+    pairs += [Field.first_position, 0, Field.event_count, 0]
+    if new.state.session:
+        pairs += [Field.initial_state, joined_json(new.state.session)]
     return pairs
 
 
@@ -60,27 +73,15 @@ class PendingDelta:
 
 @frozen
 class StoredSession:
-    """A session's hash.
-
-    Attributes:
-        base: The revision it was created with.
-        backstep: How far back, in seconds, an event's timestamp ever was
-            behind that of an earlier one, those of `ahead` left aside.
-        ahead: Timestamps and positions of the newest few events.
-    """
+    """A session's hash; see `Field`."""
 
     revision: int
-    base: int
-    last_update_time: float
-    backstep: float
-    ahead: Sequence[tuple[float, int]]
+    start_revision: int
+    first_position: int
+    event_count: int
+    update_time: float
     state: Mapping[str, Any] = field(repr=False)
     pending: Sequence[PendingDelta] = field(factory=tuple)
-
-    @property
-    def count(self) -> int:
-        """How many events it has."""
-        return self.revision - self.base
 
     @classmethod
     def of(cls, reply: Mapping[Reply, Reply] | Sequence[Reply], key: SessionKey) -> StoredSession:
@@ -91,21 +92,16 @@ class StoredSession:
         """
         with damage_named(key):
             found = fields(reply)
-            check_format(text(found.get("v", "")), key)
+            check_format(text(found.get(Field.format, "")), key)
             return cls(
-                int(found["r"]),
-                int(found["b"]),
-                float(found["t"]),
-                float(found.get("d", 0)),
-                _ahead(text(found.get("k", ""))),
+                int(found[Field.revision]),
+                int(found[Field.start_revision]),
+                int(found[Field.first_position]),
+                int(found[Field.event_count]),
+                float(found[Field.update_time]),
                 values(found),
                 pending_deltas(found, key),
             )
-
-
-def _ahead(field_value: str) -> list[tuple[float, int]]:
-    parts = field_value.split()
-    return [(float(timestamp), int(place)) for timestamp, place in zip(parts[::3], parts[1::3], strict=True)]
 
 
 @contextmanager
@@ -134,7 +130,7 @@ def pending_deltas(found: Mapping[str, Reply], key: SessionKey) -> list[PendingD
     Raises:
         CorruptRecordError: One of them cannot be read.
     """
-    return [pending_delta(name[2:], value, key) for name, value in found.items() if name.startswith("p:")]
+    return [pending_delta(name, value, key) for name, value in found.items() if name.startswith(Field.pending)]
 
 
 def pending_delta(name: str, value: Reply, key: SessionKey) -> PendingDelta:
@@ -145,7 +141,7 @@ def pending_delta(name: str, value: Reply, key: SessionKey) -> PendingDelta:
     """
     with damage_named(key):
         recorded = decode_value(value)
-        return PendingDelta(name, int(recorded["ticket"]), recorded["state"])
+        return PendingDelta(name[len(Field.pending) :], int(recorded["ticket"]), recorded["state"])
 
 
 def checked(reply: Any, key: SessionKey) -> Any:

@@ -11,8 +11,8 @@ from attrs import frozen
 from redis import RedisCluster
 
 from adk_extra_sessions.backends.damaged import damage_named, left_out_if_damaged
-from adk_extra_sessions.backends.redis.layout import AppKeys, SessionKeys, UserKeys, decoded, encoded, matching
-from adk_extra_sessions.backends.redis.reading import read_hash
+from adk_extra_sessions.backends.redis.layout import AppKeys, Field, SessionKeys, UserKeys, decoded, encoded, matching
+from adk_extra_sessions.backends.redis.reading import read_hash, scan_index
 from adk_extra_sessions.backends.redis.replies import (
     PendingDelta,
     checked,
@@ -55,7 +55,7 @@ class Scan:
         for page in self._user_pages(app_name) if user_id is None else [[user_id]]:
             pipeline = self.client.pipeline(transaction=False)
             for user in page:
-                pipeline.zscan(UserKeys.of(self.prefix, app_name, user).index, 0, count=SCANNED)
+                scan_index(pipeline, UserKeys.of(self.prefix, app_name, user).index, 0, SCANNED)
             for user, reply in zip(page, pipeline.execute(raise_on_error=False), strict=True):
                 found: Any = (0, [])
                 with left_out_if_damaged(SessionKey(app_name, user, "")):
@@ -67,7 +67,7 @@ class Scan:
         index = UserKeys.of(self.prefix, app_name, user_id).index
         yield from (SessionKey(app_name, user_id, decoded(name)) for name, _ in found)
         while cursor:
-            cursor, found = self.client.zscan(index, cursor, count=SCANNED)
+            cursor, found = scan_index(self.client, index, cursor, SCANNED)
             yield from (SessionKey(app_name, user_id, decoded(name)) for name, _ in found)
 
     def _user_pages(self, app_name: str) -> Iterator[Iterable[str]]:
@@ -86,7 +86,7 @@ class Scan:
         """Yields the deltas to the app's state that sessions still hold."""
         coming = self.session_keys(app_name, None)
         while page := list(islice(coming, USERS)):
-            held = self._of_sessions(page, lambda pipeline, key: pipeline.hexists(key, "p"))
+            held = self._of_sessions(page, lambda pipeline, key: pipeline.hexists(key, Field.has_pending))
             holding = [key for key, found in zip(page, held, strict=True) if found and not isinstance(found, Exception)]
             for key, found in zip(holding, self._of_sessions(holding, read_hash), strict=True):
                 deltas: Sequence[PendingDelta] = ()
@@ -111,7 +111,7 @@ class Scan:
         while users := [unquote(tag.partition("/")[2]) for tag in islice(tags, USERS)]:
             pipeline = self.client.pipeline(transaction=False)
             for user in users:
-                pipeline.hgetall(UserKeys.of(self.prefix, app_name, user).state)
+                read_hash(pipeline, UserKeys.of(self.prefix, app_name, user).state)
             for user, found in zip(users, pipeline.execute(raise_on_error=False), strict=True):
                 state: Mapping[str, Any] | None = None
                 with left_out_if_damaged(SessionKey(app_name, user, "")):

@@ -23,6 +23,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from adk_extra_sessions.backends.redis.layout import Field
 from adk_extra_sessions.backends.redis.reading import RAW
 from adk_extra_sessions.backends.redis.replication import Replication
 from adk_extra_sessions.codec import FORMAT
@@ -56,12 +57,14 @@ class Script:
     sha: str
 
     @classmethod
-    def load(cls, name: str) -> Script:
-        """Reads `lua/NAME.lua`, below what all scripts share."""
+    def load(cls, name: str, *shared: str) -> Script:
+        """Reads `lua/NAME.lua`, below those of `lua/shared` that it uses, and fills in the names of fields."""
         folder = files("adk_extra_sessions.backends.redis") / "lua"
-        shared, own = ((folder / f"{part}.lua").read_text("utf-8") for part in ("common", name))
-        source = f"local FORMAT = {FORMAT}\n{shared}{own}"
-        text = re.sub(r"^\s*--.*\n|^\s*\n", "", source, flags=re.MULTILINE)
+        parts = [folder / "shared" / f"{part}.lua" for part in shared]
+        source = "".join(part.read_text("utf-8") for part in [*parts, folder / f"{name}.lua"])
+        source = re.sub(r"^\s*--.*\n|^\s*\n", "", source, flags=re.MULTILINE)
+        source = re.sub(r"\bFIELD\.(\w+)", lambda found: f"'{getattr(Field, found[1])}'", source)
+        text = source.replace("FORMAT", f"'{FORMAT}'")
         return cls(text, hashlib.sha1(text.encode()).hexdigest())
 
 
@@ -74,18 +77,18 @@ class Call:
     arguments: Sequence[Argument] = field(repr=False)
 
 
-APPEND = Script.load("append")
+APPEND = Script.load("append", "names", "state", "expiry")
 APPLY = Script.load("apply")
-CREATE = Script.load("create")
-DELETE = Script.load("delete")
-ENTER = Script.load("enter")
-LIST = Script.load("list")
-LOOK_AFTER = Script.load("look_after")
+CREATE = Script.load("create", "names", "state", "expiry", "users")
+DELETE = Script.load("delete", "names", "pending")
+ENTER = Script.load("enter", "users")
+LIST = Script.load("list", "names")
+LOOK_AFTER = Script.load("look_after", "users")
 PAGE = Script.load("page")
 READ = Script.load("read")
 READ_TURN = Script.load("read_turn")
-REMOVE_PENDING = Script.load("remove_pending")
-SET_TIME = Script.load("set_time")
+REMOVE_PENDING = Script.load("remove_pending", "pending")
+SET_TIME = Script.load("set_time", "names")
 SWAP_TURN = Script.load("swap_turn")
 TAKE_TICKETS = Script.load("take_tickets")
 

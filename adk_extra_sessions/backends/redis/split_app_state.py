@@ -14,7 +14,7 @@ from attrs import frozen
 
 from adk_extra_sessions.backends.damaged import damage_named
 from adk_extra_sessions.backends.redis import scripts
-from adk_extra_sessions.backends.redis.layout import AppKeys, SessionKeys
+from adk_extra_sessions.backends.redis.layout import AppKeys, Field, SessionKeys
 from adk_extra_sessions.backends.redis.reading import read_hash
 from adk_extra_sessions.backends.redis.replies import (
     PendingDelta,
@@ -26,6 +26,7 @@ from adk_extra_sessions.backends.redis.replies import (
     text,
     values,
 )
+from adk_extra_sessions.backends.redis.scripts import Argument
 from adk_extra_sessions.backends.shared_deltas import merged
 from adk_extra_sessions.codec import decode_value, encode_value
 from adk_extra_sessions.records import AppendRequest, NewSession
@@ -33,9 +34,10 @@ from adk_extra_sessions.records import AppendRequest, NewSession
 logger = logging.getLogger(__name__)
 
 
-def pending_pairs(state: Mapping[str, str], name: str, ticket: int) -> list[str]:
-    """Returns the fields and values that store an app delta in its session's hash; `p` tells that there are any."""
-    return [f"p:{name}", encode_value("app:", {"ticket": ticket, "state": dict(state)}), "p", "1"]
+def pending_pairs(state: Mapping[str, str], name: str, ticket: int) -> list[Argument]:
+    """Returns the fields that store an app delta in its session's hash, each followed by its value."""
+    delta = encode_value("app:", {"ticket": ticket, "state": dict(state)})
+    return [f"{Field.pending}{name}", delta, Field.has_pending, "1"]
 
 
 def with_pending(app: Mapping[str, Reply], pending: Sequence[PendingDelta]) -> Mapping[str, Any]:
@@ -45,7 +47,7 @@ def with_pending(app: Mapping[str, Reply], pending: Sequence[PendingDelta]) -> M
         app: The fields of the app's state.
         pending: What sessions still hold for it.
     """
-    tickets = {name[2:]: int(value) for name, value in app.items() if name.startswith("t:")}
+    tickets = {name[len(Field.ticket) :]: int(value) for name, value in app.items() if name.startswith(Field.ticket)}
     decoded = [(one.ticket, {name: decode_value(value) for name, value in one.texts.items()}) for one in pending]
     return merged(values(app), tickets, decoded)[0]
 
@@ -103,9 +105,7 @@ class SplitAppState:
 
     def apply_left(self, keys: SessionKeys, flat: Sequence[Any]) -> None:
         """Applies what interrupted writers have left in a session, then removes it from there."""
-        left = [
-            pending_delta(text(name)[2:], value, keys.owner) for name, value in zip(flat[::2], flat[1::2], strict=True)
-        ]
+        left = [pending_delta(text(name), value, keys.owner) for name, value in zip(flat[::2], flat[1::2], strict=True)]
         for one in left:
             self.apply(keys.app, one.ticket, one.texts)
         if left:

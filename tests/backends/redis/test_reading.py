@@ -1,8 +1,7 @@
-"""Reading events since a time, beside other writers."""
+"""Reading events by time and by position, beside others who delete the session and create it again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,77 +10,87 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 
 from adk_extra_sessions import RedisSessionStore
 from adk_extra_sessions.errors import SessionNotFoundError
+from adk_extra_sessions.records import SessionKey, Window
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
-ALL = GetSessionConfig(after_timestamp=1000.0)
+KEY = SessionKey(APP, USER, "one")
 
 
 @pytest.fixture(params=["fakeredis", "redis", "rediscluster"])
 def backend(request: pytest.FixtureRequest) -> str:
     """Redis only."""
+    from conftest import BACKENDS
+
+    if request.param not in BACKENDS:
+        pytest.skip("ADK_EXTRA_SESSIONS_SERVERS=1 tests real servers")
     return str(request.param)
 
 
-@pytest.fixture
-def between_round_trips(store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Has something done before a round trip of the store's, the first of a call not counted."""
-
-    def prepare(operation: Callable[[], None], times: int) -> None:
-        execute, sent = store.client.execute_command, 0
-
-        def interrupted(*arguments: Any, **options: Any) -> Any:
-            nonlocal sent
-            sent += 1
-            if sent % 2 == 0 and sent <= 2 * times:
-                operation()
-            return execute(*arguments, **options)
-
-        monkeypatch.setattr(store.client, "execute_command", interrupted)
-
-    return prepare
-
-
-def create(store: RedisSessionStore, text: str) -> Session:
-    """Makes a session with 200 events, all of this text."""
+def create(store: RedisSessionStore, count: int) -> Session:
+    """Makes a session with events a second apart, the first at 2000.0."""
     session = store.create_session(**NAMES)
-    store.append_many((session, an_event(text, at=2000.0 + number)) for number in range(200))
+    store.append_many((session, an_event(str(number), at=2000.0 + number)) for number in range(count))
     return session
 
 
-@pytest.mark.parametrize("times", [1, 3])
-def test_events_since_a_time_are_all_of_one_session(
-    store: RedisSessionStore, make_store: Callable[..., RedisSessionStore], between_round_trips: Any, times: int
+def test_events_since_a_time_are_found(store: RedisSessionStore) -> None:
+    create(store, 200)
+    for after in (1000.0, 2000.0, 2071.5, 2072.0, 2136.0, 2198.0, 2199.0, 2200.0):
+        for recent in (None, 3, 64, 65, 128, 199, 200, 500):
+            config = GetSessionConfig(after_timestamp=after, num_recent_events=recent)
+            found = store.get_session(**NAMES, config=config)
+            newest = range(200)[-(recent or 200) :]
+            assert found is not None and texts(found) == [str(number) for number in newest if 2000.0 + number >= after]
+
+
+def test_events_since_a_time_take_one_message_and_no_body_is_opened(
+    store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = make_store() if store._owns_client else RedisSessionStore(client=_second(store.client), prefix=store.prefix)
-    create(other, "old")
-    store.get_session(**NAMES, config=ALL)  # from here on the server knows the scripts
+    create(store, 400)
+    key = f"{store.prefix}:{{{APP}/{USER}}}:e:one"
+    store.client.lset(key, 1, b"\xff first")
+    store.client.lset(key, -1, b"\xff last")
+    store.archive.read(KEY, Window(after=2398.0))  # the server knows the script
+    execute, sent = store.client.execute_command, []
 
-    def replace() -> None:
-        other.delete_session(**NAMES)
-        create(other, "new")
+    def counted(*arguments: Any, **options: Any) -> Any:
+        sent.append(arguments[0])
+        return execute(*arguments, **options)
 
-    between_round_trips(replace, times)
-    found = store.get_session(**NAMES, config=ALL)
-    assert found is not None and texts(found) == ["new"] * 200
+    monkeypatch.setattr(store.client, "execute_command", counted)
+    for after, count in ((2398.0, 2), (1000.0, 400)):
+        sent.clear()
+        record = store.archive.read(KEY, Window(after=after))
+        assert record is not None and len(record.bodies) == count and record.bodies[-1] == b"\xff last"
+        # The app's state is in another slot of a cluster.
+        assert sent == ["EVALSHA"] + ([] if hasattr(store.client, "connection_pool") else ["HGETALL"])
 
 
-def test_a_session_that_is_always_replaced_ends_in_an_error(
-    store: RedisSessionStore, make_store: Callable[..., RedisSessionStore], between_round_trips: Any
-) -> None:
-    other = make_store() if store._owns_client else RedisSessionStore(client=_second(store.client), prefix=store.prefix)
-    create(other, "old")
-    store.get_session(**NAMES, config=ALL)
-
-    def replace() -> None:
-        other.delete_session(**NAMES)
-        create(other, "new")
-
-    between_round_trips(replace, 100)
+def test_earlier_events_of_a_session_that_was_replaced_are_refused(store: RedisSessionStore) -> None:
+    create(store, 1200)
+    record = store.archive.read(KEY, Window(recent=10))
+    assert record is not None
+    earlier = store.archive.earlier(record)
+    assert len(next(earlier)) == 500
+    store.delete_session(**NAMES)
+    create(store, 1200)
     with pytest.raises(SessionNotFoundError, match=r"'one'.*was deleted while it was read"):
-        store.get_session(**NAMES, config=ALL)
+        next(earlier)
 
 
-def _second(client: Any) -> Any:
-    node = client.get_default_node()
-    return type(client)(host=node.host, port=node.port)
+def test_events_keep_their_positions_when_the_first_ones_are_removed(store: RedisSessionStore) -> None:
+    session = create(store, 300)
+    prefix = f"{store.prefix}:{{{APP}/{USER}}}"
+    store.client.ltrim(f"{prefix}:e:one", 2 * 100, -1)  # as no call does yet
+    store.client.hset(f"{prefix}:s:one", mapping={"first_position": 100, "event_count": 200})
+    store.append_event(session, session.events[250].model_copy(deep=True))
+    store.append_event(session, an_event("300", at=2299.5))
+    store.append_event(session, an_event("late", at=2150.5))
+    found = store.get_session(**NAMES)
+    assert found is not None and texts(found) == [*(str(number) for number in range(100, 301)), "late"]
+    found = store.get_session(**NAMES, config=GetSessionConfig(after_timestamp=2298.0))
+    assert found is not None and texts(found) == ["298", "299", "300"]
+    record = store.archive.read(KEY, Window(recent=10))
+    assert record is not None and record.first == 292
+    assert sum(len(page) for page in store.archive.earlier(record)) == 192

@@ -113,11 +113,11 @@ def test_any_client_will_do(store: RedisSessionStore) -> None:
 
 
 NO_UTF_8: dict[str, Callable[[RedisSessionStore], Any]] = {
-    "event": lambda store: store.client.lset(session_key_name(store, "e"), 0, b"\xff"),
-    "state": lambda store: store.client.hset(session_key_name(store), b"s:a", b"\xff"),
-    "name": lambda store: store.client.hset(session_key_name(store), b"s:\xff", b"1"),
-    "user-state": lambda store: store.client.hset(f"{store.prefix}:{{{APP}/{USER}}}:u", b"s:\xff", b"\xff"),
-    "app-state": lambda store: store.client.hset(f"{store.prefix}:{{{APP}}}:a", b"s:\xff", b"\xff"),
+    "event": lambda store: store.client.lset(session_key_name(store, "e"), 1, b"\xff"),
+    "state": lambda store: store.client.hset(session_key_name(store), b"state:a", b"\xff"),
+    "name": lambda store: store.client.hset(session_key_name(store), b"state:\xff", b"1"),
+    "user-state": lambda store: store.client.hset(f"{store.prefix}:{{{APP}/{USER}}}:u", b"state:\xff", b"\xff"),
+    "app-state": lambda store: store.client.hset(f"{store.prefix}:{{{APP}}}:a", b"state:\xff", b"\xff"),
 }
 
 
@@ -131,6 +131,11 @@ def test_what_is_no_utf_8_is_damage_to_any_client(store: RedisSessionStore, plac
         with RedisSessionStore(client=client, prefix=store.prefix) as other:
             with pytest.raises(CorruptRecordError):
                 other.get_session(**NAMES)
+            if place == "user-state":
+                with pytest.raises(CorruptRecordError):
+                    other.get_user_state(app_name=APP, user_id=USER)
+            assert {key.user_id for key in other.archive.session_keys(APP, None)} == {"other", USER}
+            assert list(other.archive.user_states(APP)) == []
             if place == "app-state":
                 with pytest.raises(CorruptRecordError):
                     other.list_sessions(app_name=APP)
@@ -186,12 +191,12 @@ def session_key(store: RedisSessionStore, kind: str) -> bytes:
 
 
 DAMAGE: dict[str, Callable[[RedisSessionStore], Any]] = {
-    "event-not-json": lambda store: store.client.lset(session_key(store, "e"), 1, "{"),
-    "event-not-an-event": lambda store: store.client.lset(session_key(store, "e"), 1, '{"content": 7}'),
-    "two-events-in-one": lambda store: store.client.lset(session_key(store, "e"), 1, "{},{}"),
+    "event-not-json": lambda store: store.client.lset(session_key(store, "e"), 3, "{"),
+    "event-not-an-event": lambda store: store.client.lset(session_key(store, "e"), 3, '{"content": 7}'),
+    "two-events-in-one": lambda store: store.client.lset(session_key(store, "e"), 3, "{},{}"),
     "event-lost": lambda store: store.client.rpop(session_key(store, "e")),
     "events-evicted": lambda store: store.client.delete(session_key(store, "e")),
-    "no-revision": lambda store: store.client.hdel(session_key(store, "s"), "r"),
+    "no-revision": lambda store: store.client.hdel(session_key(store, "s"), "revision"),
     "foreign-hash": lambda store: (
         store.client.delete(session_key(store, "s")),
         store.client.hset(session_key_name(store), "x", "y"),
@@ -200,8 +205,13 @@ DAMAGE: dict[str, Callable[[RedisSessionStore], Any]] = {
         store.client.delete(session_key(store, "e")),
         store.client.set(session_key_name(store, "e"), "x"),
     ),
-    "newer-format": lambda store: store.client.hset(session_key(store, "s"), "v", "99"),
-    "bad-state": lambda store: store.client.hset(session_key(store, "s"), "s:a", "{"),
+    "newer-format": lambda store: store.client.hset(session_key(store, "s"), "format", "99"),
+    "format-1": lambda store: (
+        store.client.delete(session_key(store, "s"), session_key(store, "e")),
+        store.client.rpush(session_key_name(store, "e"), '{"timestamp":1.0}'),
+        store.client.hset(session_key_name(store), mapping={"v": 1, "n": "x", "b": 5, "r": 6, "c": "1.0", "t": "1.0"}),
+    ),
+    "bad-state": lambda store: store.client.hset(session_key(store, "s"), "state:a", "{"),
 }
 
 
@@ -221,11 +231,22 @@ def test_a_damaged_record_is_named_and_never_half_read(
         store.get_session(**NAMES)
 
 
+def test_what_format_1_stored_is_refused_by_name(store: RedisSessionStore) -> None:
+    session = store.create_session(**NAMES)
+    store.append_event(session, an_event())
+    DAMAGE["format-1"](store)
+    with pytest.raises(CorruptRecordError, match=r"'one'.*another version.*format 2"):
+        store.get_session(**NAMES)
+    with pytest.raises(CorruptRecordError, match=r"'one'.*another version"):
+        store.append_event(session, an_event())
+    assert store.list_sessions(app_name=APP).sessions == []
+
+
 def test_an_unreadable_event_is_named_by_position(store: RedisSessionStore) -> None:
     session = store.create_session(**NAMES)
     for number in range(3):
         store.append_event(session, an_event(str(number)))
-    store.client.lset(session_key(store, "e"), 1, '{"content": "private words"}')
+    store.client.lset(session_key(store, "e"), 3, '{"content": "private words"}')
     with pytest.raises(CorruptRecordError, match="position 1") as error:
         store.get_session(**NAMES)
     assert "private" not in str(error.value)

@@ -1,7 +1,7 @@
 -- Creates a session, and applies its state to the user and the app.
 --
--- KEYS  1 session hash, 2 event list, 3 index of the user's sessions,
---       4 user's state, [5 app's state, 6 index of the app's users]
+-- KEYS  1 session, 2 its events, 3 index of the user's sessions, 4 user's state,
+--       [5 app's state, 6 index of the app's users]
 -- ARGV  1 nonce, 2 time to live in ms (0 for none), 3 time of creation,
 --       4 the user's name in the app's index, then three times (session, user,
 --       app) a count followed by that many pairs of FIELD, VALUE
@@ -10,8 +10,19 @@
 --
 -- The same nonce again is the same request again, and succeeds without a change.
 local session, events, index, users = KEYS[1], KEYS[2], KEYS[3], KEYS[6]
-local prefix, name = split_key(session)
 local time, overdue = now(), {}
+
+-- Removes from the user's index some sessions that have expired: among the
+-- oldest, and among some others, in case the oldest never expire.
+local function drop_expired()
+  local prefix = string.sub(session, 1, #index + 1)
+  for _, from in ipairs({0, time % math.max(redis.call('ZCARD', index), 1)}) do
+    for _, name in ipairs(redis.call('ZRANGE', index, from, from + 4)) do
+      if redis.call('EXISTS', prefix .. name) == 0 then redis.call('ZREM', index, name) end
+    end
+  end
+end
+
 if redis.call('EXISTS', session) == 0 then
   -- A key of a foreign type fails here.
   redis.call('HLEN', KEYS[4])
@@ -20,24 +31,25 @@ if redis.call('EXISTS', session) == 0 then
     redis.call('ZSCORE', users, NOBODY)
     overdue = overdue_users(users, time)
   end
-  -- A full server fails here, and a missing right.
+  -- A full server fails here, and a missing right; see append.lua.
+  local name = name_of(session, index)
   redis.call('ZADD', index, 'XX', ARGV[3], name)
   redis.call('ZREM', index, NOBODY)
   redis.call('PTTL', index)
   if ARGV[2] == '0' then set_expiry(index, '0') end
   set_expiry(session, ARGV[2])
-  drop_expired(index, prefix, time)
+  drop_expired()
   redis.call('DEL', events)
-  local at = write_pairs(session, 5)
-  at = write_pairs(KEYS[4], at)
-  at = write_pairs(KEYS[5], at)
+  local at = write_pairs(session, 6, ARGV[5])
+  at = write_pairs(KEYS[4], at + 1, ARGV[at])
+  write_pairs(KEYS[5], at + 1, ARGV[at])
   set_expiry(session, ARGV[2])
   redis.call('ZADD', index, ARGV[3], name)
   set_index_expiry(index, ARGV[2])
   if users then enter_user(users, ARGV[4], ARGV[2], time) end
-elseif redis.call('HGET', session, 'n') ~= ARGV[1] then
+elseif redis.call('HGET', session, FIELD.nonce) ~= ARGV[1] then
   return {0}
 else
-  redis.call('HSET', session, 'n', ARGV[1])  -- for WAIT, which looks at its connection's own last write
+  redis.call('HSET', session, FIELD.nonce, ARGV[1])  -- for WAIT, which looks at its connection's own last write
 end
 return {1, redis.call('HGETALL', KEYS[4]), KEYS[5] and redis.call('HGETALL', KEYS[5]) or {}, overdue}

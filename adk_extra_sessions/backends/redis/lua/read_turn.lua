@@ -1,6 +1,6 @@
 -- Reads the turn on a session, and the server's time.
 --
--- KEYS  1 turn, a hash with the one field q
+-- KEYS  1 turn, a hash with one field
 -- Returns {its text or an empty one, seconds, microseconds}.
 local now = redis.call('TIME')
-return {redis.call('HGET', KEYS[1], 'q') or '', now[1], now[2]}
+return {redis.call('HGET', KEYS[1], FIELD.queue) or '', now[1], now[2]}

@@ -1,0 +1,28 @@
+-- Milliseconds for which a user stays in an app's index without a session:
+-- longer than any creation takes.
+local GRACE = 600000
+
+-- When the sessions of a user expire who has one that never does.
+local NEVER = 9007199254740992
+
+-- The server's time in milliseconds.
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Enters a user into an app's index until the time when the user's sessions
+-- will have expired, and at least for a while in which one is being created.
+local function enter_user(users, user, ttl, time)
+  local until_then = ttl == '0' and NEVER or time + math.max(tonumber(ttl), GRACE)
+  local before = tonumber(redis.call('ZSCORE', users, user) or '')
+  if not before or before < until_then then
+    redis.call('ZADD', users, string.format('%.0f', until_then), user)
+  end
+end
+
+-- Some users whose time has passed, if there are enough of them to look after: {USER, TIME, ...}.
+local function overdue_users(users, time)
+  local found = redis.call('ZRANGEBYSCORE', users, '-inf', string.format('(%.0f', time), 'WITHSCORES', 'LIMIT', 0, 10)
+  return #found == 20 and found or {}
+end

@@ -1,0 +1,122 @@
+"""What format 2 stores on Redis stays readable, and stays what is stored: `golden/` has it, key by key.
+
+Whoever changes the form needs a new number in `codec.FORMAT`, a migration, and a dump of the new form beside the old one.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.adk.events import Event
+from support.redis_dump import Keys, bodies, dump, load
+
+from adk_extra_sessions import RedisSessionStore
+from adk_extra_sessions.backends.redis import scripts
+from adk_extra_sessions.backends.redis.layout import AppKeys
+from adk_extra_sessions.codec import encode_event, encode_state
+from adk_extra_sessions.records import AppendRequest, NewSession, SessionKey
+from adk_extra_sessions.testing.contract.samples import an_event
+
+APP, USER = "shop", "ada"
+KEY = SessionKey(APP, USER, "s1")
+HOSTILE = SessionKey(APP, "a/b:{}%é", "*\0 1")
+TEXTS = ["one", "two", "far ahead", "a step back", "five", "six ü"]
+TIMES = [1000.0, 1000.1, 5000.0, 999.5, 1001.0, 1002.25]
+
+
+@pytest.fixture(params=["fakeredis", "redis", "rediscluster"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Redis only."""
+    from conftest import BACKENDS
+
+    if request.param not in BACKENDS:
+        pytest.skip("ADK_EXTRA_SESSIONS_SERVERS=1 tests real servers")
+    return str(request.param)
+
+
+@pytest.fixture
+def golden(backend: str) -> Keys:
+    """The dump: a cluster's differs in the app's state."""
+    name = "cluster" if backend == "rediscluster" else "server"
+    read: Keys = json.loads((Path(__file__).parent / "golden" / f"format-2-{name}.json").read_text("utf-8"))
+    return read
+
+
+def event(number: int, delta: dict[str, Any] | None = None) -> Event:
+    return an_event(TEXTS[number], at=TIMES[number], delta=delta, id=f"e{number}")
+
+
+def fill(store: RedisSessionStore) -> None:
+    """Stores something of everything, with the ids and times that are otherwise made anew each time."""
+    backend = store.backend
+
+    def create(key: SessionKey, revision: int, state: dict[str, Any] | None = None) -> None:
+        texts = encode_state(state or {}, coerce=False)
+        assert backend.create(NewSession(key, revision, f"nonce-{revision}", 900.5, texts)) is not None
+
+    def append(key: SessionKey, one: Event) -> None:
+        (outcome,) = backend.append([AppendRequest(key, [encode_event(one)])])
+        assert outcome.error is None
+
+    create(KEY, 1000, {"cart": ["ä"], "n": 1, "user:plan": "gold"})
+    for number in range(len(TEXTS) - 1):
+        append(KEY, event(number, {"n": number, "user:seen": number}))
+    create(HOSTILE, 2000)
+    append(HOSTILE, event(0, {"a:b.$%\0": None}))
+    backend = type(store)(client=store.client, prefix=store.prefix, ttl="1d").backend
+    create(SessionKey(APP, USER, "expires"), 3000)
+    assert backend.turns.swap(KEY, None, '{"made": "for the test"}')
+    app = AppKeys.of(store.prefix, APP).state
+    change = AppendRequest(KEY, [encode_event(event(5, {"app:open": True}))])
+    if backend.appending.split:
+        backend.appending.split.apply(app, 7, {"motd": '"hi"'})
+        # As a writer leaves it who dies before the change is applied.
+        scripts.run(store.client, store.backend.appending.call(change, 8))
+    else:
+        backend.write_shared_state(APP, "", encode_state({"app:motd": "hi"}, coerce=False))
+        assert store.backend.append([change])[0].error is None
+
+
+def without_bodies(keys: Keys) -> Keys:
+    """Leaves out what ADK's version decides, and checks the digests that are made of it."""
+    plain: Keys = json.loads(json.dumps(keys))
+    for header, body in bodies(keys):
+        timestamp, digest = header.split()
+        parsed = Event.model_validate_json(body)
+        assert repr(parsed.timestamp) == timestamp
+        assert digest == blake2b(body.encode(), digest_size=12).hexdigest()
+        plain = json.loads(json.dumps(plain, ensure_ascii=False).replace(digest, f"digest of {parsed.id}"))
+    for content in plain.values():
+        if content["type"] == "list":
+            content["holds"] = content["holds"][::2]
+    return plain
+
+
+def test_what_was_stored_is_read(store: RedisSessionStore, golden: Keys) -> None:
+    load(store, golden)
+    found = store.get_session(app_name=APP, user_id=USER, session_id="s1")
+    assert found is not None
+    assert found.state == {
+        "cart": ["ä"], "n": 4, "user:plan": "gold", "user:seen": 4, "app:motd": "hi", "app:open": True,
+    }  # fmt: skip
+    assert [one.id for one in found.events] == [f"e{number}" for number in range(6)]
+    assert [one.timestamp for one in found.events] == TIMES
+    assert found.last_update_time == TIMES[-1]
+    hostile = store.get_session(app_name=APP, user_id=HOSTILE.user_id, session_id=HOSTILE.session_id)
+    assert hostile is not None and hostile.state["a:b.$%\0"] is None and len(hostile.events) == 1
+    listed = {(one.user_id, one.id) for one in store.list_sessions(app_name=APP).sessions}
+    assert listed == {(USER, "s1"), (HOSTILE.user_id, HOSTILE.session_id), (USER, "expires")}
+    assert store.backend.turns.read(KEY)[0] == '{"made": "for the test"}'
+    store.append_event(found, found.events[2].model_copy(deep=True))  # stored once
+    store.append_event(found, an_event("next", at=1003.0))
+    again = store.get_session(app_name=APP, user_id=USER, session_id="s1")
+    assert again == found and len(found.events) == 7
+
+
+def test_what_is_stored_has_the_same_form(store: RedisSessionStore, golden: Keys) -> None:
+    fill(store)
+    assert without_bodies(dump(store)) == without_bodies(golden)

@@ -1,6 +1,6 @@
 """What format 2 stores on Redis stays readable, and stays what is stored: `golden/` has it, key by key.
 
-Whoever changes the form needs a new number in `codec.FORMAT`, a migration, and a dump of the new form beside the old one.
+Whoever changes the form needs a new number in `codec.FORMAT`, a migration, and a dump of the new form beside this one.
 """
 
 from __future__ import annotations

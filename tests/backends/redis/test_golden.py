@@ -16,7 +16,7 @@ from support.redis_dump import Keys, bodies, dump, load
 
 from adk_extra_sessions import RedisSessionStore
 from adk_extra_sessions.backends.redis import scripts
-from adk_extra_sessions.backends.redis.layout import AppKeys
+from adk_extra_sessions.backends.redis.layout import AppKeys, Field
 from adk_extra_sessions.codec import encode_event, encode_state
 from adk_extra_sessions.records import AppendRequest, NewSession, SessionKey
 from adk_extra_sessions.testing.contract.samples import an_event
@@ -120,3 +120,13 @@ def test_what_was_stored_is_read(store: RedisSessionStore, golden: Keys) -> None
 def test_what_is_stored_has_the_same_form(store: RedisSessionStore, golden: Keys) -> None:
     fill(store)
     assert without_bodies(dump(store)) == without_bodies(golden)
+
+
+def test_the_page_on_what_is_stored_has_every_field() -> None:
+    page = Path(__file__).parents[3].joinpath("docs", "stored-form.md").read_text("utf-8").partition("## Redis")[2]
+    names = [name for word, name in vars(Field).items() if not word.startswith("__")]
+    assert len(names) > 15
+    missing = [
+        name for name in names if f"`{name}`" not in page and f"`{name}NAME`" not in page and f"`{name}ID`" not in page
+    ]
+    assert missing == []

@@ -28,7 +28,7 @@ from adk_extra_sessions.testing.contract import (
 )
 
 
-class TestDatabases(BackendContract, CopyableContract, TakesTurnsContract):
+class TestDatabases(BackendContract, ManagedContract, ErasableContract, CopyableContract, TakesTurnsContract):
     """Redis and MongoDB, with all abilities."""
 
     @pytest.fixture

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
 import redis
 from typing_extensions import override
 
-from adk_extra_sessions.backends.base import Copyable, Examinable, TakesTurns, Target
+from adk_extra_sessions.backends.base import Copyable, Erasable, Examinable, Managed, TakesTurns, Target
 from adk_extra_sessions.backends.findings import Finding
 from adk_extra_sessions.backends.redis import doctor, scripts, strays
 from adk_extra_sessions.backends.redis.appending import Appending
 from adk_extra_sessions.backends.redis.client import address_of, database_number
+from adk_extra_sessions.backends.redis.erasing import Erasing
 from adk_extra_sessions.backends.redis.history import History
 from adk_extra_sessions.backends.redis.layout import AppKeys, Field, SessionKeys, UserKeys
 from adk_extra_sessions.backends.redis.listing import Listing
@@ -21,8 +23,10 @@ from adk_extra_sessions.backends.redis.replication import Replication
 from adk_extra_sessions.backends.redis.replies import (
     StoredSession,
     checked,
+    details_pairs,
     foreign_type_named,
     new_session_pairs,
+    own_ttl,
     state_of,
     state_pairs,
 )
@@ -32,10 +36,13 @@ from adk_extra_sessions.backends.redis.split_app_state import SplitAppState, pen
 from adk_extra_sessions.backends.redis.turns import RedisTurns
 from adk_extra_sessions.backends.redis.users import UserIndex
 from adk_extra_sessions.codec import describe
+from adk_extra_sessions.details import UNSET, Changes, Lifetime, SessionDetails
 from adk_extra_sessions.errors import CorruptRecordError
+from adk_extra_sessions.queries import RecordPage, SessionQuery
 from adk_extra_sessions.records import (
     AppendOutcome,
     AppendRequest,
+    Erased,
     NewSession,
     SessionKey,
     SessionRecord,
@@ -48,7 +55,7 @@ EVENTS = 500
 """Events that one round trip of a copy reads."""
 
 
-class RedisBackend(TakesTurns, Copyable, Examinable):
+class RedisBackend(TakesTurns, Managed, Erasable, Copyable, Examinable):
     """Sessions on one Redis server, behind a Sentinel, or on a Redis Cluster.
 
     Args:
@@ -86,6 +93,7 @@ class RedisBackend(TakesTurns, Copyable, Examinable):
         # On a cluster the app's state is in a slot of its own, out of a script's reach.
         self._split = SplitAppState(client) if isinstance(client, redis.RedisCluster) else None
         self._scan = Scan(client, prefix)
+        self._listing = Listing(client, prefix, self._split is not None)
         self.appending = Appending(client, prefix, ttl_ms, replication, self._split)
 
     @override
@@ -109,7 +117,7 @@ class RedisBackend(TakesTurns, Copyable, Examinable):
         with foreign_type_named(new.key):
             ticket = 0
             if self._split:  # entered before, so that no crash can hide the user from lists
-                users.enter(new.key.user_id, self.ttl_ms)
+                users.enter(new.key.user_id, self._ttl(new.lifetime))
                 ticket = self._split.before_create(keys, new)
             reply = self._run(self.create_call(new, ticket), new.key, self.replication)
             if int(reply[0]) == 0:
@@ -129,7 +137,7 @@ class RedisBackend(TakesTurns, Copyable, Examinable):
             app = state_pairs(new.state.app)
         elif new.state.app:
             session += pending_pairs(new.state.app, new.nonce, ticket)
-        arguments: list[Argument] = [new.nonce, self.ttl_ms, repr(new.created), keys.user_name]
+        arguments: list[Argument] = [new.nonce, self._ttl(new.lifetime), repr(new.created), keys.user_name]
         for pairs in (session, state_pairs(new.state.user), app):
             arguments += (len(pairs) // 2, *pairs)
         return Call(scripts.CREATE, names, arguments)
@@ -144,7 +152,7 @@ class RedisBackend(TakesTurns, Copyable, Examinable):
         reply = self._run(Call(scripts.READ, names, [recent, after, ttl_ms]), key)
         if not reply:
             return None
-        stored = StoredSession.of(reply[0], key)
+        stored = StoredSession.of(reply[0], reply[5], key)
         if int(reply[2]) != 2 * stored.event_count:
             raise CorruptRecordError(f"{describe(key)}: {stored.event_count} events are recorded, not all are there.")
         with foreign_type_named(key):
@@ -157,26 +165,76 @@ class RedisBackend(TakesTurns, Copyable, Examinable):
             SharedState(app, state_of(reply[3], key)),
             reply[1],
             stored.first_position + stored.event_count - len(reply[1]),
-            start_revision=stored.start_revision,
+            stored.details,
+            stored.start_revision,
         )
 
     @override
     def pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
-        listing = Listing(self.client, self.prefix, app_name, page_size, self._split is not None)
-        return listing.of_app() if user_id is None else listing.of_users([user_id])
+        query: SessionQuery | None = SessionQuery(app_name, user_id, size=page_size)
+        while query is not None:
+            page = self.list(query)
+            yield page.records
+            query = attrs.evolve(query, after=page.next) if page.next is not None else None
+
+    @override
+    def list(self, query: SessionQuery) -> RecordPage:
+        return self._listing.page(query)
+
+    @override
+    def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
+        return self._listing.count(app_name, user_id, labels)
+
+    @override
+    def update(self, key: SessionKey, changes: Changes) -> SessionDetails | None:
+        if self._split and changes.lifetime is not UNSET:
+            self._users(key).enter(key.user_id, self._ttl(changes.lifetime))
+        with foreign_type_named(key):
+            status, *found = self._run(self._update_call(key, changes), key, self.replication)
+        if int(status) == 0:
+            return None
+        if int(status) < 0:
+            raise CorruptRecordError(f"{describe(key)} is damaged, foreign or of another format.")
+        session, expires_at = found
+        return StoredSession.of(session, expires_at, key).details
+
+    def _update_call(self, key: SessionKey, changes: Changes) -> Call:
+        keys = SessionKeys.of(self.prefix, key)
+        lifetime = "=" if changes.lifetime is UNSET else own_ttl(changes.lifetime)
+        removed: list[Argument] = [Field.display_name] if changes.display_name is None else []
+        names = [keys.session, keys.events, keys.index] + ([] if self._split else [keys.users])
+        replaced = int(changes.labels is not UNSET)
+        arguments: list[Argument] = [self.ttl_ms, lifetime, keys.user_name, replaced, len(removed)]
+        return Call(scripts.UPDATE, names, [*arguments, *removed, *details_pairs(changes)])
+
+    def _ttl(self, lifetime: Lifetime) -> str:
+        """Returns the time to live of a session that is created now, as create.lua takes it."""
+        return own_ttl(lifetime) or str(self.ttl_ms)
 
     @override
     def delete(self, key: SessionKey) -> None:
+        self._delete(key, "")
+
+    @override
+    def delete_unchanged(self, key: SessionKey, revision: int) -> bool:
+        return self._delete(key, str(revision))
+
+    def _delete(self, key: SessionKey, revision: str) -> bool:
         keys = SessionKeys.of(self.prefix, key)
         names = [keys.session, keys.events, keys.index] + ([] if self._split else [keys.users])
         with foreign_type_named(key):
-            call = Call(scripts.DELETE, names, [keys.user_name])
-            last, pending = self._run(call, key, self.replication)
+            call = Call(scripts.DELETE, names, [keys.user_name, revision])
+            last, pending, there = self._run(call, key, self.replication)
             while self._split and pending:
                 self._split.apply_left(keys, pending)
-                last, pending = self._run(call, key, self.replication)
+                last, pending, there = self._run(call, key, self.replication)
             if self._split and last:
                 self._users(key).look_after_gone(key.user_id)
+        return bool(there)
+
+    @override
+    def erase(self, app_name: str, user_id: str | None) -> Erased:
+        return Erasing(self.client, self.prefix).erase(app_name, user_id)
 
     @override
     def user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:

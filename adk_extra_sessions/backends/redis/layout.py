@@ -11,6 +11,7 @@ percent-encoded: no name can end a hash tag, and no two triples share a key.
     adk:{app/user}:u           hash   the user's state
     adk:{app}:a                hash   the app's state
     adk:{app}:i                zset   users who have sessions, by when these will have expired (ms, about)
+    adk:{app}:n                zset   the same users, by name
 
 Members of the indexes are names as they are in keys, percent-encoded.
 
@@ -45,6 +46,16 @@ def matching(prefix: str) -> str:
     return "".join(f"\\{letter}" if letter in "\\*?[]" else letter for letter in prefix)
 
 
+NO_NAME = "%"
+"""The hash tag of an app whose name is empty; no name is encoded so."""
+
+
+def app_of(tag: str) -> str:
+    """Returns the app whose keys, or whose user's keys, have this hash tag."""
+    name = tag.partition("/")[0]
+    return "" if name == NO_NAME else decoded(name)
+
+
 class Field:
     """The fields of the hashes. The scripts say `FIELD.revision` and get the name from here.
 
@@ -65,6 +76,19 @@ class Field:
     """The revision at creation. No other session has it."""
     initial_state = "initial_state"
     """The session's own state at creation, as a JSON object; only if there was any."""
+
+    # Of a session, only if it has them.
+    display_name = "display_name"
+    """Its name for people."""
+    label = "label:"
+    """Begins the name of each field with a label."""
+    ttl = "ttl"
+    """Its own time to live in ms, 0 for none, or `until:` and a time in ms since the epoch. Without it that of the
+    store that writes counts."""
+    parent = "parent"
+    """The session that it was forked from."""
+    root = "root"
+    """The first session in its line of forks."""
 
     # Of a session, changed by appends.
     revision = "revision"
@@ -146,7 +170,8 @@ class AppKeys:
     @classmethod
     def of(cls, prefix: str, app_name: str) -> AppKeys:
         """Makes the keys below the store's `prefix`."""
-        return cls(f"{prefix}:{{{encoded(app_name)}}}:")
+        # An empty hash tag is none: the keys of an app without a name would be in several slots.
+        return cls(f"{prefix}:{{{encoded(app_name) or NO_NAME}}}:")
 
     @property
     def state(self) -> str:
@@ -157,6 +182,11 @@ class AppKeys:
     def users(self) -> str:
         """The index of users who have sessions."""
         return f"{self.prefix}i"
+
+    @property
+    def names(self) -> str:
+        """The same users by name."""
+        return f"{self.prefix}n"
 
 
 @frozen

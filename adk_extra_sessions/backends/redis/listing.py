@@ -1,122 +1,189 @@
-"""Listing sessions on Redis: indexes first, then the sessions' hashes, page by page."""
+"""Lists of sessions on Redis without events: in pages, by labels, and counted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from attrs import frozen
 
 from adk_extra_sessions.backends.damaged import left_out_if_damaged
 from adk_extra_sessions.backends.redis import scripts
-from adk_extra_sessions.backends.redis.layout import AppKeys, UserKeys, decoded
-from adk_extra_sessions.backends.redis.reading import read_hash, scan_index
-from adk_extra_sessions.backends.redis.replies import StoredSession, checked, fields, state_of
+from adk_extra_sessions.backends.redis.layout import AppKeys, UserKeys, decoded, encoded
+from adk_extra_sessions.backends.redis.reading import read_hash
+from adk_extra_sessions.backends.redis.replies import StoredSession, checked, fields, label_pairs, state_of, text
+from adk_extra_sessions.backends.redis.scripts import Argument, Call
 from adk_extra_sessions.backends.redis.split_app_state import with_pending
 from adk_extra_sessions.backends.redis.users import UserIndex
+from adk_extra_sessions.errors import InputValidationError
+from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery
 from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState
 
-AT_ONCE = 1000
-"""Sessions that one script call reads: the server serves nobody else meanwhile."""
+USERS = 1000
+"""Users that one round trip counts sessions of."""
+
+Place: TypeAlias = "tuple[str, str]"
+"""Time and name of the session before a page of a user's, as the index has them; empty before the first."""
+
+FIRST: Place = ("", "")
+
+
+@frozen
+class _Chosen:
+    """A user whose sessions are on a page.
+
+    Attributes:
+        size: How many of them to read at most.
+        count: How many the user has; expired ones may be among them.
+        time: By when they will have expired, as the app's index has it.
+    """
+
+    user: str
+    size: int
+    count: int
+    time: float
 
 
 @frozen
 class Listing:
-    """A walk over an app's sessions without their events.
+    """The sessions of an app or of a user.
 
     Attributes:
-        page_size: About how many sessions to read at once.
-        is_split: Whether sessions may hold deltas to the app's state (Redis Cluster).
+        is_split: Whether sessions may hold changes of the app's state (Redis Cluster).
     """
 
     client: Any
     prefix: str
-    app_name: str
-    page_size: int
-    is_split: bool = False
+    is_split: bool
 
-    def of_app(self) -> Iterator[Sequence[SessionRecord]]:
-        """Yields pages of all users' sessions: three round trips up to a page of each."""
-        users = UserIndex(self.client, self.prefix, self.app_name)
-        for times in users.pages(self.page_size):
-            without: list[str] = []
-            yield from self.of_users(list(times), without)
-            if without:
-                users.remove({user_id: times[user_id] for user_id in without})
+    def page(self, query: SessionQuery) -> RecordPage:
+        """Reads one page: one round trip for a user (two on a cluster), three for an app; see `Managed.list`."""
+        if query.user_id is None:
+            return self._of_app(query)
+        place = _place(query.after) if query.after else FIRST
+        app = read_hash(self.client, self._app(query)) if self.is_split and query.with_state else None
+        found = self._found(query, [(query.user_id, place, query.size)])
+        records, beyond = self._records(query, query.user_id, found[0], self._app_state(query, app, found))
+        return RecordPage(records, beyond if beyond != FIRST else None)
 
-    def of_users(self, user_ids: Sequence[str], without: list[str] | None = None) -> Iterator[Sequence[SessionRecord]]:
-        """Yields pages of some users' sessions: two round trips for the first page of all.
+    def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
+        """Counts sessions; see `Managed.count`."""
+        pairs = label_pairs(labels)
+        total, users = 0, [] if user_id is None else [user_id]
+        while True:
+            if user_id is None:
+                users = self._users(app_name, users[-1] if users else None, USERS)
+            indexes = [UserKeys.of(self.prefix, app_name, user).index for user in users]
+            replies = scripts.run_many(self.client, [Call(scripts.COUNT, [index], pairs) for index in indexes])
+            for user, reply in zip(users, replies, strict=True):
+                with left_out_if_damaged(SessionKey(app_name, user, "")):
+                    total += int(checked(reply, SessionKey(app_name, user, "")))
+            if user_id is not None or len(users) < USERS:
+                return total
 
-        Args:
-            user_ids: The users.
-            without: Gets those of them who have no sessions.
-        """
+    def _of_app(self, query: SessionQuery) -> RecordPage:
+        start, place = _user_place(query.after) if query.after else (None, None)
+        users = self._users(query.app_name, start, query.size)
+        if start is not None and place is not None:
+            users.insert(0, start)
+        chosen, app = self._chosen(query, users)
+        places = [(one.user, place or FIRST if one.user == start else FIRST, one.size) for one in chosen]
+        found = self._found(query, places)
+        app_state = self._app_state(query, app, found)
+        records: list[SessionRecord] = []
+        without = {}
+        for one, reply in zip(chosen, found, strict=True):
+            page, beyond = self._records(query, one.user, reply, app_state)
+            records += page
+            if beyond != FIRST:
+                return RecordPage(records, (one.user, *beyond))
+            if one.count == 0 or not (page or query.labels or one.user == start):
+                without[one.user] = one.time
+        if without:
+            UserIndex(self.client, self.prefix, query.app_name).remove(without)
+        more = chosen and (len(chosen) < len(users) or len(users) >= query.size)
+        return RecordPage(records, (chosen[-1].user,) if more else None)
+
+    def _chosen(self, query: SessionQuery, users: Sequence[str]) -> tuple[list[_Chosen], Any]:
+        """Chooses the first users whose sessions fill a page; on a cluster, reads the app's state, too."""
+        if not users:
+            return [], None
         pipeline = self.client.pipeline(transaction=False)
-        read_hash(pipeline, AppKeys.of(self.prefix, self.app_name).state)
-        for user_id in user_ids:
-            keys = UserKeys.of(self.prefix, self.app_name, user_id)
-            read_hash(pipeline, keys.state)
-            scan_index(pipeline, keys.index, 0, self.page_size)
-        app, *replies = pipeline.execute(raise_on_error=False)
-        app_state = self._state(app, "")
-        shared: dict[str, SharedState] = {}
-        met: list[SessionKey] = []
-        for user_id, state, ids in zip(user_ids, replies[::2], replies[1::2], strict=True):
-            user = SessionKey(self.app_name, user_id, "")
-            with left_out_if_damaged(user):
-                cursor, found = checked(ids, user)
-                shared[user_id] = SharedState(app_state, self._state(state, user_id))
-            if user_id not in shared:
-                continue
-            if without is not None and cursor == 0 and not found:
-                without.append(user_id)
-            index = UserKeys.of(self.prefix, self.app_name, user_id).index
-            met += self._session_keys(user_id, found)
-            while cursor != 0:
-                cursor, found = scan_index(self.client, index, cursor, self.page_size)
-                met += self._session_keys(user_id, found)
-                yield from self._full_pages(met, shared)
-            yield from self._full_pages(met, shared)
-        if met:
-            yield self._page(met, shared)
+        for user in users:
+            pipeline.zcard(UserKeys.of(self.prefix, query.app_name, user).index)
+            pipeline.zscore(AppKeys.of(self.prefix, query.app_name).users, encoded(user))
+        if self.is_split and query.with_state:
+            read_hash(pipeline, self._app(query))
+        replies = pipeline.execute(raise_on_error=False)
+        chosen, left = [], query.size
+        app = replies.pop() if len(replies) % 2 else None
+        for user, found, time in zip(users, replies[::2], replies[1::2], strict=True):
+            if left <= 0:
+                break
+            count = found if isinstance(found, int) else 1
+            chosen.append(_Chosen(user, left, count, float(time) if isinstance(time, (int, float)) else 0.0))
+            left -= count
+        return chosen, app
 
-    def _session_keys(self, user_id: str, found: Sequence[Any]) -> list[SessionKey]:
-        return [SessionKey(self.app_name, user_id, decoded(name)) for name, _ in found]
+    def _found(self, query: SessionQuery, places: Sequence[tuple[str, Place, int]]) -> list[Any]:
+        newest_first = "desc" if query.order.endswith("desc") else ""
+        calls: list[Call] = []
+        for user, (time, name), size in places:
+            keys = UserKeys.of(self.prefix, query.app_name, user)
+            arguments: list[Argument] = [newest_first, size, time, name, int(query.with_state)]
+            app = [] if self.is_split or calls else [self._app(query)]  # the first call reads it for all
+            names = [keys.index, keys.state, *app]
+            calls.append(Call(scripts.LIST, names, [*arguments, *label_pairs(query.labels)]))
+        return scripts.run_many(self.client, calls) if calls else []
 
-    def _full_pages(
-        self, met: list[SessionKey], shared: Mapping[str, SharedState]
-    ) -> Iterator[Sequence[SessionRecord]]:
-        while len(met) >= self.page_size:
-            page, met[: self.page_size] = met[: self.page_size], []
-            yield self._page(page, shared)
+    def _records(
+        self, query: SessionQuery, user_id: str, reply: Any, app: Mapping[str, Any]
+    ) -> tuple[list[SessionRecord], Place]:
+        """Returns a user's part of a page, and where the next one begins."""
+        user = SessionKey(query.app_name, user_id, "")
+        records: list[SessionRecord] = []
+        with left_out_if_damaged(user):
+            time, name, state, _, *found = checked(reply, user)
+            shared = SharedState(app, state_of(state, user))
+            for session, fields_, expires_at in zip(found[::3], found[1::3], found[2::3], strict=True):
+                key = SessionKey(query.app_name, user_id, decoded(session))
+                with left_out_if_damaged(key):
+                    records.append(self._record(StoredSession.of(fields_, expires_at, key), key, shared))
+            return records, (text(time), text(name))
+        return [], FIRST
 
-    def _page(self, page: Sequence[SessionKey], shared: Mapping[str, SharedState]) -> list[SessionRecord]:
-        by_user: dict[str, list[SessionKey]] = {}
-        for key in page:
-            by_user.setdefault(key.user_id, []).append(key)
-        parts = [keys[at : at + AT_ONCE] for keys in by_user.values() for at in range(0, len(keys), AT_ONCE)]
-        replies = scripts.run_many(self.client, [self._call(part) for part in parts])
-        records = []
-        for part, reply in zip(parts, replies, strict=True):
-            for key, found in zip(part, checked(reply, part[0]), strict=True):
-                if found:
-                    with left_out_if_damaged(key):
-                        records.append(self._record(key, found, shared[key.user_id]))
-        return records
-
-    def _state(self, reply: Any, user_id: str) -> Mapping[str, Any]:
-        return state_of(reply, SessionKey(self.app_name, user_id, ""))
-
-    def _call(self, part: Sequence[SessionKey]) -> scripts.Call:
-        keys = self._user_keys(part[0].user_id)
-        return scripts.Call(scripts.LIST, [keys.index, *(keys.session(key.session_id) for key in part)], [])
-
-    def _record(self, key: SessionKey, found: Sequence[Any], shared: SharedState) -> SessionRecord:
-        stored = StoredSession.of(found, key)
+    def _record(self, stored: StoredSession, key: SessionKey, shared: SharedState) -> SessionRecord:
         if self.is_split and stored.pending:
-            app = read_hash(self.client, AppKeys.of(self.prefix, self.app_name).state)
+            app = read_hash(self.client, AppKeys.of(self.prefix, key.app_name).state)
             shared = SharedState(with_pending(fields(app), stored.pending), shared.user)
-        return SessionRecord(key, stored.revision, stored.update_time, stored.state, shared)
+        return SessionRecord(key, stored.revision, stored.update_time, stored.state, shared, details=stored.details)
 
-    def _user_keys(self, user_id: str) -> UserKeys:
-        return UserKeys.of(self.prefix, self.app_name, user_id)
+    def _app(self, query: SessionQuery) -> str:
+        return AppKeys.of(self.prefix, query.app_name).state
+
+    def _app_state(self, query: SessionQuery, app: Any, found: Sequence[Any]) -> Mapping[str, Any]:
+        """Returns the app's state, which was read by itself or by the first of the script calls."""
+        if app is None and found:
+            is_damaged = isinstance(found[0], Exception)
+            app = read_hash(self.client, self._app(query)) if is_damaged else found[0][3]
+        return state_of(app or [], SessionKey(query.app_name, "", ""))
+
+    def _users(self, app_name: str, after: str | None, count: int) -> list[str]:
+        """Reads names of users in their order, from the one after `after` on."""
+        start = "-" if after is None else f"({encoded(after)}"
+        names = self.client.zrangebylex(AppKeys.of(self.prefix, app_name).names, start, "+", start=0, num=count)
+        return [decoded(name) for name in names]
+
+
+def _place(after: Cursor) -> Place:
+    """Returns the place before a page of a user's sessions."""
+    if len(after) == 2 and isinstance(after[0], str) and isinstance(after[1], str):
+        return after[0], after[1]
+    raise InputValidationError("page_token is none that this list has returned.")
+
+
+def _user_place(after: Cursor) -> tuple[str, Place | None]:
+    """Returns the user with whom a page of an app's sessions begins, and the place there; None after all of them."""
+    if len(after) not in (1, 3) or not isinstance(after[0], str):
+        raise InputValidationError("page_token is none that this list has returned.")
+    return after[0], _place(after[1:]) if len(after) == 3 else None

@@ -13,6 +13,7 @@ from adk_extra_sessions.backends.damaged import damage_named
 from adk_extra_sessions.backends.redis.layout import Field
 from adk_extra_sessions.backends.redis.scripts import Argument
 from adk_extra_sessions.codec import FORMAT, check_format, decode_value, describe, joined_json
+from adk_extra_sessions.details import DEFAULT, NEVER, UNSET, Changes, Lifetime, SessionDetails
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import NewSession, SessionKey
 
@@ -50,10 +51,44 @@ def new_session_pairs(new: NewSession) -> list[Argument]:
     created = repr(new.created)
     pairs: list[Argument] = [Field.format, FORMAT, Field.nonce, new.nonce, Field.create_time, created]
     pairs += [Field.start_revision, new.revision, Field.revision, new.revision, Field.update_time, created]
-    pairs += [Field.first_position, 0, Field.event_count, 0]
+    pairs += [Field.first_position, 0, Field.event_count, 0, *details_pairs(new)]
+    forks = {Field.parent: new.parent_session_id, Field.root: new.root_session_id, Field.ttl: own_ttl(new.lifetime)}
+    pairs += [part for name, value in forks.items() if value for part in (name, value)]
     if new.state.session:
         pairs += [Field.initial_state, joined_json(new.state.session)]
     return pairs
+
+
+def details_pairs(details: NewSession | Changes) -> list[Argument]:
+    """Returns the fields of a session's name and labels, as far as it has them, each followed by its value."""
+    pairs: list[Argument] = []
+    if details.display_name is not UNSET and details.display_name is not None:
+        pairs += [Field.display_name, details.display_name]
+    if details.labels is not UNSET:
+        pairs += label_pairs(details.labels)
+    return pairs
+
+
+def label_pairs(labels: Mapping[str, str]) -> list[Argument]:
+    """Returns the fields that hold labels, each followed by its value."""
+    return [part for name, value in labels.items() for part in (f"{Field.label}{name}", value)]
+
+
+def own_ttl(lifetime: Lifetime) -> str:
+    """Returns a session's own time to live as it is stored; empty if it has none."""
+    if lifetime.kind == "fixed":
+        return f"until:{round(lifetime.expire_time * 1000)}"
+    return "" if lifetime.kind == "default" else str(lifetime.ttl_ms)
+
+
+def lifetime_of(stored: str) -> Lifetime:
+    """Returns the lifetime that `own_ttl` made a text of."""
+    if not stored:
+        return DEFAULT
+    kind, _, until = stored.rpartition(":")
+    if kind:
+        return Lifetime.until(int(until) / 1000)
+    return Lifetime.sliding(int(stored)) if int(stored) else NEVER
 
 
 @frozen
@@ -81,11 +116,17 @@ class StoredSession:
     event_count: int
     update_time: float
     state: Mapping[str, Any] = field(repr=False)
-    pending: Sequence[PendingDelta] = field(factory=tuple)
+    pending: Sequence[PendingDelta]
+    details: SessionDetails
 
     @classmethod
-    def of(cls, reply: Mapping[Reply, Reply] | Sequence[Reply], key: SessionKey) -> StoredSession:
+    def of(cls, reply: Mapping[Reply, Reply] | Sequence[Reply], expires_at: Any, key: SessionKey) -> StoredSession:
         """Reads a session's hash.
+
+        Args:
+            reply: The hash.
+            expires_at: When it expires, in ms since the epoch; negative for never.
+            key: The session, to name it in errors.
 
         Raises:
             CorruptRecordError: It was not written by this package, or only in part.
@@ -101,7 +142,25 @@ class StoredSession:
                 float(found[Field.update_time]),
                 values(found),
                 pending_deltas(found, key),
+                _details(found, int(expires_at)),
             )
+
+
+def _details(found: Mapping[str, Reply], expires_at: int) -> SessionDetails:
+    plain = {
+        name: text(found[name]) for name in (Field.display_name, Field.parent, Field.root, Field.ttl) if name in found
+    }
+    labels = {name[len(Field.label) :]: text(one) for name, one in found.items() if name.startswith(Field.label)}
+    lifetime = lifetime_of(plain.get(Field.ttl, ""))
+    return SessionDetails(
+        display_name=plain.get(Field.display_name),
+        labels=labels,
+        create_time=float(found[Field.create_time]),
+        expire_time=lifetime.expire_time or (expires_at / 1000 if expires_at >= 0 else None),
+        parent_session_id=plain.get(Field.parent),
+        root_session_id=plain.get(Field.root),
+        lifetime=lifetime,
+    )
 
 
 @contextmanager

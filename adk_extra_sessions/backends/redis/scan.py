@@ -11,7 +11,16 @@ from attrs import frozen
 from redis import RedisCluster
 
 from adk_extra_sessions.backends.damaged import damage_named, left_out_if_damaged
-from adk_extra_sessions.backends.redis.layout import AppKeys, Field, SessionKeys, UserKeys, decoded, encoded, matching
+from adk_extra_sessions.backends.redis.layout import (
+    AppKeys,
+    Field,
+    SessionKeys,
+    UserKeys,
+    app_of,
+    decoded,
+    encoded,
+    matching,
+)
 from adk_extra_sessions.backends.redis.reading import read_hash, scan_index
 from adk_extra_sessions.backends.redis.replies import (
     PendingDelta,
@@ -45,7 +54,7 @@ class Scan:
         # No index of apps is kept: every write would meet there.
         met: set[str] = set()
         for tag in self._tags("{*}:[aiu]"):
-            name = unquote(tag.partition("/")[0])
+            name = app_of(tag)
             if name not in met:
                 met.add(name)
                 yield name

@@ -77,20 +77,23 @@ class Call:
     arguments: Sequence[Argument] = field(repr=False)
 
 
-APPEND = Script.load("append", "names", "state", "expiry")
+APPEND = Script.load("append", "names", "state", "expiry", "time", "lifetime")
 APPLY = Script.load("apply")
-CREATE = Script.load("create", "names", "state", "expiry", "users")
-DELETE = Script.load("delete", "names", "pending")
-ENTER = Script.load("enter", "users")
-LIST = Script.load("list", "names")
-LOOK_AFTER = Script.load("look_after", "users")
+COUNT = Script.load("count", "labels")
+CREATE = Script.load("create", "names", "state", "expiry", "time", "lifetime", "users")
+DELETE = Script.load("delete", "names", "pending", "users")
+ENTER = Script.load("enter", "time", "lifetime", "users")
+ERASE = Script.load("erase")
+LIST = Script.load("list", "time", "lifetime", "labels")
+LOOK_AFTER = Script.load("look_after", "time", "users")
 PAGE = Script.load("page")
-READ = Script.load("read")
+READ = Script.load("read", "time", "lifetime")
 READ_TURN = Script.load("read_turn")
 REMOVE_PENDING = Script.load("remove_pending", "pending")
 SET_TIME = Script.load("set_time", "names")
 SWAP_TURN = Script.load("swap_turn")
 TAKE_TICKETS = Script.load("take_tickets")
+UPDATE = Script.load("update", "state", "expiry", "time", "lifetime", "users")
 
 
 def run(client: Any, call: Call) -> Any:

@@ -24,7 +24,7 @@ SCANNED = 5000
 NEVER_EXPIRES = -1
 """What Redis's PTTL says of a key without expiry."""
 
-TYPES = {"s": "hash", "e": "list", "i": "zset", "u": "hash", "a": "hash"}
+TYPES = {"s": "hash", "e": "list", "i": "zset", "n": "zset", "u": "hash", "a": "hash"}
 """What the keys hold, by the letter in their name."""
 
 
@@ -43,7 +43,7 @@ class _Found:
         app, slash, user = tag.partition("/")
         if letter in ("s", "e") and slash:
             return cls(name, letter, SessionKey(unquote(app), unquote(user), unquote(session_id)))
-        return cls(name, letter, None) if letter in ("i", "u", "a") else None
+        return cls(name, letter, None) if letter in ("i", "n", "u", "a") else None
 
 
 def strays(client: Any, prefix: str) -> Iterator[Finding]:

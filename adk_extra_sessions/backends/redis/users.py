@@ -33,9 +33,9 @@ class UserIndex:
     prefix: str
     app_name: str
 
-    def enter(self, user_id: str, ttl_ms: int) -> None:
-        """Enters a user before a session is created by another call."""
-        call = scripts.Call(scripts.ENTER, [self._key], [ttl_ms, encoded(user_id)])
+    def enter(self, user_id: str, ttl: str) -> None:
+        """Enters a user before a session is created by another call; `ttl` as create.lua takes it."""
+        call = scripts.Call(scripts.ENTER, [self._key], [ttl, encoded(user_id)])
         owner = SessionKey(self.app_name, user_id, "")
         self.look_after_overdue(checked(scripts.run_many(self.client, [call])[0], owner))
 

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 session, 2 its events, 3 index of the user's sessions, [4 user's state], [last: app's state]
 -- ARGV  1 condition: "=REVISION", "<TIME" (refused if the session is newer) or "*"
---       2 time to live in ms, 0 for none
+--       2 time to live in ms, 0 for none; that of the session itself, if it has one, goes before it
 --       then for each event: TIMESTAMP, DIGEST, BODY, COUNTS, and as many pairs of FIELD, VALUE as
 --       COUNTS says for session, user and app ("2 0 1"; empty for none)
 -- Returns {1, revision after each event...}, negative for an event that had been stored before, and 2 for
@@ -21,7 +21,8 @@
 local RECENT = 4
 local session, events, index = KEYS[1], KEYS[2], KEYS[3]
 local head = redis.call('HMGET', session, FIELD.revision, FIELD.update_time, FIELD.format, FIELD.start_revision,
-  FIELD.first_position, FIELD.event_count, FIELD.recent, FIELD.newest_time, FIELD.backward_step, FIELD.has_pending)
+  FIELD.first_position, FIELD.event_count, FIELD.recent, FIELD.newest_time, FIELD.backward_step, FIELD.has_pending,
+  FIELD.ttl)
 -- A key of a foreign type fails here.
 local length = redis.call('LLEN', events)
 if not head[1] then return {redis.call('EXISTS', session) == 0 and 0 or -2} end
@@ -125,9 +126,10 @@ end
 -- own last write, which must come after what was found stored.
 redis.call('HSET', session, FIELD.revision, head[1])
 if new == 0 then return reply end
-if ARGV[2] ~= '0' then
-  redis.call('PEXPIRE', session, ARGV[2])
-  set_index_expiry(index, ARGV[2])
+local ttl = ttl_of(head[11], ARGV[2])
+if ttl ~= '0' then
+  redis.call('PEXPIRE', session, ttl)
+  set_index_expiry(index, ttl)
 elseif redis.call('PTTL', session) >= 0 then
   for nth = 1, 3 do redis.call('PERSIST', KEYS[nth]) end
 end
@@ -145,5 +147,5 @@ for _, state in ipairs(states) do
 end
 redis.call('HSET', session, FIELD.revision, string.format('%.0f', revision + new), FIELD.update_time, update_time,
   FIELD.event_count, position - first, FIELD.recent, recent, FIELD.newest_time, newest, FIELD.backward_step, backward)
-if ARGV[2] ~= '0' then redis.call('PEXPIRE', events, ARGV[2]) end
+if ttl ~= '0' then redis.call('PEXPIRE', events, ttl) end
 return reply

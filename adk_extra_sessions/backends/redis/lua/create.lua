@@ -2,7 +2,7 @@
 --
 -- KEYS  1 session, 2 its events, 3 index of the user's sessions, 4 user's state,
 --       [5 app's state, 6 index of the app's users]
--- ARGV  1 nonce, 2 time to live in ms (0 for none), 3 time of creation,
+-- ARGV  1 nonce, 2 time to live in ms (0 for none) or until:MS since the epoch, 3 time of creation,
 --       4 the user's name in the app's index, then three times (session, user,
 --       app) a count followed by that many pairs of FIELD, VALUE
 -- Returns {1, user's state, app's state, users to look after}, states as flat
@@ -10,7 +10,7 @@
 --
 -- The same nonce again is the same request again, and succeeds without a change.
 local session, events, index, users = KEYS[1], KEYS[2], KEYS[3], KEYS[6]
-local time, overdue = now(), {}
+local time, overdue, ttl = now(), {}, ttl_of(ARGV[2], '0')
 
 -- Removes from the user's index some sessions that have expired: among the
 -- oldest, and among some others, in case the oldest never expire.
@@ -36,17 +36,17 @@ if redis.call('EXISTS', session) == 0 then
   redis.call('ZADD', index, 'XX', ARGV[3], name)
   redis.call('ZREM', index, NOBODY)
   redis.call('PTTL', index)
-  if ARGV[2] == '0' then set_expiry(index, '0') end
-  set_expiry(session, ARGV[2])
+  if ttl == '0' then set_expiry(index, '0') end
+  set_expiry(session, ttl)
   drop_expired()
   redis.call('DEL', events)
   local at = write_pairs(session, 6, ARGV[5])
   at = write_pairs(KEYS[4], at + 1, ARGV[at])
   write_pairs(KEYS[5], at + 1, ARGV[at])
-  set_expiry(session, ARGV[2])
+  set_expiry(session, ttl)
   redis.call('ZADD', index, ARGV[3], name)
-  set_index_expiry(index, ARGV[2])
-  if users then enter_user(users, ARGV[4], ARGV[2], time) end
+  set_index_expiry(index, ttl)
+  if users then enter_user(users, ARGV[4], ttl, time) end
 elseif redis.call('HGET', session, FIELD.nonce) ~= ARGV[1] then
   return {0}
 else

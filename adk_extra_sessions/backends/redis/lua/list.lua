@@ -1,15 +1,57 @@
--- Reads sessions without their events, and drops those that have expired from their index.
+-- Reads a page of a user's sessions without their events, by the time of their last update, then by name;
+-- removes from the index those that have expired.
 --
--- KEYS  1 index of a user's sessions, 2... sessions
--- Returns each session's hash as a flat array, empty where it has expired, and
---         one of an unknown format where a key of a foreign type is in its place.
-local index, found = KEYS[1], {}
-for at = 2, #KEYS do
-  local session = redis.pcall('HGETALL', KEYS[at])
-  if session.err then session = {FIELD.format, ''} end
-  if #session == 0 then
-    redis.pcall('ZREM', index, name_of(KEYS[at], index))  -- a server that refuses writes can be read all the same
+-- KEYS  1 index of the user's sessions, 2 user's state, [3 app's state]
+-- ARGV  1 "desc" for the newest first, 2 how many, 3 time and 4 name of the session before the page ("" for none),
+--       5 "1" to read the state, too, then pairs of FIELD, VALUE: labels that the sessions must have
+-- Returns {time and name of the last session that was looked at, "" after the last of all, user's state, app's state,
+--         then for each session: name, hash as a flat array, when it expires in ms since the epoch, -1 for never}.
+local LOOKED_AT = 1000  -- at most: the server serves nobody else meanwhile
+local index, newest_first, size = KEYS[1], ARGV[1] == 'desc', tonumber(ARGV[2])
+local prefix = string.sub(index, 1, -2) .. 's:'
+local range = newest_first and 'ZREVRANGE' or 'ZRANGE'
+
+-- The number of sessions before the page. One that has moved or gone is replaced by those that are before its place.
+local function first_place(time, name)
+  if time == '' then return 0 end
+  if redis.call('ZSCORE', index, name) == time then
+    return redis.call(newest_first and 'ZREVRANK' or 'ZRANK', index, name) + 1
   end
-  found[at - 1] = session
+  local place
+  if newest_first then
+    place = redis.call('ZCOUNT', index, '(' .. time, '+inf')
+  else
+    place = redis.call('ZCOUNT', index, '-inf', '(' .. time)
+  end
+  while true do
+    local found = redis.call(range, index, place, place, 'WITHSCORES')
+    local is_before = found[2] == time
+    if newest_first then is_before = is_before and found[1] >= name else is_before = is_before and found[1] <= name end
+    if not is_before then return place end
+    place = place + 1
+  end
 end
-return found
+
+local place = first_place(ARGV[3], ARGV[4])
+local function state_in(key)
+  return key and ARGV[5] == '1' and redis.call('HGETALL', key) or {}
+end
+local page, gone, looked_at, count, last = {'', '', state_in(KEYS[2]), state_in(KEYS[3])}, {}, 0, 0, nil
+while count < size and looked_at < LOOKED_AT do
+  local names = redis.call(range, index, place, place + math.min(size - count, 100) - 1, 'WITHSCORES')
+  if #names == 0 then break end
+  for at = 1, #names, 2 do
+    local session = labelled(prefix .. names[at], 6)
+    if session and #session == 0 then
+      gone[#gone + 1] = names[at]
+    elseif session then
+      count = count + 1
+      for _, part in ipairs({names[at], session, expires_at(prefix .. names[at])}) do page[#page + 1] = part end
+    end
+    last = {names[at + 1], names[at]}
+  end
+  place, looked_at = place + #names / 2, looked_at + #names / 2
+end
+if last and place < redis.call('ZCARD', index) then page[1], page[2] = last[1], last[2] end
+for _, name in ipairs(gone) do redis.pcall('ZREM', index, name) end  -- a server that refuses writes can be read
+return page

@@ -15,7 +15,7 @@ for at = 1, #ARGV, 3 do
   if score and left ~= -2 then
     if score < time then redis.call('ZADD', users, string.format('%.0f', left == -1 and NEVER or time + left), user) end
   elseif score and score < time then
-    if score == read then redis.call('ZREM', users, user) end
+    if score == read then remove_user(users, user) end
   elseif score and score > time + GRACE then
     redis.call('ZADD', users, string.format('%.0f', time + GRACE), user)
   end

@@ -5,16 +5,17 @@
 --       2 then only those with a timestamp at or after this; "" for all
 --       3 time to live in ms, for which the session stays from now on if it expires and would
 --         do so earlier; 0 to leave that as it is
--- Returns {session, bodies of the events, length of the list of events, user's state, app's state},
---         hashes as flat arrays, or {} if there is no session.
+-- Returns {session, bodies of the events, length of the list of events, user's state, app's state,
+--         when the session expires in ms since the epoch, -1 for never}, hashes as flat arrays, or {} if there is no session.
 local session, events = KEYS[1], KEYS[2]
 local head = redis.call('HGETALL', session)
 if #head == 0 then return {} end
-if ARGV[3] ~= '0' then
+local ttl = ttl_of(ARGV[3] ~= '0' and redis.call('HGET', session, FIELD.ttl), ARGV[3])
+if ttl ~= '0' then
   for at = 1, 3 do
     local left = redis.call('PTTL', KEYS[at])
     -- A server that refuses writes can be read all the same.
-    if left >= 0 and left < tonumber(ARGV[3]) then redis.pcall('PEXPIRE', KEYS[at], ARGV[3]) end
+    if left >= 0 and left < tonumber(ttl) then redis.pcall('PEXPIRE', KEYS[at], ttl) end
   end
 end
 local length = redis.call('LLEN', events)
@@ -64,4 +65,5 @@ elseif ARGV[2] ~= '' then
 else
   bodies = bodies_from(lowest)
 end
-return {head, bodies, length, redis.call('HGETALL', KEYS[4]), KEYS[5] and redis.call('HGETALL', KEYS[5]) or {}}
+return {head, bodies, length, redis.call('HGETALL', KEYS[4]), KEYS[5] and redis.call('HGETALL', KEYS[5]) or {},
+  expires_at(session)}

@@ -5,13 +5,12 @@ local GRACE = 600000
 -- When the sessions of a user expire who has one that never does.
 local NEVER = 9007199254740992
 
--- The server's time in milliseconds.
-local function now()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+-- The app's users by name, beside the index of when their sessions will have expired.
+local function by_name(users)
+  return string.sub(users, 1, -2) .. 'n'
 end
 
--- Enters a user into an app's index until the time when the user's sessions
+-- Enters a user into an app's indexes until the time when the user's sessions
 -- will have expired, and at least for a while in which one is being created.
 local function enter_user(users, user, ttl, time)
   local until_then = ttl == '0' and NEVER or time + math.max(tonumber(ttl), GRACE)
@@ -19,6 +18,13 @@ local function enter_user(users, user, ttl, time)
   if not before or before < until_then then
     redis.call('ZADD', users, string.format('%.0f', until_then), user)
   end
+  redis.call('ZADD', by_name(users), 0, user)
+end
+
+-- Removes a user from an app's indexes.
+local function remove_user(users, user)
+  redis.call('ZREM', users, user)
+  redis.call('ZREM', by_name(users), user)
 end
 
 -- Some users whose time has passed, if there are enough of them to look after: {USER, TIME, ...}.

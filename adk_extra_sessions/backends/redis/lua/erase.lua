@@ -1,0 +1,18 @@
+-- Deletes some of a user's sessions with their events and turns.
+--
+-- KEYS  1 index of the user's sessions
+-- ARGV  1 how many
+-- Returns {keys deleted, sessions, events, turns, how many are left in the index}.
+local index, deleted, counts = KEYS[1], {}, {0, 0, 0, 0}
+local prefix = string.sub(index, 1, -2)
+for _, name in ipairs(redis.call('ZRANGE', index, 0, ARGV[1] - 1)) do
+  local session, events, turn = prefix .. 's:' .. name, prefix .. 'e:' .. name, prefix .. 't:' .. name
+  local length = redis.pcall('LLEN', events)
+  counts[2] = counts[2] + redis.call('EXISTS', session)
+  counts[3] = counts[3] + (type(length) == 'number' and math.floor(length / 2) or 0)
+  counts[4] = counts[4] + redis.call('EXISTS', turn)
+  counts[1] = counts[1] + redis.call('UNLINK', session, events, turn)
+  redis.call('ZREM', index, name)
+end
+counts[5] = redis.call('ZCARD', index)
+return counts

@@ -85,9 +85,9 @@ class Field:
     ttl = "ttl"
     """Its own time to live in ms, 0 for none, or `until:` and a time in ms since the epoch. Without it that of the
     store that writes counts."""
-    parent = "parent"
+    parent = "parent_session_id"
     """The session that it was forked from."""
-    root = "root"
+    root = "root_session_id"
     """The first session in its line of forks."""
 
     # Of a session, changed by appends.

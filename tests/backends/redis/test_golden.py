@@ -18,12 +18,17 @@ from adk_extra_sessions import RedisSessionStore
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, Field
 from adk_extra_sessions.codec import encode_event, encode_state
-from adk_extra_sessions.records import AppendRequest, NewSession, SessionKey
+from adk_extra_sessions.details import Lifetime
+from adk_extra_sessions.records import AppendRequest, NewSession, SessionKey, Window
 from adk_extra_sessions.testing.contract.samples import an_event
 
 APP, USER = "shop", "ada"
 KEY = SessionKey(APP, USER, "s1")
 HOSTILE = SessionKey(APP, "a/b:{}%é", "*\0 1")
+NAMED = SessionKey(APP, USER, "named")
+UNTIL = SessionKey(APP, USER, "until")
+LABELS = {"kind": "order", "a:b": ""}
+YEAR_2100 = Lifetime.until(4_102_444_800.0)
 TEXTS = ["one", "two", "far ahead", "a step back", "five", "six ü"]
 TIMES = [1000.0, 1000.1, 5000.0, 999.5, 1001.0, 1002.25]
 
@@ -54,9 +59,9 @@ def fill(store: RedisSessionStore) -> None:
     """Stores something of everything, with the ids and times that are otherwise made anew each time."""
     backend = store.backend
 
-    def create(key: SessionKey, revision: int, state: dict[str, Any] | None = None) -> None:
+    def create(key: SessionKey, revision: int, state: dict[str, Any] | None = None, **details: Any) -> None:
         texts = encode_state(state or {}, coerce=False)
-        assert backend.create(NewSession(key, revision, f"nonce-{revision}", 900.5, texts)) is not None
+        assert backend.create(NewSession(key, revision, f"nonce-{revision}", 900.5, texts, **details)) is not None
 
     def append(key: SessionKey, one: Event) -> None:
         (outcome,) = backend.append([AppendRequest(key, [encode_event(one)])])
@@ -69,6 +74,10 @@ def fill(store: RedisSessionStore) -> None:
     append(HOSTILE, event(0, {"a:b.$%\0": None}))
     backend = type(store)(client=store.client, prefix=store.prefix, ttl="1d").backend
     create(SessionKey(APP, USER, "expires"), 3000)
+    create(
+        NAMED, 4000, display_name="Shoes ü", labels={"kind": "order", "a:b": ""}, lifetime=Lifetime.sliding(7_200_000)
+    )
+    create(UNTIL, 5000, lifetime=YEAR_2100, parent_session_id="s1", root_session_id="s0")
     assert backend.turns.swap(KEY, None, '{"made": "for the test"}')
     app = AppKeys.of(store.prefix, APP).state
     change = AppendRequest(KEY, [encode_event(event(5, {"app:open": True}))])
@@ -109,7 +118,17 @@ def test_what_was_stored_is_read(store: RedisSessionStore, golden: Keys) -> None
     hostile = store.get_session(app_name=APP, user_id=HOSTILE.user_id, session_id=HOSTILE.session_id)
     assert hostile is not None and hostile.state["a:b.$%\0"] is None and len(hostile.events) == 1
     listed = {(one.user_id, one.id) for one in store.list_sessions(app_name=APP).sessions}
-    assert listed == {(USER, "s1"), (HOSTILE.user_id, HOSTILE.session_id), (USER, "expires")}
+    assert listed == {
+        (USER, "s1"),
+        (HOSTILE.user_id, HOSTILE.session_id),
+        *((USER, one) for one in ("expires", "named", "until")),
+    }
+    named, until = (store.backend.read(key, Window()) for key in (NAMED, UNTIL))
+    assert named is not None and until is not None
+    assert named.details.display_name == "Shoes ü" and named.details.labels == LABELS
+    assert (named.details.create_time, named.details.lifetime) == (900.5, Lifetime.sliding(7_200_000))
+    assert (until.details.parent_session_id, until.details.root_session_id) == ("s1", "s0")
+    assert (until.details.lifetime, until.details.expire_time) == (YEAR_2100, YEAR_2100.expire_time)
     assert store.backend.turns.read(KEY)[0] == '{"made": "for the test"}'
     store.append_event(found, found.events[2].model_copy(deep=True))  # stored once
     store.append_event(found, an_event("next", at=1003.0))

@@ -12,9 +12,12 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
+from support.managed_machine import ManagedMachine
 from support.session_machine import PIECE, Machine
 
-from adk_extra_sessions import SessionStore, appends
+from adk_extra_sessions import SessionStore, appends, pruning
+from adk_extra_sessions import listing as lists
+from adk_extra_sessions.backends.base import Managed
 from adk_extra_sessions.backends.mongodb import limits
 from adk_extra_sessions.backends.redis import listing
 
@@ -36,6 +39,8 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BODY_BYTES", 1200)
     monkeypatch.setattr(limits, "PATHS", 1)
     monkeypatch.setattr(listing, "AT_ONCE", 2)
+    monkeypatch.setattr(lists, "AT_ONCE", 2)
+    monkeypatch.setattr(pruning, "PAGE", 2)
 
 
 @pytest.mark.parametrize("ttl", [None, "30d"], ids=["kept", "ttl"])
@@ -44,6 +49,6 @@ def test_every_sequence_of_operations_does_what_the_model_does(
 ) -> None:
     strict, lenient = make_store(ttl=ttl), make_store(ttl=ttl, on_stale="append")
     run_state_machine_as_test(
-        lambda: Machine(strict, lenient),
+        lambda: (ManagedMachine if isinstance(strict.backend, Managed) else Machine)(strict, lenient),
         settings=settings(RUN, deadline=None, suppress_health_check=list(HealthCheck)),
     )

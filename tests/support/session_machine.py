@@ -122,7 +122,7 @@ class Machine(RuleBasedStateMachine):
     @rule(target=holders, holder=holders)
     def send_as_json(self, holder: Holder) -> Holder:
         """What a front end may do with a session: its marker gets lost on the way."""
-        live = Session.model_validate_json(holder.live.model_dump_json())
+        live = type(holder.live).model_validate_json(holder.live.model_dump_json())
         return self.a_holder(holder.key, live, None, holder.events)
 
     @rule(target=events, delta=deltas, step=clock_steps, size=sizes, same_id=st.booleans())

@@ -26,6 +26,9 @@ class Stored:
     last_update_time: float
     state: State = field(factory=dict)
     events: list[Event] = field(factory=list)
+    display_name: str | None = None
+    labels: dict[str, str] = field(factory=dict)
+    lifetime: dict[str, Any] = field(factory=dict)
 
 
 @define

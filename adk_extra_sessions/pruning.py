@@ -33,6 +33,9 @@ class Pruned:
     deleted: int = 0
     changed: int = 0
 
+    def __add__(self, other: Pruned) -> Pruned:
+        return Pruned(self.examined + other.examined, self.deleted + other.deleted, self.changed + other.changed)
+
 
 @frozen
 class Pruning:

@@ -18,6 +18,8 @@ from adk_extra_sessions.doctor import Finding, Level, examine
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import APP, an_event
 
+pytestmark = pytest.mark.slow
+
 LONG = SessionKey(APP, "u:0", "long")
 Damage = Callable[[Any], object]
 

@@ -16,7 +16,8 @@ COMMANDS = {
     "copy": ("copy", "Copy sessions from one place to another."),
     "export": ("export", "Write sessions to a JSON Lines file."),
     "import": ("import_", "Import sessions from a file that export wrote."),
-    "rm": ("rm", "Delete one session."),
+    "rm": ("rm", "Delete one session, or many by age, number or label."),
+    "erase": ("erase", "Delete everything of a user or an app."),
     "doctor": ("doctor", "Check a server and everything stored on it."),
 }
 """For each command its module, and what the overview says of it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from adk_extra_sessions.cli.opening import opened
-from adk_extra_sessions.cli.options import as_json
+from adk_extra_sessions.cli.options import as_json, labels_option
 from adk_extra_sessions.cli.output import clean, console, local_time, write_json
 from adk_extra_sessions.cli.progress import Work
 from adk_extra_sessions.transfer import overview
@@ -27,6 +27,7 @@ from adk_extra_sessions.transfer import overview
 @click.option(
     "--limit", default=50, show_default=True, type=click.IntRange(0), help="The largest number to list; 0 for all."
 )
+@labels_option
 @as_json
 def command(
     url: str,
@@ -36,27 +37,36 @@ def command(
     named_user: str | None,
     users: bool,
     limit: int,
+    labels: Mapping[str, str],
     json: bool,
 ) -> None:
     """List the apps of PLACE, the sessions of APP, or those of its USER. Newest first."""
     app_name, user_id = _either("app", app_name, named_app), _either("user", user_id, named_user)
-    if app_name is None and (users or user_id is not None):
+    if app_name is None and (users or labels or user_id is not None):
         raise click.UsageError("Give the app too: as the argument APP, or with --app.")
+    if users and labels:
+        raise click.UsageError("--label selects sessions, not --users.")
     with opened(url, must_exist=True) as place, Work("reading") as work:
         found: Sequence[Any]
+        count = 0
         if app_name is None:
             found = overview.apps(place, met=work.step)
         elif users:
             found = overview.newest(overview.users(place, app_name, met=work.step), limit)
         else:
-            found = overview.newest(overview.sessions(place, app_name, user_id, met=work.step), limit)
-        met = work.done
+            page = None
+            if user_id is not None and limit:
+                page = overview.newest_of_user(place, app_name, user_id, limit, labels)
+            if page is None:
+                met = overview.sessions(place, app_name, user_id, labels, met=work.step)
+                page = overview.newest(met, limit), work.done
+            found, count = page
     if json:
         write_json([attrs.asdict(one) for one in found])
         return
     _print(found)
-    if app_name is not None and not users and met > len(found):
-        console(stderr=True).print(f"Listed the newest {len(found):,} of {met:,} sessions. To list all: --limit 0.")
+    if count > len(found):
+        console(stderr=True).print(f"Listed the newest {len(found):,} of {count:,} sessions. To list all: --limit 0.")
 
 
 def _either(what: str, argument: str | None, option: str | None) -> str | None:
@@ -66,13 +76,21 @@ def _either(what: str, argument: str | None, option: str | None) -> str | None:
 
 
 def _print(found: Sequence[Any]) -> None:
-    """Prints a table, one column a field. A terminal wraps its long lines, so that every id can be copied from it."""
+    """Prints a table, one column a field; names and labels only if there are any.
+
+    A terminal wraps its long lines, so that every id can be copied from it.
+    """
     if not found:
         console(stderr=True).print("No sessions found.")
         return
-    names = [field.name for field in attrs.fields(type(found[0]))]
-    head = [name.replace("_", " ").replace("last update time", "last update") for name in names]
-    rows = [head, *([_cell(value) for value in attrs.astuple(one)] for one in found)]
+    values = [attrs.asdict(one, recurse=False) for one in found]
+    shown = [
+        field.name
+        for field in attrs.fields(type(found[0]))
+        if field.default is attrs.NOTHING or any(one[field.name] for one in values)
+    ]
+    head = [name.replace("_", " ").replace("last update time", "last update") for name in shown]
+    rows = [head, *([_cell(one[name]) for name in shown] for one in values)]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     out = console()
     for number, row in enumerate(rows):
@@ -83,4 +101,6 @@ def _print(found: Sequence[Any]) -> None:
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return local_time(value)
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{name}={text}" for name, text in value.items())
     return f"{value:,}" if isinstance(value, int) else clean(str(value or "")).replace("\n", "\ufffd")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
+
+from adk_extra_sessions.errors import InputValidationError
+from adk_extra_sessions.validation import checked_labels
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,3 +39,28 @@ def session_names(function: F) -> F:
             function
         )
     return click.argument("url", metavar="PLACE")(function)
+
+
+def labels_option(function: F) -> F:
+    """Adds `--label NAME=TEXT`, which may be repeated."""
+    return click.option(
+        "labels",
+        "--label",
+        multiple=True,
+        metavar="NAME=TEXT",
+        callback=_labels,
+        help="Only sessions with this label; may be repeated.",
+    )(function)
+
+
+def _labels(ctx: click.Context, parameter: click.Parameter, given: Sequence[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given]
+    if not all(sign for _, sign, _ in pairs):
+        raise click.BadParameter("write a name, an equals sign and a text, such as team=a.", ctx, parameter)
+    labels = {name: text for name, _, text in pairs}
+    if len(labels) < len(pairs):
+        raise click.BadParameter("a name is given twice.", ctx, parameter)
+    try:
+        return checked_labels(labels)
+    except InputValidationError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None

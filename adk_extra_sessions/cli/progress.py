@@ -56,7 +56,11 @@ class Work:
 
     def step(self) -> None:
         """Notes that one more is done."""
-        self.done += 1
+        self.reach(self.done + 1)
+
+    def reach(self, done: int) -> None:
+        """Notes how many are done."""
+        self.done = done
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done, rate=f"{self._rate():,.0f}/s")
         elif time.monotonic() - self._told > EVERY:

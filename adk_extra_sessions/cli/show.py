@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import click
 from google.adk.events import Event
+from google.adk.sessions import Session as AdkSession
 from pydantic_core import to_json
 from rich.console import Console
 from rich.text import Text
@@ -17,6 +18,7 @@ from adk_extra_sessions.cli.output import ascii_json, clean, console, local_time
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.conversation import Kind, Line, event_lines
 from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.session import Session
 from adk_extra_sessions.transfer import StreamedSession
 
 STYLES = {
@@ -72,6 +74,8 @@ def _print(found: StreamedSession) -> None:
     out = console()
     session = found.session
     out.print(Text(clean(f"{session.app_name} / {session.user_id} / {session.id}"), "bold"))
+    for text in _details(session):
+        out.print(clean(text).replace("\n", "\ufffd"))
     out.print(f"{found.count:,} events, last update {local_time(session.last_update_time)}")
     for event in found.events:
         _print_event(out, event)
@@ -81,6 +85,18 @@ def _print(found: StreamedSession) -> None:
             out.print(
                 Text(clean(f"  {key} = {to_json(value, inf_nan_mode='constants', serialize_unknown=True).decode()}"))
             )
+
+
+def _details(session: AdkSession) -> Iterator[str]:
+    if not isinstance(session, Session):
+        return
+    if session.display_name:
+        yield session.display_name
+    if session.labels:
+        yield "labels " + ", ".join(f"{name}={text}" for name, text in session.labels.items())
+    if session.create_time:
+        expires = f", expires {local_time(session.expire_time)}" if session.expire_time else ""
+        yield f"created {local_time(session.create_time)}{expires}"
 
 
 def _print_event(out: Console, event: Event) -> None:

@@ -48,6 +48,7 @@ def fake_mongo(url: str) -> Any:
         MissingExtraError: mongomock is not installed.
     """
     try:
+        import mongomock  # noqa: F401  (first, so that an error names it)
         from mongomock.store import ServerStore
 
         from adk_extra_sessions.testing.locked_mongomock import LockedMongoClient

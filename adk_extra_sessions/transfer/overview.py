@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
+from google.adk.sessions import Session as AdkSession
+from typing_extensions import Self
 
-from adk_extra_sessions.transfer.places import Place
+from adk_extra_sessions.backends.base import Managed
+from adk_extra_sessions.session import Session
+from adk_extra_sessions.transfer.places import PAGE, Place, StorePlace, store_of
 
 
 @frozen
@@ -44,6 +48,14 @@ class Summary:
     user_id: str
     session_id: str
     last_update_time: float
+    display_name: str | None = None
+    labels: Mapping[str, str] = field(factory=dict)
+
+    @classmethod
+    def of(cls, session: AdkSession) -> Self:
+        """Takes what a list shows of a session."""
+        details = (session.display_name, session.labels) if isinstance(session, Session) else (None, {})
+        return cls(session.app_name, session.user_id, session.id, session.last_update_time, *details)
 
 
 T = TypeVar("T", User, Summary)
@@ -83,12 +95,42 @@ def users(place: Place, app_name: str, *, met: Callable[[], object] = _nothing) 
 
 
 def sessions(
-    place: Place, app_name: str, user_id: str | None = None, *, met: Callable[[], object] = _nothing
+    place: Place,
+    app_name: str,
+    user_id: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    *,
+    met: Callable[[], object] = _nothing,
 ) -> Iterator[Summary]:
-    """Yields an app's or a user's sessions, in the place's own order; calls `met` for each."""
-    for session in place.sessions(app_name, user_id):
+    """Yields an app's or a user's sessions, in the place's own order; calls `met` for each.
+
+    Raises:
+        ConfigurationError: Labels are given, and the place keeps none.
+    """
+    found: Iterator[AdkSession] = place.sessions(app_name, user_id)
+    if labels:
+        store = store_of(place, "Sessions have labels")
+        found = store.iter_sessions(app_name=app_name, user_id=user_id, labels=labels, page_size=PAGE)
+    for session in found:
         met()
-        yield Summary(session.app_name, session.user_id, session.id, session.last_update_time)
+        yield Summary.of(session)
+
+
+def newest_of_user(
+    place: Place, app_name: str, user_id: str, limit: int, labels: Mapping[str, str] | None = None
+) -> tuple[list[Summary], int] | None:
+    """Lists a user's newest sessions without reading the others.
+
+    Returns:
+        The sessions, newest first, and how many there are in all; None where the place cannot do that.
+    """
+    if not isinstance(place, StorePlace) or not isinstance(place.store.backend, Managed):
+        return None
+    page = place.store.list_sessions(
+        app_name=app_name, user_id=user_id, labels=labels, page_size=limit, order_by="update_time desc"
+    )
+    count = place.store.count_sessions(app_name=app_name, user_id=user_id, labels=labels)
+    return [Summary.of(session) for session in page.sessions], count
 
 
 def newest(found: Iterable[T], limit: int) -> list[T]:

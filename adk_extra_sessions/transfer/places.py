@@ -11,6 +11,7 @@ from google.adk.events import Event
 from google.adk.sessions import Session
 from typing_extensions import Self, override
 
+from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.transfer.items import Item, SessionItem, SharedStateItem
@@ -175,3 +176,18 @@ class StorePlace(Place):
     def close(self) -> None:
         if self._owns_store:
             self.store.close()
+
+
+def store_of(place: Place, what: str) -> SessionStore:
+    """Returns the store behind a place.
+
+    Args:
+        place: Where sessions are.
+        what: What only our stores can do, for the error.
+
+    Raises:
+        ConfigurationError: It is a service of ADK's or somebody else's.
+    """
+    if isinstance(place, StorePlace):
+        return place.store
+    raise ConfigurationError(f"{what} only in this package's stores.")

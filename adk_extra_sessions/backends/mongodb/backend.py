@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import attrs
-import bson
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient, ReadPreference
-from pymongo.errors import DocumentTooLarge, DuplicateKeyError, PyMongoError
+from pymongo.errors import PyMongoError
 from typing_extensions import override
 
 from adk_extra_sessions.backends.base import Copyable, Erasable, Examinable, Managed, ReadsParts, TakesTurns, Target
 from adk_extra_sessions.backends.findings import Finding
-from adk_extra_sessions.backends.mongodb import bulk, doctor, documents, guards, indexes, layout, limits, strays
+from adk_extra_sessions.backends.mongodb import doctor, indexes, layout, strays
 from adk_extra_sessions.backends.mongodb.append import AppendPath
 from adk_extra_sessions.backends.mongodb.batched_append import BatchedAppend
 from adk_extra_sessions.backends.mongodb.checked_append import CheckedAppend
@@ -25,19 +23,16 @@ from adk_extra_sessions.backends.mongodb.details import Details
 from adk_extra_sessions.backends.mongodb.erasing import Erasing
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.history import History
-from adk_extra_sessions.backends.mongodb.layout import Document
+from adk_extra_sessions.backends.mongodb.lifecycle import Lifecycle
 from adk_extra_sessions.backends.mongodb.listing import Listing
-from adk_extra_sessions.backends.mongodb.parsing import Remains
 from adk_extra_sessions.backends.mongodb.parts import Parts
 from adk_extra_sessions.backends.mongodb.reading import Reader
 from adk_extra_sessions.backends.mongodb.retry import retried
 from adk_extra_sessions.backends.mongodb.scan import Scan
-from adk_extra_sessions.backends.mongodb.shared_state import Pending, SharedStates
+from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
 from adk_extra_sessions.backends.mongodb.state_parsing import state_in
 from adk_extra_sessions.backends.mongodb.turns import MongoTurns
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.details import Changes, SessionDetails
-from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
 from adk_extra_sessions.history.outline import NewOutline, OutlineName, Part
 from adk_extra_sessions.queries import RecordPage, SessionQuery
 from adk_extra_sessions.records import (
@@ -51,9 +46,6 @@ from adk_extra_sessions.records import (
     StateTexts,
     Window,
 )
-
-TRIES = 20
-"""Tries of what fails only when another is quicker, or when something foreign is in the way."""
 
 
 class MongoBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinable):
@@ -90,6 +82,7 @@ class MongoBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         self._chunk_writer = ChunkWriter(self.sessions, self.chunks)
         batched = BatchedAppend(self.sessions, self._chunk_writer, self.shared, self.expiry)
         checked = CheckedAppend(self.sessions, self._chunk_writer, self.history, self.shared, self.expiry)
+        self._lifecycle = Lifecycle(self.sessions, self._chunk_writer, self.shared, self.expiry)
         self._append_path = AppendPath(batched, checked)
         self._reader = Reader(self.sessions, self.history, self.shared, self.expiry)
         self._parts = Parts(self.sessions, self.history, self._reader)
@@ -112,38 +105,9 @@ class MongoBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
             self.client.close()
 
     @override
-    @retried
     def create(self, new: NewSession) -> SharedState | None:
         self._ensure_indexes_once()
-        reserved = self.shared.tickets.reserve(new.key, {new.nonce: new.state})
-        expiry = self.expiry.of(new.lifetime)
-        document = documents.new_session(new, expiry.expires_at(), expiry.chunks_expire_at(), reserved)
-        pending = self._inserted(new, document)
-        if pending is None:
-            return None
-        self.shared.apply([Pending(new.key, delta) for delta in pending])
-        return self.shared.view(self.shared.read(new.key), (), new.key)
-
-    def _inserted(self, new: NewSession, document: Document) -> list[Document] | None:
-        """Inserts a session's document; returns its pending deltas, or None when there is such a session."""
-        selected = layout.session_filter(new.key)
-        for _ in range(TRIES):
-            try:
-                self.sessions.insert_one(document)
-                return list(document["pending"])
-            except DocumentTooLarge:
-                size = len(bson.encode(document))
-                raise EventTooLargeError("The session's document", size, limits.DOCUMENT_BYTES) from None
-            except DuplicateKeyError:
-                found = self.sessions.find_one(selected, {"nonce": 1, "expires_at": 1, "pending": 1})
-                if found and found.get("nonce") == new.nonce:  # ours: it was sent twice
-                    if bulk.confirm(self.sessions, {**selected, "nonce": new.nonce}):
-                        return list(found["pending"])
-                    continue
-                if found and not guards.is_expired(found.get("expires_at"), self.expiry):
-                    return None
-                self.sessions.delete_one({**selected, **guards.expired_query(self.expiry)})
-        raise CorruptRecordError(f"{describe(new.key)} cannot be created: a foreign document is in its place.")
+        return self._lifecycle.create(new)
 
     @override
     def read_part(self, key: SessionKey, name: OutlineName | None, recent: int | None) -> Part | None:
@@ -183,40 +147,16 @@ class MongoBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         return Erasing(self.sessions, self.chunks, self.states, self._turns).erase(app_name, user_id)
 
     @override
-    @retried
     def delete(self, key: SessionKey) -> None:
-        self._delete(key, layout.session_filter(key))
+        self._lifecycle.delete(key)
 
     @override
-    @retried
     def delete_unchanged(self, key: SessionKey, revision: int) -> bool:
-        return self._delete(key, {**layout.session_filter(key), "revision": revision})
-
-    def _delete(self, key: SessionKey, selected: Document) -> bool:
-        """Deletes the session that is selected, with its chunks; returns whether there was one."""
-        while True:
-            session = self.sessions.find_one(selected, Remains.fields())
-            if session is None:
-                # Another may have deleted it without waiting for the majority long enough.
-                if bulk.confirm(self.sessions, selected):
-                    continue
-                if "revision" not in selected:
-                    self._chunk_writer.delete_orphans(key)
-                return False
-            there = Remains.of(session, key)
-            # What the session still holds for others must not go with it.
-            failed = self.shared.apply_left(key, there.pending)
-            left = {"$size": len(failed), **({"$not": {"$elemMatch": {"id": {"$nin": failed}}}} if failed else {})}
-            if self.sessions.delete_one({**selected, "base": there.base, "pending": left}).deleted_count:
-                self._chunk_writer.delete(there.owner)
-                return True
+        return self._lifecycle.delete_unchanged(key, revision)
 
     @override
     def discard(self, key: SessionKey) -> None:
-        with suppress(CorruptRecordError):
-            self.delete(key)
-        self.sessions.delete_one({"_id": layout.session_id(key)})
-        self._chunk_writer.delete_orphans(key)
+        self._lifecycle.discard(key)
 
     @override
     def user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ compared as such; what they must have is checked here too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 
 import attrs
 from attrs import field, frozen
@@ -17,6 +17,15 @@ from typing_extensions import Self
 from adk_extra_sessions import details as lifetimes
 from adk_extra_sessions.backends.mongodb import layout
 from adk_extra_sessions.backends.mongodb.expiry import NEVER, seconds_of
+from adk_extra_sessions.backends.mongodb.field_values import (
+    to_deltas,
+    to_events,
+    to_integer,
+    to_labels,
+    to_number,
+    to_text,
+    utc,
+)
 from adk_extra_sessions.backends.mongodb.layout import UNTIL, Document
 from adk_extra_sessions.backends.mongodb.values import state_key
 from adk_extra_sessions.codec import describe
@@ -30,47 +39,6 @@ def damaged(key: SessionKey) -> CorruptRecordError:
     return CorruptRecordError(f"{describe(key)} cannot be used: what is stored is damaged.")
 
 
-def utc(date: object) -> datetime:
-    """Returns a date as the store compares it, in UTC and without a zone."""
-    if not isinstance(date, datetime):
-        raise ValueError("no date")
-    return date if date.tzinfo is None else date.astimezone(timezone.utc).replace(tzinfo=None)
-
-
-def _integer(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or (isinstance(value, float) and value % 1):
-        raise ValueError("no integer")
-    return int(value)
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError("no number")
-    return float(value)
-
-
-def _each(value: object, **needed: type | tuple[type, ...]) -> list[Document]:
-    """Returns a list of sub-documents that have all of some fields, each of its type."""
-    if not isinstance(value, list):
-        raise ValueError("no list")
-    for one in value:
-        if not isinstance(one, dict) or not all(isinstance(one.get(name), kind) for name, kind in needed.items()):
-            raise ValueError("no such sub-document")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("no text")
-    return value
-
-
-def _labels(value: object) -> dict[str, str]:
-    if not isinstance(value, dict):
-        raise ValueError("no labels")
-    return {name: _text(text) for name, text in value.items()}
-
-
 def lifetime_of(ttl_ms: int | None, expires_at: datetime) -> Lifetime:
     """Returns the lifetime that a session's `ttl_ms` and `expires_at` say."""
     if ttl_ms is None:
@@ -78,17 +46,6 @@ def lifetime_of(ttl_ms: int | None, expires_at: datetime) -> Lifetime:
     if ttl_ms == UNTIL:
         return Lifetime.until(seconds_of(expires_at))
     return Lifetime.sliding(ttl_ms) if ttl_ms else lifetimes.NEVER
-
-
-def _events(value: object) -> list[Document]:
-    return _each(value, digest=bytes, timestamp=(int, float))
-
-
-def _deltas(value: object) -> list[Document]:
-    deltas = _each(value, id=str)
-    for scope in ("app", "user"):
-        _each([one[scope] for one in deltas if scope in one], ticket=int, state=dict, birth=str)
-    return deltas
 
 
 @frozen
@@ -118,22 +75,22 @@ class _Parsed:
 class Holder(_Parsed):
     """A session as far as it holds changes of shared state."""
 
-    pending: list[Document] = field(converter=_deltas, repr=False)
+    pending: list[Document] = field(converter=to_deltas, repr=False)
 
 
 @frozen
 class Listed(Holder):
     """A session as a list needs it, beside its state."""
 
-    revision: int = field(converter=_integer)
-    last_update_time: float = field(converter=_number)
-    create_time: float = field(default=0.0, converter=_number)
+    revision: int = field(converter=to_integer)
+    last_update_time: float = field(converter=to_number)
+    create_time: float = field(default=0.0, converter=to_number)
     expires_at: datetime = field(default=NEVER, converter=utc)
-    ttl_ms: int | None = field(default=None, converter=optional(_integer))
-    display_name: str | None = field(default=None, converter=optional(_text), repr=False)
-    labels: dict[str, str] = field(factory=dict, converter=_labels, repr=False)
-    parent_session_id: str | None = field(default=None, converter=optional(_text))
-    root_session_id: str | None = field(default=None, converter=optional(_text))
+    ttl_ms: int | None = field(default=None, converter=optional(to_integer))
+    display_name: str | None = field(default=None, converter=optional(to_text), repr=False)
+    labels: dict[str, str] = field(factory=dict, converter=to_labels, repr=False)
+    parent_session_id: str | None = field(default=None, converter=optional(to_text))
+    root_session_id: str | None = field(default=None, converter=optional(to_text))
 
     @property
     def lifetime(self) -> Lifetime:
@@ -158,7 +115,7 @@ class Listed(Holder):
 class Remains(Holder):
     """A session as its deletion needs it."""
 
-    base: int = field(converter=_integer)
+    base: int = field(converter=to_integer)
 
     @property
     def identity(self) -> Document:
@@ -180,19 +137,19 @@ class Head(Remains):
     The bodies of the tail's events may be missing.
     """
 
-    revision: int = field(converter=_integer)
-    last_update_time: float = field(converter=_number)
-    first_kept: int = field(converter=_integer)
-    tail: list[Document] = field(converter=_events, repr=False)
-    tail_first: int = field(converter=_integer)
-    tail_count: int = field(converter=_integer)
-    tail_bytes: int = field(converter=_integer)
-    chunked_until: float = field(converter=_number)
-    ahead: list[Document] = field(converter=_events)
+    revision: int = field(converter=to_integer)
+    last_update_time: float = field(converter=to_number)
+    first_kept: int = field(converter=to_integer)
+    tail: list[Document] = field(converter=to_events, repr=False)
+    tail_first: int = field(converter=to_integer)
+    tail_count: int = field(converter=to_integer)
+    tail_bytes: int = field(converter=to_integer)
+    chunked_until: float = field(converter=to_number)
+    ahead: list[Document] = field(converter=to_events)
     chunks_expire_at: datetime = field(converter=utc)
-    chunks_fence: int = field(converter=_integer)
+    chunks_fence: int = field(converter=to_integer)
     expires_at: datetime = field(default=NEVER, converter=utc)
-    ttl_ms: int | None = field(default=None, converter=optional(_integer))
+    ttl_ms: int | None = field(default=None, converter=optional(to_integer))
 
     @property
     def lifetime(self) -> Lifetime:
@@ -235,12 +192,12 @@ class Head(Remains):
 class Chunk(_Parsed):
     """A document of events that are no longer in their session's tail. Bodies may be missing."""
 
-    base: int = field(converter=_integer)
-    first: int = field(converter=_integer)
-    count: int = field(converter=_integer)
-    events: list[Document] = field(converter=_events, repr=False)
+    base: int = field(converter=to_integer)
+    first: int = field(converter=to_integer)
+    count: int = field(converter=to_integer)
+    events: list[Document] = field(converter=to_events, repr=False)
     expires_at: datetime = field(converter=utc)
-    fence: int = field(converter=_integer)
+    fence: int = field(converter=to_integer)
 
     def __attrs_post_init__(self) -> None:
         if self.count != len(self.events):

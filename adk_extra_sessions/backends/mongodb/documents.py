@@ -38,6 +38,7 @@ def details_fields(details: NewSession | Changes) -> Document:
 def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetime, deltas: list[Document]) -> Document:
     """Returns the document of a session without events."""
     key, state = new.key, stored_state(new.state.session)
+    size = sum(len(name) + len(text) for name, text in new.state.session.items())
     forks = {"parent_session_id": new.parent_session_id, "root_session_id": new.root_session_id}
     optional = {**details_fields(new), **forks}
     return {
@@ -51,7 +52,7 @@ def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetim
         "last_update_time": new.created,
         "expires_at": expires_at,
         "state": state,
-        **({"initial_state": state} if state else {}),
+        **({"initial_state": state if size <= limits.INITIAL_STATE_BYTES else None} if state else {}),
         "pending": deltas,
         "first_kept": 0,
         "tail": [],

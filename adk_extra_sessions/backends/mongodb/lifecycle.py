@@ -33,10 +33,14 @@ class Lifecycle:
     shared: SharedStates
     expiry: Expiry
 
-    @retried
     def create(self, new: NewSession) -> SharedState | None:
         """Stores a new session; see `Backend.create`."""
-        reserved = self.shared.tickets.reserve(new.key, {new.nonce: new.state})
+        # Once, however often the rest is tried: the tickets prove afterwards that an earlier try was successful.
+        reserved = retried(self.shared.tickets.reserve)(new.key, {new.nonce: new.state})
+        return self._create(new, reserved)
+
+    @retried
+    def _create(self, new: NewSession, reserved: list[Document]) -> SharedState | None:
         expiry = self.expiry.of(new.lifetime)
         document = documents.new_session(new, expiry.expires_at(), expiry.chunks_expire_at(), reserved)
         pending = self._inserted(new, document)
@@ -62,7 +66,9 @@ class Lifecycle:
                         return list(found["pending"])
                     continue
                 if found and not guards.is_expired(found.get("expires_at"), self.expiry):
-                    return None
+                    ours = [Pending(new.key, delta) for delta in document["pending"]]
+                    # Ours may have been deleted since, and made anew by another.
+                    return [] if self.shared.is_applied(ours) else None
                 self.sessions.delete_one({**selected, **guards.expired_query(self.expiry)})
         raise CorruptRecordError(f"{describe(new.key)} cannot be created: a foreign document is in its place.")
 

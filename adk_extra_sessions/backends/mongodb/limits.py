@@ -25,6 +25,9 @@ DOCUMENT_BYTES = (16 << 20) - (64 << 10)
 STATE_BYTES = 15 << 20
 """What the app's or a user's state takes. The rest is for writers that take room at the moment when it is measured."""
 
+INITIAL_STATE_BYTES = 1 << 20
+"""A larger state at creation is not kept: the server rewrites it with every append, and it takes the state's room."""
+
 PATHS = 200
 """Keys that one update sets one by one. The server's time grows with their square; a whole state is written at once."""
 

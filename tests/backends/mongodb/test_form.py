@@ -102,6 +102,12 @@ def test_the_state_at_creation_is_kept(store: MongoSessionStore) -> None:
     assert "initial_state" not in store.backend.sessions.find_one({"session_id": "empty"})
 
 
+def test_a_large_state_at_creation_takes_no_room_from_the_state(store: MongoSessionStore) -> None:
+    session = store.create_session(**NAMES, state={"a": "x" * 9_000_000})
+    store.append_event(session, an_event(delta={"b": "x" * 5_000_000}))
+    assert store.backend.sessions.find_one()["initial_state"] is None
+
+
 @pytest.mark.parametrize("pruned", [10, 36, 50, 144])
 def test_a_history_without_its_front_is_whole(store: MongoSessionStore, pruned: int) -> None:
     """Nothing prunes yet; positions are absolute so that something may."""

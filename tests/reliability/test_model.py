@@ -38,7 +38,7 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "TAIL_BYTES", 4000)
     monkeypatch.setattr(limits, "BODY_BYTES", 1200)
     monkeypatch.setattr(limits, "PATHS", 1)
-    monkeypatch.setattr(listing, "AT_ONCE", 2)
+    monkeypatch.setattr(listing, "USERS", 2)
     monkeypatch.setattr(lists, "AT_ONCE", 2)
     monkeypatch.setattr(pruning, "PAGE", 2)
 

@@ -28,17 +28,10 @@ from adk_extra_sessions.testing.contract import (
 )
 
 
-class TestDatabases(BackendContract, ManagedContract, ErasableContract, CopyableContract, TakesTurnsContract):
+class TestDatabases(
+    BackendContract, ManagedContract, ErasableContract, CopyableContract, ReadsPartsContract, TakesTurnsContract
+):
     """Redis and MongoDB, with all abilities."""
-
-    @pytest.fixture
-    def session_backend(self, store: SessionStore) -> Backend:
-        return store.backend
-
-
-@pytest.mark.not_on("fakeredis", "redis", "rediscluster")
-class TestDatabasesThatReadParts(ReadsPartsContract):
-    """MongoDB."""
 
     @pytest.fixture
     def session_backend(self, store: SessionStore) -> Backend:

@@ -187,7 +187,6 @@ class HistoryOption:
         assert make(history=10).get_session(**NAMES) is None
 
 
-@pytest.mark.not_on("fakeredis", "redis", "rediscluster")
 class TestOnDatabases(HistoryOption):
     @pytest.fixture
     def make(self, make_store: MakeStore) -> MakeStore:

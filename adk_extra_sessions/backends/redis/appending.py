@@ -57,7 +57,7 @@ class Appending:
             names.append(keys.user)
         if not self.split and any(event.state.app for event in request.events):
             names.append(keys.app)
-        arguments: list[Argument] = [_condition(request), self.ttl_ms]
+        arguments: list[Argument] = [_condition(request), self.ttl_ms, request.long_running or ""]
         for event in request.events:
             arguments += self._event_arguments(event, ticket)
             ticket += bool(event.state.app)

@@ -9,7 +9,7 @@ import attrs
 import redis
 from typing_extensions import override
 
-from adk_extra_sessions.backends.base import Copyable, Erasable, Examinable, Managed, TakesTurns, Target
+from adk_extra_sessions.backends.base import Copyable, Erasable, Examinable, Managed, ReadsParts, TakesTurns, Target
 from adk_extra_sessions.backends.findings import Finding
 from adk_extra_sessions.backends.redis import doctor, scripts, strays
 from adk_extra_sessions.backends.redis.appending import Appending
@@ -18,6 +18,7 @@ from adk_extra_sessions.backends.redis.erasing import Erasing
 from adk_extra_sessions.backends.redis.history import History
 from adk_extra_sessions.backends.redis.layout import AppKeys, Field, SessionKeys, UserKeys
 from adk_extra_sessions.backends.redis.listing import Listing
+from adk_extra_sessions.backends.redis.parts import outline_call, part_call, part_of
 from adk_extra_sessions.backends.redis.reading import read_hash
 from adk_extra_sessions.backends.redis.replication import Replication
 from adk_extra_sessions.backends.redis.replies import (
@@ -38,6 +39,7 @@ from adk_extra_sessions.backends.redis.users import UserIndex
 from adk_extra_sessions.codec import describe
 from adk_extra_sessions.details import UNSET, Changes, Lifetime, SessionDetails
 from adk_extra_sessions.errors import CorruptRecordError
+from adk_extra_sessions.history.outline import NewOutline, OutlineName, Part
 from adk_extra_sessions.queries import RecordPage, SessionQuery
 from adk_extra_sessions.records import (
     AppendOutcome,
@@ -55,7 +57,7 @@ EVENTS = 500
 """Events that one round trip of a copy reads."""
 
 
-class RedisBackend(TakesTurns, Managed, Erasable, Copyable, Examinable):
+class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinable):
     """Sessions on one Redis server, behind a Sentinel, or on a Redis Cluster.
 
     Args:
@@ -144,27 +146,43 @@ class RedisBackend(TakesTurns, Managed, Erasable, Copyable, Examinable):
 
     @override
     def read(self, key: SessionKey, window: Window) -> SessionRecord | None:
-        keys = SessionKeys.of(self.prefix, key)
-        names = [keys.session, keys.events, keys.index, keys.user] + ([] if self._split else [keys.app])
         recent = "" if window.recent is None else window.recent
         after = "" if window.after is None else repr(window.after)
-        ttl_ms = self.ttl_ms if self.refresh_on_read else 0
-        reply = self._run(Call(scripts.READ, names, [recent, after, ttl_ms]), key)
-        if not reply:
-            return None
+        reply = self._run(Call(scripts.READ, self._read_keys(key), [recent, after, self._refreshed_ttl_ms]), key)
+        return self._record(key, reply, reply[1]) if reply else None
+
+    @override
+    def read_part(self, key: SessionKey, name: OutlineName | None, recent: int | None) -> Part | None:
+        reply = self._run(part_call(self._read_keys(key), name, recent, self._refreshed_ttl_ms), key)
+        return part_of(reply, self._record(key, reply, ()), name) if reply else None
+
+    @override
+    def store_outline(self, key: SessionKey, new: NewOutline) -> None:
+        self._run(outline_call(SessionKeys.of(self.prefix, key), new), key)
+
+    @property
+    def _refreshed_ttl_ms(self) -> int:
+        return self.ttl_ms if self.refresh_on_read else 0
+
+    def _read_keys(self, key: SessionKey) -> list[str]:
+        keys = SessionKeys.of(self.prefix, key)
+        return [keys.session, keys.events, keys.index, keys.user] + ([] if self._split else [keys.app])
+
+    def _record(self, key: SessionKey, reply: Any, bodies: Sequence[bytes | str]) -> SessionRecord:
+        """Makes the record of a session that was read, with its newest events."""
         stored = StoredSession.of(reply[0], reply[5], key)
         if int(reply[2]) != 2 * stored.event_count:
             raise CorruptRecordError(f"{describe(key)}: {stored.event_count} events are recorded, not all are there.")
         with foreign_type_named(key):
-            app = self._split.read(keys, stored) if self._split else state_of(reply[4], key)
+            app = self._split.read(SessionKeys.of(self.prefix, key), stored) if self._split else state_of(reply[4], key)
         return SessionRecord(
             key,
             stored.revision,
             stored.update_time,
             stored.state,
             SharedState(app, state_of(reply[3], key)),
-            reply[1],
-            stored.first_position + stored.event_count - len(reply[1]),
+            bodies,
+            stored.first_position + stored.event_count - len(bodies),
             stored.details,
             stored.start_revision,
         )

@@ -110,6 +110,12 @@ class Field:
     backward_step = "backward_step"
     """How many seconds, at most, an event is behind an earlier one, those of `recent` left aside."""
 
+    # Of a session, for loading of a long history what a turn needs; see history/outline.py.
+    long_running = "long_running"
+    """How many events with calls of long-running tools were appended; only if there were any."""
+    outline = "outline:"
+    """Begins the names of the fields with what a turn needs of the history; there only once it is known."""
+
     # Of a session on a Redis Cluster, while a change of the app's state is being applied; see shared_deltas.py.
     pending = "pending:"
     """Begins the name of each field with such a change: JSON with its ticket and state."""

@@ -3,6 +3,7 @@
 -- KEYS  1 session, 2 its events, 3 index of the user's sessions, [4 user's state], [last: app's state]
 -- ARGV  1 condition: "=REVISION", "<TIME" (refused if the session is newer) or "*"
 --       2 time to live in ms, 0 for none; that of the session itself, if it has one, goes before it
+--       3 how many of the events have calls of long-running tools, "" for none
 --       then for each event: TIMESTAMP, DIGEST, BODY, COUNTS, and as many pairs of FIELD, VALUE as
 --       COUNTS says for session, user and app ("2 0 1"; empty for none)
 -- Returns {1, revision after each event...}, negative for an event that had been stored before, and 2 for
@@ -22,7 +23,7 @@ local RECENT = 4
 local session, events, index = KEYS[1], KEYS[2], KEYS[3]
 local head = redis.call('HMGET', session, FIELD.revision, FIELD.update_time, FIELD.format, FIELD.start_revision,
   FIELD.first_position, FIELD.event_count, FIELD.recent, FIELD.newest_time, FIELD.backward_step, FIELD.has_pending,
-  FIELD.ttl)
+  FIELD.ttl, FIELD.long_running)
 -- A key of a foreign type fails here.
 local length = redis.call('LLEN', events)
 if not head[1] then return {redis.call('EXISTS', session) == 0 and 0 or -2} end
@@ -96,7 +97,7 @@ end
 
 -- First all is decided, then it is written.
 local reply, elements, states, added, last = {head[10] and 2 or 1}, {}, {}, {}, update_time
-local at, new = 3, 0
+local at, new = 4, 0
 while ARGV[at] do
   local text, header, counts = ARGV[at], ARGV[at] .. ' ' .. ARGV[at + 1], ARGV[at + 3]
   local timestamp = tonumber(text)
@@ -145,6 +146,7 @@ for _, state in ipairs(states) do
   from = write_pairs(KEYS[4], from, state[3])
   write_pairs(KEYS[#KEYS], from, state[4])
 end
+if ARGV[3] ~= '' then redis.call('HSET', session, FIELD.long_running, (tonumber(head[12]) or 0) + ARGV[3]) end
 redis.call('HSET', session, FIELD.revision, string.format('%.0f', revision + new), FIELD.update_time, update_time,
   FIELD.event_count, position - first, FIELD.recent, recent, FIELD.newest_time, newest, FIELD.backward_step, backward)
 if ttl ~= '0' then redis.call('PEXPIRE', events, ttl) end

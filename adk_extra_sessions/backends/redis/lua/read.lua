@@ -10,14 +10,7 @@
 local session, events = KEYS[1], KEYS[2]
 local head = redis.call('HGETALL', session)
 if #head == 0 then return {} end
-local ttl = ttl_of(ARGV[3] ~= '0' and redis.call('HGET', session, FIELD.ttl), ARGV[3])
-if ttl ~= '0' then
-  for at = 1, 3 do
-    local left = redis.call('PTTL', KEYS[at])
-    -- A server that refuses writes can be read all the same.
-    if left >= 0 and left < tonumber(ttl) then redis.pcall('PEXPIRE', KEYS[at], ttl) end
-  end
-end
+stay_alive(ARGV[3])
 local length = redis.call('LLEN', events)
 local lowest = ARGV[1] == '' and 0 or math.max(length / 2 - ARGV[1], 0)
 

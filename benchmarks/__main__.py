@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
@@ -17,9 +18,11 @@ from support.servers import MongoServer, RedisServer, initiate
 from adk_extra_sessions import MongoSessionService, RedisSessionService
 from benchmarks.budgets import Result, save, table
 from benchmarks.growth import growth, soak
-from benchmarks.history import plot
+from benchmarks.history import plot, svg
 from benchmarks.mongo_bench import MongoBench
 from benchmarks.redis_bench import RedisBench
+from benchmarks.turns import LENGTHS, turns
+from benchmarks.turns import results as results_of_turns
 
 
 @contextmanager
@@ -44,6 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sessions", type=int, help="how many those are (1,000,000 on Redis, 200,000 on MongoDB)")
     parser.add_argument("--soak", type=int, metavar="APPENDS", help="instead: memory over so many appends")
     parser.add_argument("--history", type=Path, metavar="SVG", help="instead: plot cost against history length")
+    parser.add_argument("--turns", type=Path, metavar="SVG", help="instead: plot a Runner's turns, and compare them")
     parser.add_argument("--json", type=Path, help="write the results here too")
     return parser.parse_args()
 
@@ -78,6 +82,13 @@ def main() -> int:
     if given.history:
         with started("redis") as redis_url, started("mongodb") as mongo_url:
             asyncio.run(plot(given.history, redis_url, mongo_url))
+        return 0
+    if given.turns:
+        with started("redis") as redis_url, started("mongodb") as mongo_url, TemporaryDirectory() as folder:
+            made = asyncio.run(turns(redis_url, mongo_url, Path(folder), given.rounds))
+        texts = {name[:-6]: [taken * 1000 for taken in one.values()] for name, one in made.items() if "text" in name}
+        given.turns.write_text(svg("milliseconds a turn, by events in the session", LENGTHS, texts, 1))
+        print(table(results_of_turns(made)))
         return 0
     results = [one for backend in given.backend for one in measured(backend, given)]
     print(table(results))

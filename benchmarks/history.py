@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ async def plot(path: Path, redis_url: str, mongo_url: str) -> None:
         }
     finally:
         sqlite.unlink(missing_ok=True)
-    path.write_text(_svg(lines))
+    title = "milliseconds an append, by events already in the session (both axes logarithmic)"
+    path.write_text(svg(title, LENGTHS, lines, 0.01))
 
 
 async def _append(name: str, service: BaseSessionService, length: int) -> float:
@@ -54,15 +56,24 @@ async def _append(name: str, service: BaseSessionService, length: int) -> float:
     return times["append"] * 1000
 
 
-def _svg(lines: Mapping[str, Sequence[float]]) -> str:
-    """Draws lines on logarithmic axes: events to the right, milliseconds upward."""
+def svg(title: str, lengths: Sequence[int], lines: Mapping[str, Sequence[float]], low: float) -> str:
+    """Draws lines on logarithmic axes: events to the right, milliseconds upward.
+
+    Args:
+        title: What is drawn.
+        lengths: Of histories, in events.
+        lines: For each name the milliseconds at each length.
+        low: The lowest value of the axis.
+    """
     from math import log10
 
     width, height, left, bottom = 640, 400, 60, 350
-    low, high = 0.01, 1000.0
+    high = 1000.0
 
     def x(length: float) -> float:
-        return left + (width - left - 150) * (log10(length) - 1) / (log10(LENGTHS[-1]) - 1)
+        return left + (width - left - 150) * (log10(length) - log10(lengths[0])) / (
+            log10(lengths[-1]) - log10(lengths[0])
+        )
 
     def y(value: float) -> float:
         return bottom - (bottom - 30) * (log10(max(value, low)) - log10(low)) / (log10(high) - log10(low))
@@ -70,19 +81,17 @@ def _svg(lines: Mapping[str, Sequence[float]]) -> str:
     size = f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12"'
     drawn = [f'<svg xmlns="http://www.w3.org/2000/svg" {size}>']
     drawn.append(f'<rect width="{width}" height="{height}" fill="white"/>')
-    drawn.append(
-        '<text x="60" y="18">milliseconds an append, by events already in the session (both axes logarithmic)</text>'
-    )
-    for value in (0.01, 0.1, 1, 10, 100, 1000):
+    drawn.append(f'<text x="60" y="18">{title}</text>')
+    for value in (value for value in (0.01, 0.1, 1, 10, 100, 1000) if value >= low):
         drawn.append(f'<path d="M{left} {y(value):.0f}H{width - 150}" stroke="#dee2e6"/>')
         drawn.append(f'<text x="{left - 6}" y="{y(value) + 4:.0f}" text-anchor="end">{value:g}</text>')
-    for length in LENGTHS:
+    for length in lengths:
         drawn.append(f'<text x="{x(length):.0f}" y="{bottom + 18}" text-anchor="middle">{length}</text>')
-    for values, colour in zip(lines.values(), COLOURS, strict=True):
-        points = " ".join(f"{x(length):.1f},{y(value):.1f}" for length, value in zip(LENGTHS, values, strict=True))
+    for values, colour in zip(lines.values(), cycle(COLOURS)):
+        points = " ".join(f"{x(length):.1f},{y(value):.1f}" for length, value in zip(lengths, values, strict=True))
         drawn.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
     lowest = 0.0
-    ends = [(y(values[-1]) + 4, name, colour) for (name, values), colour in zip(lines.items(), COLOURS, strict=True)]
+    ends = [(y(values[-1]) + 4, name, colour) for (name, values), colour in zip(lines.items(), cycle(COLOURS))]
     for at, name, colour in sorted(ends):
         lowest = max(at, lowest + 14)  # one label must not hide another
         drawn.append(f'<text x="{width - 144}" y="{lowest:.0f}" fill="{colour}">{name}</text>')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from functools import partial
@@ -24,6 +25,8 @@ from benchmarks.budgets import Result, ms
 from benchmarks.measure import medians, progress
 from benchmarks.peers import adk_mongo, adk_redis
 from benchmarks.workload import APP, WORDS
+
+logging.getLogger("google_adk").setLevel(logging.ERROR)
 
 LENGTHS = (10, 200, 1000, 5000)
 SUMMARY_TURNS = 20

@@ -1,0 +1,109 @@
+"""ADK's own compaction with history="compacted": over many turns, the model is sent the same as on ADK's in-memory service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import pytest
+from google.adk.agents import LlmAgent
+from google.adk.apps import App
+from google.adk.apps.app import EventsCompactionConfig
+from google.adk.apps.base_events_summarizer import BaseEventsSummarizer
+from google.adk.events import Event
+from google.adk.events.event_actions import EventActions, EventCompaction
+from google.adk.models.base_llm import BaseLlm
+from google.adk.models.llm_request import LlmRequest
+from google.adk.models.llm_response import LlmResponse
+from google.adk.runners import Runner
+from google.adk.sessions import BaseSessionService, InMemorySessionService
+from google.adk.tools.long_running_tool import LongRunningFunctionTool
+from google.genai import types
+from support.memory_backend import MemoryBackend
+
+from adk_extra_sessions import SessionService, SessionStore
+from adk_extra_sessions.options import StoreOptions
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+
+NAMES = {"user_id": "user", "session_id": "one"}
+
+
+class Listener(BaseLlm):
+    """A model that keeps what it is sent, and does as the user says: "order", "look up", or an answer."""
+
+    sent: list[Any] = []
+
+    async def generate_content_async(
+        self, llm_request: LlmRequest, stream: bool = False
+    ) -> AsyncGenerator[LlmResponse, None]:
+        contents = llm_request.contents
+        self.sent.append([content.model_dump(exclude_none=True) for content in contents])
+        said = contents[-1].parts[-1].text if contents and contents[-1].parts else None
+        if said in ("order", "look_up"):
+            call = types.FunctionCall(id=f"call-{len(self.sent)}", name=said, args={"what": "shoes"})
+            yield LlmResponse(content=types.Content(role="model", parts=[types.Part(function_call=call)]))
+        else:
+            text = types.Part(text=f"Answer {len(self.sent)}")
+            yield LlmResponse(content=types.Content(role="model", parts=[text]))
+
+
+class Counts(BaseEventsSummarizer):
+    """Summarises by counting."""
+
+    async def maybe_summarize_events(self, *, events: list[Event]) -> Event | None:
+        content = types.Content(role="model", parts=[types.Part(text=f"{len(events)} events")])
+        times = {"start_timestamp": events[0].timestamp, "end_timestamp": events[-1].timestamp}
+        compaction = EventCompaction(**times, compacted_content=content)
+        return Event(author="user", invocation_id=Event.new_id(), actions=EventActions(compaction=compaction))
+
+
+def look_up(what: str) -> dict[str, str]:
+    return {"found": what}
+
+
+def order(what: str) -> dict[str, str]:
+    return {"status": "pending", "what": what}
+
+
+async def conversation(service: BaseSessionService, **config: Any) -> list[Any]:
+    """Talks for many turns, and answers a call that waits long after it was summarised; returns what was sent."""
+    model = Listener(model="listener", sent=[])
+    agent = LlmAgent(name="agent", model=model, tools=[look_up, LongRunningFunctionTool(order)])
+    compaction = EventsCompactionConfig(summarizer=Counts(), **config)
+    runner = Runner(app=App(name="app", root_agent=agent, events_compaction_config=compaction), session_service=service)
+    await service.create_session(app_name="app", **NAMES)
+    waiting = ""
+    for said in ["hello", "order", "look_up", *["go on", "look_up"] * 7, "", "thanks", "look_up", *["more"] * 5]:
+        part = types.Part(text=said)
+        if not said:
+            answer = types.FunctionResponse(id=waiting, name="order", response={"status": "sent"})
+            part = types.Part(function_response=answer)
+        message = types.Content(role="user", parts=[part])
+        async for event in runner.run_async(**NAMES, new_message=message):
+            waiting = next(iter(event.long_running_tool_ids or ()), waiting)
+    return model.sent
+
+
+class Compaction:
+    """Supply the fixture `service`, with history="compacted"."""
+
+    @pytest.mark.parametrize("overlap", [0, 1, 2])
+    def test_by_turns(self, compacted: SessionService, overlap: int) -> None:
+        config = {"compaction_interval": 3, "overlap_size": overlap}
+        expected = asyncio.run(conversation(InMemorySessionService(), **config))
+        assert "events" in str(expected[-1])
+        assert asyncio.run(conversation(compacted, **config)) == expected
+
+
+class TestOnDatabases(Compaction):
+    @pytest.fixture
+    def compacted(self, make_service: Callable[..., SessionService]) -> SessionService:
+        return make_service(history="compacted")
+
+
+class TestOnDictionary(Compaction):
+    @pytest.fixture
+    def compacted(self) -> SessionService:
+        return SessionService(SessionStore(MemoryBackend(), StoreOptions(history="compacted")))

@@ -44,8 +44,8 @@ class Writer:
                 up to date as well; else the caller does.
         """
         for append in appends:
+            self._prepare(append)
             self.encode(append)
-            self._check_rewind(append)
         encoded = [append for append in appends if append.wanted]
         with live_sessions.storing([append.session for append in encoded]):
             self._write_encoded(encoded)
@@ -57,10 +57,11 @@ class Writer:
                 if appended[0].key is not None:
                     self.outlines.appended(appended[0].key, [append.event for append in appended])
 
-    def _check_rewind(self, append: Append) -> None:
+    def _prepare(self, append: Append) -> None:
         if self.outlines is not None and append.wanted:
             try:
-                self.outlines.check_rewind(append.session, append.event)
+                if self.outlines.prepare(append.session, append.event):
+                    append.record = None  # a service encodes events ahead
             except Exception as error:
                 self.errors.name(error, "append_event")
                 append.error = error

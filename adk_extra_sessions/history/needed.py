@@ -2,13 +2,13 @@
 
 ADK leaves out what a summary replaces. Some of it is needed all the same: a call
 whose response no summary replaces, a call that waits for its answer, the
-newest turns (ADK's next summary overlaps the last one), and what tells
+newest of those turns (ADK's next summary overlaps the last one), and what tells
 which agent spoke last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import islice
 
 from google.adk.events import Event
@@ -17,10 +17,10 @@ from adk_extra_sessions.history.calls import Calls, run_ids
 from adk_extra_sessions.history.rewinds import live
 from adk_extra_sessions.history.summaries import is_summary, not_summarised
 
-RECENT_TURNS = 3
-"""Newest turns that are needed whether summarised or not: ADK's next summary may begin with some of them."""
+OVERLAP_TURNS = 3
+"""Newest of the summarised turns that are needed all the same: ADK's next summary may begin with them."""
 
-RECENT_EVENTS = 60
+OVERLAP_EVENTS = 60
 """Events in them at most."""
 
 
@@ -34,7 +34,7 @@ def needed(events: Sequence[Event]) -> list[int]:
     there = live(events)
     calls = Calls.of(events, there)
     left = not_summarised(events, there)
-    found = {*left, *_recent(events, there), *_last_words(events, there)}
+    found = {*left, *_newest_summarised(events, there, set(left)), *_last_words(events, there)}
     answered = {caller for index in left if events[index].author == "user" for caller in calls.callers.get(index, ())}
     found |= of_same_invocations(events, there, answered | calls.that_wait())
     found |= _ends_of_tasks(events, there, {events[index].isolation_scope for index in left})
@@ -65,18 +65,18 @@ def with_counterparts(events: Sequence[Event], found: Iterable[int], calls: Call
     return complete
 
 
-def _recent(events: Sequence[Event], there: Sequence[int]) -> list[int]:
-    """Returns the newest turns."""
-    said = (index for index in reversed(there) if not is_summary(events[index]))
-    recent: list[int] = []
+def _newest_summarised(events: Sequence[Event], there: Sequence[int], left: Container[int]) -> list[int]:
+    """Returns the newest turns among what summaries replace."""
+    replaced = (index for index in reversed(there) if index not in left and not is_summary(events[index]))
+    newest: list[int] = []
     turns = 0
-    for index in islice(said, RECENT_EVENTS):
-        if not recent or events[index].invocation_id != events[recent[-1]].invocation_id:
+    for index in islice(replaced, OVERLAP_EVENTS):
+        if not newest or events[index].invocation_id != events[newest[-1]].invocation_id:
             turns += 1
-        if turns > RECENT_TURNS:
+        if turns > OVERLAP_TURNS:
             break
-        recent.append(index)
-    return recent
+        newest.append(index)
+    return newest
 
 
 def _last_words(events: Sequence[Event], there: Sequence[int]) -> Iterable[int]:

@@ -17,7 +17,7 @@ from adk_extra_sessions.history.calls import long_running_ids, response_ids
 from adk_extra_sessions.history.loading import Loaded, Loader
 from adk_extra_sessions.history.outline import NewOutline
 from adk_extra_sessions.history.rewinds import is_rewind
-from adk_extra_sessions.history.summaries import is_summary
+from adk_extra_sessions.history.summaries import begin_after_others, is_summary, would_replace_others
 from adk_extra_sessions.options import History
 from adk_extra_sessions.records import SessionKey
 
@@ -58,20 +58,31 @@ class Outlines:
                     del self._better[next(iter(self._better))]
         return loaded
 
-    def check_rewind(self, session: Session, event: Event) -> None:
-        """Refuses a rewind of a session that was loaded in part: ADK works out from all events what state it had.
+    def prepare(self, session: Session, event: Event) -> bool:
+        """Prepares an event that ADK made from all events of a session, in case that the session was loaded in part.
+
+        A rewind is refused, since ADK works out from all events what state to
+        go back to. A summary does not replace those of events that were not loaded.
+
+        Returns:
+            Whether the event was changed.
 
         Raises:
-            InputValidationError: The session has not all events.
+            InputValidationError: A rewind, and the session has not all events.
         """
+        if not is_rewind(event) and not would_replace_others(session, event):
+            return False
         key = SessionKey.of(session.app_name, session.user_id, session.id)
+        part = self._loader.backend.read_part(key, "waiting", 0)
+        if part is None or len(session.events) >= part.end - part.first:
+            return False
         if is_rewind(event):
-            part = self._loader.backend.read_part(key, "waiting", 0)
-            if part is not None and len(session.events) < part.end - part.first:
-                raise InputValidationError(
-                    "A session that was loaded in part cannot be rewound. Nothing was written."
-                    " Rewind with a service that has history='all'."
-                )
+            raise InputValidationError(
+                "A session that was loaded in part cannot be rewound. Nothing was written."
+                " Rewind with a service that has history='all'."
+            )
+        begin_after_others(session, event)
+        return True
 
     def appended(self, key: SessionKey, events: Iterable[Event]) -> None:
         """Stores a better outline of a session that events were appended to, if there is one.

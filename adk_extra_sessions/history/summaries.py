@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 from google.adk.events import Event
+from google.adk.sessions import Session
 
 
 @frozen
@@ -21,6 +22,39 @@ class _Summary:
 def is_summary(event: Event) -> bool:
     """Whether an event is a summary of others."""
     return event.actions.compaction is not None
+
+
+def would_replace_others(session: Session, event: Event) -> bool:
+    """Whether an event is a summary that begins before others of a session, and ends after them."""
+    return bool(_others_within(session, event))
+
+
+def begin_after_others(session: Session, event: Event) -> None:
+    """Has a summary begin after those that it would replace.
+
+    After a late answer to a call, ADK summarises all that is loaded since the
+    call: its summary would replace others whose events are not loaded.
+    """
+    others = _others_within(session, event)
+    compaction = event.actions.compaction
+    if compaction is not None and others:
+        end = max(others)
+        later = [one.timestamp for one in session.events if not is_summary(one) and one.timestamp > end]
+        compaction.start_timestamp = min([*later, compaction.end_timestamp])
+
+
+def _others_within(session: Session, event: Event) -> list[float]:
+    """Returns the ends of a session's summaries that begin after a new one, and end no later.
+
+    One that begins when the last one does was made of it.
+    """
+    new = event.actions.compaction
+    if new is None:
+        return []
+    scope = _scope(event)
+    found = [one.actions.compaction for one in session.events if one is not event and _scope(one) == scope]
+    within = [one for one in found if one is not None and new.start_timestamp < one.start_timestamp]
+    return [one.end_timestamp for one in within if one.end_timestamp <= new.end_timestamp]
 
 
 def not_summarised(events: Sequence[Event], chosen: Iterable[int]) -> list[int]:

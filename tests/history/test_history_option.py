@@ -197,10 +197,10 @@ class TestOnDictionary(HistoryOption):
     @pytest.fixture
     def make(self) -> MakeStore:
         backend = MemoryBackend()
-        return lambda **options: SessionStore(backend, StoreOptions.of(options))
+        return lambda **options: SessionStore(backend, StoreOptions(**options))
 
 
 @pytest.mark.parametrize("wrong", ["some", "", 0, -1, "0", True, 1.5, ["all"], "٣"])
 def test_another_word_is_refused(wrong: object) -> None:
     with pytest.raises(ConfigurationError, match="history must be"):
-        StoreOptions.of({"history": wrong})
+        StoreOptions(history=wrong)  # type: ignore[arg-type]

@@ -81,7 +81,9 @@ class HistoryOption:
             history.events[stored:] = added
             append_all(writer, session, added)
             stored = len(history.events)
-            assert load(stores[3]).events == history.events
+            whole = load(stores[3]).events
+            assert [event.id for event in whole] == [event.id for event in history.events]
+            history.events = whole  # a summary of what was loaded in part may begin later
             assert_same_requests(load(chance.choice(stores[:2])).events, history.events)
 
     @pytest.mark.parametrize("wanted", [3, 20])

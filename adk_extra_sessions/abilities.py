@@ -7,7 +7,7 @@ from adk_extra_sessions.errors import ConfigurationError
 
 
 def managed(backend: Backend) -> Managed:
-    """Returns a backend that keeps details of sessions, counts them and lists them in pages.
+    """Returns a backend that keeps names, labels and lifetimes of sessions, and counts them.
 
     Raises:
         ConfigurationError: This one does not.
@@ -15,7 +15,7 @@ def managed(backend: Backend) -> Managed:
     if isinstance(backend, Managed):
         return backend
     name = type(backend).__name__
-    raise ConfigurationError(f"A {name} keeps no names, labels and expiry of sessions, nor lists them in pages.")
+    raise ConfigurationError(f"A {name} keeps no names, labels and expiry of sessions, and does not count them.")
 
 
 def erasable(backend: Backend) -> Erasable:

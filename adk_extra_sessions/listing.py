@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from adk_extra_sessions import telemetry
 from adk_extra_sessions.abilities import managed
-from adk_extra_sessions.backends.base import Backend, Managed
+from adk_extra_sessions.backends.base import Backend
 from adk_extra_sessions.page_tokens import cursor_of, page_token
 from adk_extra_sessions.queries import SessionQuery
 from adk_extra_sessions.records import SessionRecord, checked_name
@@ -50,11 +50,12 @@ class Listing:
 
         Raises:
             InputValidationError: An argument is wrong.
+            ConfigurationError: Labels are given, and the backend keeps none.
         """
         app = checked_name("app_name", app_name)
         user = None if user_id is None else checked_name("user_id", user_id)
         query = SessionQuery(app, user, checked_labels(labels), checked_order(order_by, user), size)
-        return cls(backend, operation, query)
+        return cls(managed(backend) if query.labels else backend, operation, query)
 
     def page(self, token: object) -> SessionsPage:
         """Reads the page of a token, or with None the first; it is full unless it is the last.
@@ -62,13 +63,12 @@ class Listing:
         Raises:
             InputValidationError: The token is not one of this query's.
         """
-        backend = managed(self.backend)
         cursor = None if token is None else cursor_of(token, self.query)
         records: list[SessionRecord] = []
         while True:
             query = evolve(self.query, size=self.query.size - len(records), after=cursor)
             with self.operation("list_sessions"):
-                found = backend.list(query)
+                found = self.backend.list(query)
             records += found.records
             cursor = found.next
             if cursor is None or len(records) >= self.query.size:
@@ -92,24 +92,12 @@ class Listing:
 
     def pages(self) -> Iterator[Sequence[SessionRecord]]:
         """Yields what is stored, page by page."""
-        if not isinstance(self.backend, Managed) and not self.query.labels:
-            yield from self._old_pages()
-            return
-        backend, cursor = managed(self.backend), self.query.after
+        cursor = self.query.after
         while True:
             with self.operation("list_sessions"):
-                found = backend.list(evolve(self.query, after=cursor))
+                found = self.backend.list(evolve(self.query, after=cursor))
             if found.records:
                 yield found.records
             cursor = found.next
             if cursor is None:
                 return
-
-    def _old_pages(self) -> Iterator[Sequence[SessionRecord]]:
-        pages = self.backend.pages(self.query.app_name, self.query.user_id, self.query.size)
-        while True:
-            with self.operation("list_sessions"):
-                page = next(pages, None)
-            if page is None:
-                return
-            yield page

@@ -34,7 +34,6 @@ REAL = {
     "replicaset": "replicaset_server",
 }
 BACKENDS = [*FAKES, *(REAL if SERVERS else ())]
-MANAGED = [name for name in BACKENDS if "redis" not in name]  # those that have names, labels and pages so far
 TESTS = Path(__file__).parent
 SLOW_FOLDERS = {"cli", "reliability", "transfer"}
 

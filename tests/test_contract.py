@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import MANAGED
 from google.adk.events import Event
 from google.adk.sessions import BaseSessionService, InMemorySessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig, ListSessionsResponse
@@ -25,25 +24,10 @@ from adk_extra_sessions.testing.contract import (
 ADK_VERSION = tuple(int(part) for part in adk_version.split(".")[:2])
 
 
-class TestServices(SessionServiceContract):
+class TestServices(
+    SessionServiceContract, PagesContract, DetailsContract, ExpiryContract, PruningContract, ErasureContract
+):
     """Both async services on every backend."""
-
-    @pytest.fixture
-    def session_service(self, service: SessionService) -> SessionService:
-        return service
-
-
-@pytest.mark.anyio
-class TestManagedServices(PagesContract, DetailsContract, ExpiryContract, PruningContract, ErasureContract):
-    """Both async services, with what goes beyond ADK's calls."""
-
-    @pytest.fixture(params=MANAGED)
-    def backend(self, request: pytest.FixtureRequest) -> str:
-        return str(request.param)
-
-    @pytest.fixture
-    def anyio_backend(self) -> str:
-        return "asyncio"
 
     @pytest.fixture
     def session_service(self, service: SessionService) -> SessionService:

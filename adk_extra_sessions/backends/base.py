@@ -107,8 +107,27 @@ class Backend(ABC):
         """Deletes a session and its events, and nothing of one that is created later under its id."""
 
     @abstractmethod
-    def pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
-        """Reads the sessions of a user, or with None of all users, without events, page by page."""
+    def list(self, query: SessionQuery) -> RecordPage:
+        """Reads one page of sessions, without their events.
+
+        Its cost is in proportion to the page: the place where it begins is
+        found by values, never by counting. While others write, a session that
+        stands still is met once from the first page to the last. One that is
+        written to may be met again; in another order than that of storage, it
+        may also be left out. Where few sessions have the labels, a page may be
+        short and have a next one.
+
+        Args:
+            query: Which sessions; `after` is a `next` of the same query.
+                `labels` are only asked of a `Managed` backend.
+
+        Returns:
+            The sessions. What is damaged is left out, with a warning.
+
+        Raises:
+            InputValidationError: `after` is made up. If that is not noticed,
+                it must do no harm nor show sessions of others.
+        """
 
     @abstractmethod
     def user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
@@ -135,35 +154,11 @@ class TakesTurns(Backend):
 
 
 class Managed(Backend):
-    """A backend that can also list sessions in pages and by labels, count them, and change their details.
+    """A backend that also keeps names, labels and lifetimes of sessions, and counts them.
 
     It keeps what `NewSession` has of name, labels, lifetime, parent and root,
     and fills in `SessionRecord.details`.
     """
-
-    @abstractmethod
-    def list(self, query: SessionQuery) -> RecordPage:
-        """Reads one page of sessions, without their events.
-
-        Its cost is in proportion to the page, whatever else is stored: the
-        place where it begins is found by values, never by counting. While
-        others write, a session that stands still is neither left out nor met
-        twice from the first page to the last; in order of storage, one that
-        is written to may be met again, in the other orders also be left out.
-
-        Where few sessions have the labels, it looks at so many in one call
-        and may then return a short page that has a next one.
-
-        Args:
-            query: Which sessions; `after` is a `next` of the same query.
-
-        Returns:
-            The sessions. What is damaged is left out, with a warning.
-
-        Raises:
-            InputValidationError: `after` is made up. If that is not noticed,
-                it must do no harm nor show sessions of others.
-        """
 
     @abstractmethod
     def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
@@ -208,9 +203,7 @@ class Erasable(Backend):
         afterwards no key, document or index holds the user's id, or with None
         the app's name. What is created during it by others may stay, whole.
         An append to a session of theirs fails, during it and afterwards, with
-        `SessionNotFoundError`, and leaves nothing.
-
-        Broken off, it is run again and goes on with what is left.
+        `SessionNotFoundError`, and leaves nothing. Broken off, it is run again.
 
         Returns:
             What this call has deleted.

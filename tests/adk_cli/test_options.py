@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import MANAGED
+from conftest import BACKENDS
 from fastapi.testclient import TestClient
 from google.adk.cli import api_server
 from google.adk.cli.fast_api import get_fast_api_app
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(params=[name for name in MANAGED if name != "rediscluster"])  # which has no URL
+@pytest.fixture(params=[name for name in BACKENDS if name != "rediscluster"])  # which has no URL
 def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -53,7 +53,7 @@ def test_names_and_labels_are_set_and_shown(client: httpx.Client) -> None:
     check(client)
 
 
-@pytest.mark.parametrize("backend", ["mongod"])
+@pytest.mark.parametrize("backend", ["redis", "mongod"])
 def test_adks_own_server_sets_and_shows_them(agents: Path, uri: str) -> None:
     with AdkServer("api_server", agents, uri) as server, server.client() as client:
         check(client)

@@ -92,7 +92,7 @@ def test_what_is_no_text_is_refused_by_every_method(store: SessionStore, monkeyp
         raise AssertionError("sent to the database")
 
     with monkeypatch.context() as patch:
-        for verb in ("create", "read", "pages", "delete", "user_state", "append"):
+        for verb in ("create", "read", "list", "delete", "user_state", "append"):
             patch.setattr(store.backend, verb, sent)
         for name, wrong in itertools.product(NAMES, [*SURROGATES, *NO_TEXTS]):
             for call in calls_with(store, name, wrong):

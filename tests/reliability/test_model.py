@@ -15,11 +15,10 @@ from hypothesis.stateful import run_state_machine_as_test
 from support.managed_machine import ManagedMachine
 from support.session_machine import PIECE, Machine
 
-from adk_extra_sessions import SessionStore, appends, pruning
-from adk_extra_sessions import listing as lists
+from adk_extra_sessions import SessionStore, appends, listing, pruning
 from adk_extra_sessions.backends.base import Managed
 from adk_extra_sessions.backends.mongodb import limits
-from adk_extra_sessions.backends.redis import listing
+from adk_extra_sessions.backends.redis import listing as redis_listing
 
 EXAMPLES = int(os.environ.get("ADK_EXTRA_SESSIONS_EXAMPLES", 0))
 
@@ -38,8 +37,8 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "TAIL_BYTES", 4000)
     monkeypatch.setattr(limits, "BODY_BYTES", 1200)
     monkeypatch.setattr(limits, "PATHS", 1)
-    monkeypatch.setattr(listing, "USERS", 2)
-    monkeypatch.setattr(lists, "AT_ONCE", 2)
+    monkeypatch.setattr(redis_listing, "USERS", 2)
+    monkeypatch.setattr(listing, "AT_ONCE", 2)
     monkeypatch.setattr(pruning, "PAGE", 2)
 
 

@@ -7,17 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import evolve
-from support.memory_backend import MemoryBackend, Stored
+from support.memory_backend import MemoryBackend, Stored, has_labels
 from typing_extensions import override
 
 from adk_extra_sessions.backends.base import Erasable, Managed
 from adk_extra_sessions.details import UNSET, Changes, SessionDetails
-from adk_extra_sessions.errors import InputValidationError
-from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery
 from adk_extra_sessions.records import Erased, SessionKey, SessionRecord
-
-LOOKED_AT = 50
-"""Sessions that one call of `list` looks at, at most."""
 
 
 class ManagedMemoryBackend(MemoryBackend, Managed, Erasable):
@@ -33,32 +28,9 @@ class ManagedMemoryBackend(MemoryBackend, Managed, Erasable):
         self._expire_times: dict[SessionKey, float | None] = {}
 
     @override
-    def list(self, query: SessionQuery) -> RecordPage:
-        with self._lock:
-            rows = sorted((_place(query, one), one.new.key) for one in self._alive(query.app_name, query.user_id))
-            if query.order == "update_time desc":
-                rows.reverse()
-            after = query.after
-            if after is not None:
-                if [*map(type, after)] != [str if query.order == "storage" else float, str]:
-                    raise InputValidationError("page_token is not one that list_sessions has returned.")
-                rows = [
-                    row for row in rows if (row[0] < after if query.order == "update_time desc" else row[0] > after)
-                ]
-            looked_at = rows[:LOOKED_AT]
-            chosen = []
-            for place, key in looked_at:
-                after = place
-                if _has(self._sessions[key], query.labels):
-                    chosen.append(self._record(self._sessions[key]))
-                    if len(chosen) == query.size:
-                        break
-            return RecordPage(chosen, after if rows and after != rows[-1][0] else None)
-
-    @override
     def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
         with self._lock:
-            return sum(_has(one, labels) for one in self._alive(app_name, user_id))
+            return sum(has_labels(one, labels) for one in self._alive(app_name, user_id))
 
     @override
     def update(self, key: SessionKey, changes: Changes) -> SessionDetails | None:
@@ -98,10 +70,6 @@ class ManagedMemoryBackend(MemoryBackend, Managed, Erasable):
             turns = self.turns.erase(app_name, user_id)
             return erased + Erased(turns=turns, records=turns)
 
-    def _alive(self, app_name: str, user_id: str | None) -> list[Stored]:
-        keys = [key for key in self._sessions if key.app_name == app_name and user_id in (None, key.user_id)]
-        return [found for key in keys if (found := self._find(key)) is not None]
-
     @override
     def _find(self, key: SessionKey) -> Stored | None:
         expire_time = self._expire_times.get(key)
@@ -128,12 +96,3 @@ class ManagedMemoryBackend(MemoryBackend, Managed, Erasable):
             new.root_session_id,
             new.lifetime,
         )
-
-
-def _place(query: SessionQuery, found: Stored) -> Cursor:
-    key = found.new.key
-    return (key.user_id, key.session_id) if query.order == "storage" else (found.time, key.session_id)
-
-
-def _has(found: Stored, labels: Mapping[str, str]) -> bool:
-    return labels.items() <= found.new.labels.items()

@@ -13,8 +13,9 @@ from typing_extensions import override
 from adk_extra_sessions.appends import stale_session
 from adk_extra_sessions.backends.base import Copyable, ReadsParts, TakesTurns, Target
 from adk_extra_sessions.codec import decode_value
-from adk_extra_sessions.errors import SessionNotFoundError
+from adk_extra_sessions.errors import InputValidationError, SessionNotFoundError
 from adk_extra_sessions.history.outline import NewOutline, Outline, OutlineName, Part, Run
+from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery
 from adk_extra_sessions.records import (
     AppendOutcome,
     AppendRequest,
@@ -48,6 +49,10 @@ class Stored:
     @property
     def revision(self) -> int:
         return self.new.revision + len(self.events)
+
+
+LOOKED_AT = 50
+"""Sessions that one call of `list` looks at, at most."""
 
 
 class MemoryTurns(TurnStorage):
@@ -186,12 +191,27 @@ class MemoryBackend(TakesTurns, Copyable, ReadsParts):
             self._sessions.pop(key, None)
 
     @override
-    def pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
+    def list(self, query: SessionQuery) -> RecordPage:
         with self._lock:
-            keys = list(self.session_keys(app_name, user_id))
-            records = [self._record(self._sessions[key]) for key in keys]
-        for start in range(0, len(records), page_size):
-            yield records[start : start + page_size]
+            rows = sorted((_place(query, one), one.new.key) for one in self._alive(query.app_name, query.user_id))
+            if query.order == "update_time desc":
+                rows.reverse()
+            after = query.after
+            if after is not None:
+                if [*map(type, after)] != [str if query.order == "storage" else float, str]:
+                    raise InputValidationError("page_token is not one that list_sessions has returned.")
+                rows = [
+                    row for row in rows if (row[0] < after if query.order == "update_time desc" else row[0] > after)
+                ]
+            looked_at = rows[:LOOKED_AT]
+            chosen = []
+            for place, key in looked_at:
+                after = place
+                if has_labels(self._sessions[key], query.labels):
+                    chosen.append(self._record(self._sessions[key]))
+                    if len(chosen) == query.size:
+                        break
+            return RecordPage(chosen, after if rows and after != rows[-1][0] else None)
 
     @override
     def user_state(self, app_name: str, user_id: str) -> Mapping[str, Any]:
@@ -252,6 +272,10 @@ class MemoryBackend(TakesTurns, Copyable, ReadsParts):
     def discard(self, key: SessionKey) -> None:
         self.delete(key)
 
+    def _alive(self, app_name: str, user_id: str | None) -> list[Stored]:
+        keys = [key for key in self._sessions if key.app_name == app_name and user_id in (None, key.user_id)]
+        return [found for key in keys if (found := self._find(key)) is not None]
+
     def _find(self, key: SessionKey) -> Stored | None:
         return self._sessions.get(key)
 
@@ -275,3 +299,13 @@ class MemoryBackend(TakesTurns, Copyable, ReadsParts):
 def decoded(texts: Mapping[str, str]) -> dict[str, Any]:
     """Returns the values of some state, new ones each time: callers may change what they get."""
     return {name: decode_value(text) for name, text in texts.items()}
+
+
+def _place(query: SessionQuery, found: Stored) -> Cursor:
+    key = found.new.key
+    return (key.user_id, key.session_id) if query.order == "storage" else (found.time, key.session_id)
+
+
+def has_labels(found: Stored, labels: Mapping[str, str]) -> bool:
+    """Whether a session has all of some labels."""
+    return labels.items() <= found.new.labels.items()

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import MANAGED
 from google.adk.sessions import InMemorySessionService
 from support.managed_memory_backend import ManagedMemoryBackend
 
@@ -33,11 +32,6 @@ DETAILS: list[dict[str, Any]] = [
     {"ttl": None},
     {"expire_time": "2100-01-01T00:00:00Z", "labels": {"a": "b"}},
 ]
-
-
-@pytest.fixture(params=MANAGED)
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import attrs
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient, ReadPreference
 from pymongo.errors import PyMongoError
@@ -120,14 +119,6 @@ class MongoBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
     @override
     def read(self, key: SessionKey, window: Window) -> SessionRecord | None:
         return self._reader.read(key, window)
-
-    @override
-    def pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
-        query: SessionQuery | None = SessionQuery(app_name, user_id, size=page_size)
-        while query is not None:
-            page = self.list(query)
-            yield page.records
-            query = attrs.evolve(query, after=page.next) if page.next is not None else None
 
     @override
     def list(self, query: SessionQuery) -> RecordPage:

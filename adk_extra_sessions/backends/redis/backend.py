@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import attrs
 import redis
 from typing_extensions import override
 
@@ -186,14 +185,6 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
             stored.details,
             stored.start_revision,
         )
-
-    @override
-    def pages(self, app_name: str, user_id: str | None, page_size: int) -> Iterator[Sequence[SessionRecord]]:
-        query: SessionQuery | None = SessionQuery(app_name, user_id, size=page_size)
-        while query is not None:
-            page = self.list(query)
-            yield page.records
-            query = attrs.evolve(query, after=page.next) if page.next is not None else None
 
     @override
     def list(self, query: SessionQuery) -> RecordPage:

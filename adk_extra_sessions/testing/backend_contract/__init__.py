@@ -19,6 +19,7 @@ from adk_extra_sessions.testing.backend_contract.appending import AppendVerb
 from adk_extra_sessions.testing.backend_contract.copying import CopyableContract
 from adk_extra_sessions.testing.backend_contract.creating import CreateVerb
 from adk_extra_sessions.testing.backend_contract.erasing import ErasableContract
+from adk_extra_sessions.testing.backend_contract.listing import ListVerb
 from adk_extra_sessions.testing.backend_contract.managing import ManagedContract
 from adk_extra_sessions.testing.backend_contract.parts import ReadsPartsContract
 from adk_extra_sessions.testing.backend_contract.reading import ReadVerbs
@@ -34,5 +35,5 @@ __all__ = [
 ]
 
 
-class BackendContract(CreateVerb, AppendVerb, ReadVerbs):
+class BackendContract(CreateVerb, AppendVerb, ReadVerbs, ListVerb):
     """What every backend must do. Supply the fixture `session_backend`."""

@@ -12,7 +12,7 @@ from adk_extra_sessions.backends.base import Managed
 from adk_extra_sessions.details import DEFAULT, NEVER, Changes, Lifetime
 from adk_extra_sessions.queries import SessionQuery
 from adk_extra_sessions.records import Window
-from adk_extra_sessions.testing.backend_contract.listing import ListVerbs
+from adk_extra_sessions.testing.backend_contract.labels import LabelVerbs
 from adk_extra_sessions.testing.backend_contract.samples import KEY, append, appended, created, read, record
 
 DETAILS: dict[str, Any] = {
@@ -26,8 +26,8 @@ DETAILS: dict[str, Any] = {
 LIFETIMES = [DEFAULT, NEVER, Lifetime.sliding(3_600_000), Lifetime.until(4_000_000_000.25)]
 
 
-class ManagedContract(ListVerbs):
-    """Names, labels and expiry of sessions; pages and counts. Supply the fixture `session_backend`."""
+class ManagedContract(LabelVerbs):
+    """Names, labels and expiry of sessions; counts. Supply the fixture `session_backend`."""
 
     def test_what_a_session_is_created_with_is_read_and_listed(self, session_backend: Managed) -> None:
         created(session_backend, created=123.456, **DETAILS)

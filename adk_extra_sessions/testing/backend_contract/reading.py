@@ -1,4 +1,4 @@
-"""The contract of `read`, `pages` and `user_state`."""
+"""The contract of `read` and `user_state`."""
 
 from __future__ import annotations
 
@@ -44,20 +44,6 @@ class ReadVerbs:
         append(session_backend, [stored, record("next", 201.0)])
         body = read(session_backend).bodies[0]
         assert (body.encode() if isinstance(body, str) else bytes(body)) == stored.body
-
-    def test_pages_have_each_session_once(self, session_backend: Backend) -> None:
-        keys = [SessionKey("a", user, str(number)) for user in ("", "u", "v") for number in range(5)]
-        for key in keys:
-            created(session_backend, key, {"own": key.session_id})
-        created(session_backend, SessionKey("b", "u", "0"))
-        for size in (1, 4, 100):
-            for user in (None, "", "u"):
-                found = [one for page in session_backend.pages("a", user, size) for one in page]
-                wanted = [key for key in keys if user is None or key.user_id == user]
-                assert sorted(one.key.session_id + one.key.user_id for one in found) == sorted(
-                    key.session_id + key.user_id for key in wanted
-                )
-                assert all(not one.bodies and one.state == {"own": one.key.session_id} for one in found)
 
     def test_the_users_state(self, session_backend: Backend) -> None:
         assert session_backend.user_state("a", "u") == {}

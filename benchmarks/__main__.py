@@ -15,10 +15,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from support.servers import MongoServer, RedisServer, initiate
 
-from adk_extra_sessions import MongoSessionService, RedisSessionService
+from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore
 from benchmarks.budgets import Result, ms, save, table
 from benchmarks.growth import growth, soak
 from benchmarks.history import plot, svg
+from benchmarks.managing import managing
 from benchmarks.mongo_bench import MongoBench
 from benchmarks.redis_bench import RedisBench
 from benchmarks.turns import LENGTHS, growth_of_turns, turns
@@ -45,6 +46,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=40, help="how often each contender has its turn")
     parser.add_argument("--growth", action="store_true", help="instead: beside very many sessions of other users")
     parser.add_argument("--sessions", type=int, help="how many those are (1,000,000 on Redis, 200,000 on MongoDB)")
+    parser.add_argument("--manage", action="store_true", help="instead: pages, pruning and erasure of 60,000 sessions")
     parser.add_argument("--soak", type=int, metavar="APPENDS", help="instead: memory over so many appends")
     parser.add_argument("--history", type=Path, metavar="SVG", help="instead: plot cost against history length")
     parser.add_argument("--turns", type=Path, metavar="SVG", help="instead: plot a Runner's turns, and compare them")
@@ -64,6 +66,11 @@ async def special(backend: str, url: str, given: argparse.Namespace) -> list[Res
 
 def measured(backend: str, given: argparse.Namespace) -> list[Result]:
     """Measures one backend as the command line says."""
+    if given.manage:
+        with started(backend) as url:
+            store = RedisSessionStore(url) if backend == "redis" else MongoSessionStore(url, "managing")
+            with store:
+                return managing(store, backend)
     if given.growth or given.soak:
         with started(backend) as url:
             return asyncio.run(special(backend, url, given))

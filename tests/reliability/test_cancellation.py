@@ -93,9 +93,10 @@ def connections(backend: str, request: pytest.FixtureRequest) -> Iterator[Callab
     if server is None:
         yield lambda: 0
     elif isinstance(server, MongoServer):
+        everyone = {"$currentOp": {"allUsers": True, "idleConnections": True}}
+        ours = {"$match": {"appName": "adk-extra-sessions"}}  # this client opens some too, when it likes
         with MongoClient(port=server.port, directConnection=True) as client:
-            client.admin.command("ping")
-            yield lambda: client.admin.command("serverStatus")["connections"]["current"]
+            yield lambda: len(list(client.admin.aggregate([everyone, ours])))
     else:
         nodes = [Redis(port=node.port) for node in getattr(server, "nodes", [server])]
         yield lambda: sum(node.info("clients")["connected_clients"] for node in nodes)
@@ -116,7 +117,7 @@ def test_a_thousand_cancelled_appends(
     threads, clients = threading.active_count(), connections()
     asyncio.run(cancel_at_random(service, random.SystemRandom().randrange(1 << 32)))
     assert threading.active_count() <= threads + READ_THREADS
-    assert connections() <= clients + READ_THREADS
+    assert connections() <= clients + READ_THREADS + 1  # pymongo measures round trips on one that it opens later
     asyncio.run(service.close())
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("adk-")]
     if backend != "rediscluster":  # its client was given, and keeps its connections

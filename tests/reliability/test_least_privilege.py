@@ -21,7 +21,14 @@ from support.servers import MongoServer, RedisServer
 from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore
 from adk_extra_sessions.backends.mongodb import shared_state
 from adk_extra_sessions.errors import AlreadyExistsError, NotReplicatedError
-from adk_extra_sessions.testing.contract import SessionServiceContract
+from adk_extra_sessions.testing.contract import (
+    DetailsContract,
+    ErasureContract,
+    ExpiryContract,
+    PagesContract,
+    PruningContract,
+    SessionServiceContract,
+)
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 pytestmark = pytest.mark.servers
@@ -56,7 +63,13 @@ def redis_cluster_of_users() -> Iterator[RedisClusterServers]:
         yield cluster
 
 
-class TestRedisUser(SessionServiceContract):
+class WholeContract(
+    SessionServiceContract, PagesContract, DetailsContract, ExpiryContract, PruningContract, ErasureContract
+):
+    """What a service of ours does."""
+
+
+class TestRedisUser(WholeContract):
     """The contract on one server."""
 
     @pytest.fixture
@@ -67,7 +80,7 @@ class TestRedisUser(SessionServiceContract):
             yield RedisSessionService(store=store)
 
 
-class TestRedisClusterUser(SessionServiceContract):
+class TestRedisClusterUser(WholeContract):
     """The contract on a cluster."""
 
     @pytest.fixture
@@ -78,6 +91,20 @@ class TestRedisClusterUser(SessionServiceContract):
         url = redis_cluster_of_users.url.replace("redis://", f"redis://adk:{PASSWORD}@")
         with redis.RedisCluster.from_url(url) as client:
             yield RedisSessionService(client=client)
+
+
+def manage(store: RedisSessionStore) -> None:
+    """Does what only the calls beyond ADK's do: pages whose first session moves, labels, erasure."""
+    user: dict[str, Any] = {"app_name": APP, "user_id": "managed"}
+    sessions = [store.create_session(**user, labels={"a": "b"}) for _ in range(4)]
+    for order in ("update_time", "update_time desc"):
+        page = store.list_sessions(**user, page_size=1, order_by=order)
+        store.list_sessions(**user, page_size=1, order_by=order, page_token=page.next_page_token)
+        moved = next(one for one in sessions if one.id == page.sessions[0].id)
+        store.append_event(moved, an_event())
+        store.list_sessions(**user, page_size=1, order_by=order, page_token=page.next_page_token)
+    store.update_session(**user, session_id=sessions[0].id, labels={}, display_name=None)
+    store.delete_user(**user)
 
 
 def test_no_command_is_granted_in_vain(one_redis: RedisServer) -> None:
@@ -96,6 +123,7 @@ def test_no_command_is_granted_in_vain(one_redis: RedisServer) -> None:
                 with pytest.raises(AlreadyExistsError):
                     store.create_session(**NAMES)
                 store.list_sessions(app_name=APP)
+                manage(store)
                 with store.turn(**NAMES):
                     store.ping()
         with RedisSessionStore(url) as store:

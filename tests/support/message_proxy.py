@@ -126,6 +126,8 @@ class MessageProxy:
                         client.sendall(self._answer(server, request, lambda: read(replies)))
                         continue
                     with self._happening:
+                        # A message that wants no answer may come when its operation is over: nothing happens then.
+                        fault = fault if self._fault else Fault("too late")
                         reply = self._happen(fault, server, request, lambda: read(replies))
                     if not fault.answered:
                         return

@@ -32,6 +32,12 @@ class Session(AdkSession):
     _lifetime: Lifetime = PrivateAttr(default=DEFAULT)
     """From what its expiry followed when it was loaded."""
 
+    def __eq__(self, other: object) -> bool:
+        # Each write to the session moves its expiry: this one has that of when it was loaded.
+        if isinstance(other, Session):
+            other = other.model_copy(update={"expire_time": self.expire_time})
+        return super().__eq__(other)
+
     @model_serializer(mode="wrap")
     def _as_adk_has_it(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # ADK's own Session refuses fields that it does not know: `adk run --resume` could not read what it has saved.

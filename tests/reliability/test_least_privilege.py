@@ -63,24 +63,35 @@ def redis_cluster_of_users() -> Iterator[RedisClusterServers]:
         yield cluster
 
 
-class WholeContract(
-    SessionServiceContract, PagesContract, DetailsContract, ExpiryContract, PruningContract, ErasureContract
-):
-    """What a service of ours does."""
+class ManagedContract(PagesContract, DetailsContract, ExpiryContract, PruningContract, ErasureContract):
+    """What a service of ours does beyond ADK's."""
 
 
-class TestRedisUser(WholeContract):
-    """The contract on one server."""
+class TestRedisUser(SessionServiceContract):
+    """The contract on one server, where sessions expire."""
 
     @pytest.fixture
     def session_service(self, one_redis: RedisServer) -> Iterator[RedisSessionService]:
-        with redis.Redis(port=one_redis.port) as admin:
-            admin.flushall()
-        with RedisSessionStore(f"redis://adk:{PASSWORD}@127.0.0.1:{one_redis.port}", ttl="1d") as store:
-            yield RedisSessionService(store=store)
+        yield from service_of(one_redis, ttl="1d")
 
 
-class TestRedisClusterUser(WholeContract):
+class TestRedisUserManages(ManagedContract):
+    """What is beyond ADK's, on one server."""
+
+    @pytest.fixture
+    def session_service(self, one_redis: RedisServer) -> Iterator[RedisSessionService]:
+        yield from service_of(one_redis)
+
+
+def service_of(server: RedisServer, **options: Any) -> Iterator[RedisSessionService]:
+    """Makes the documented user's service on an empty server."""
+    with redis.Redis(port=server.port) as admin:
+        admin.flushall()
+    with RedisSessionStore(f"redis://adk:{PASSWORD}@127.0.0.1:{server.port}", **options) as store:
+        yield RedisSessionService(store=store)
+
+
+class TestRedisClusterUser(SessionServiceContract, ManagedContract):
     """The contract on a cluster."""
 
     @pytest.fixture

@@ -63,8 +63,10 @@ def redis_cluster_of_users() -> Iterator[RedisClusterServers]:
         yield cluster
 
 
-class ManagedContract(PagesContract, DetailsContract, ExpiryContract, PruningContract, ErasureContract):
-    """What a service of ours does beyond ADK's."""
+class ManagedContract(
+    SessionServiceContract, PagesContract, DetailsContract, ExpiryContract, PruningContract, ErasureContract
+):
+    """What a service of ours does, beyond ADK's too."""
 
 
 class TestRedisUser(SessionServiceContract):
@@ -91,7 +93,7 @@ def service_of(server: RedisServer, **options: Any) -> Iterator[RedisSessionServ
         yield RedisSessionService(store=store)
 
 
-class TestRedisClusterUser(SessionServiceContract, ManagedContract):
+class TestRedisClusterUser(ManagedContract):
     """The contract on a cluster."""
 
     @pytest.fixture

@@ -75,6 +75,28 @@ def test_an_outline_made_earlier_leads_to_the_same_request(seed: int) -> None:
     assert_same_request(history.events, chosen(loaded))
 
 
+@pytest.mark.parametrize("ends", ["finished", "aborted"])
+def test_what_ended_a_task_is_there_as_long_as_something_of_the_task_is(ends: str) -> None:
+    """Else ADK takes the task for one that goes on, and hands it what the user says next."""
+    history = RandomHistory(random.Random(1))
+    task = {"invocation_id": "turn", "isolation_scope": "task"}
+    history._say("helper", "What colour?", **task)
+    if ends == "finished":
+        end = history._made("helper", history.response(["call"], "Task completed.", "finish_task"), **task)
+    else:
+        end = history._made("root", None, invocation_id="turn", error_code="INVOCATION_ABORTED")
+    history.events.append(end)
+    history.now += 5
+    history._say("helper", "Left over", **task)
+    for scope in ("task", None):
+        history.events.append(history.summary(1000.0, end.timestamp, scope))
+    for _ in range(10):
+        history._text()
+    history.events.append(history.summary(history.events[-20].timestamp, history.now, None))
+    part = chosen(history.events)
+    assert end in part and "Left over" in str(part)
+
+
 def test_most_of_what_summaries_replace_is_left_out() -> None:
     sizes = []
     for seed in SEEDS:

@@ -67,8 +67,11 @@ def test_a_call_that_waits_is_there_and_can_be_answered(seed: int) -> None:
     part = read(history.events, 8)
     for waiting, answer in history.answers():
         assert any(waiting in long_running_ids(event) for event in part)
-        request = str(sent([*part, answer], branch=answer.branch))
-        assert waiting in request and "ready" in request
+        request = sent([*part, answer], branch=answer.branch)
+        if request == "refused":  # as with all events: before google-adk 2.13 where a summary replaces the call
+            assert sent([*history.events, answer], branch=answer.branch) == "refused"
+        else:
+            assert waiting in str(request) and "ready" in str(request)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

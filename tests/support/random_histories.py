@@ -195,11 +195,15 @@ class RandomHistory:
         ends = [event.actions.compaction.end_timestamp for event in self.events if event.actions.compaction]
         first, last = seen[0], seen[max(-len(seen), -self.chance.choice([1, 1, 2, 5, 9]))]
         start = self.chance.choice([first, first, ends[-1] if ends else first, self.chance.choice(seen)])
-        content = types.Content(role="model", parts=[types.Part(text=f"Summary {self._next()}")])
-        compaction = EventCompaction(start_timestamp=start, end_timestamp=last, compacted_content=content)
         branch = "root.helper" if self.chance.random() < 0.1 else None
+        self.events.append(self.summary(start, last, scope, branch))
+
+    def summary(self, start: float, end: float, scope: str | None, branch: str | None = None) -> Event:
+        """Makes a summary of what was said between two times, without adding it."""
+        content = types.Content(role="model", parts=[types.Part(text=f"Summary {self._next()}")])
+        compaction = EventCompaction(start_timestamp=start, end_timestamp=end, compacted_content=content)
         fields = {"invocation_id": f"summary{self.number}", "isolation_scope": scope, "branch": branch}
-        self.events.append(self._made("user", None, actions=EventActions(compaction=compaction), **fields))
+        return self._made("user", None, actions=EventActions(compaction=compaction), **fields)
 
     def _rewind(self) -> None:
         turns = sorted({event.invocation_id for event in self.events[-40:] if not event.actions.compaction})

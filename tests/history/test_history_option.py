@@ -206,3 +206,11 @@ class TestOnDictionary(HistoryOption):
 def test_another_word_is_refused(wrong: object) -> None:
     with pytest.raises(ConfigurationError, match="history must be"):
         StoreOptions(history=wrong)  # type: ignore[arg-type]
+
+
+def test_it_may_stand_in_the_url() -> None:
+    from adk_extra_sessions import MongoSessionService, RedisSessionService
+
+    assert RedisSessionService("fakeredis://history?history=compacted").store.options.history == "compacted"
+    assert MongoSessionService("mongomock://history/base?history=50").store.options.history == 50
+    assert RedisSessionService("fakeredis://history").store.options.history == "all"

@@ -1,6 +1,6 @@
 """Event to stored text and back, state value to JSON text and back. Knows no database.
 
-Stored text is the event's own JSON (pydantic's, without unset fields), read
+Stored text is the event's own JSON (pydantic's, without None), read
 back by `Event.model_validate_json`. Two things pydantic's default form loses
 are kept: NaN and infinities (it writes null), and a state delta that differs
 from what is stored as state.

@@ -65,6 +65,8 @@ def new_session(key: SessionKey, state: object, details: SessionDetails, *, coer
         details.display_name,
         details.labels,
         details.lifetime,
+        details.parent_session_id,
+        details.root_session_id,
     )
 
 

@@ -210,3 +210,12 @@ def test_the_options_page_has_every_option(backend: str) -> None:
     documented = set(re.findall(r"^\| `(\w+)`", own + services, re.MULTILINE))
     taken = inspect.signature(getattr(adk_extra_sessions, f"{backend}SessionService")).parameters.values()
     assert documented == {one.name for one in taken if one.kind is not one.VAR_KEYWORD}
+
+
+def test_the_map_of_the_code_has_every_module() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    package = ROOT / "adk_extra_sessions"
+    names = [one.name for one in package.glob("*.py")] + [
+        f"{one.parent.name}/" for one in package.glob("*/__init__.py")
+    ]
+    assert [name for name in names if name != "__init__.py" and name not in page] == []

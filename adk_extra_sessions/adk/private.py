@@ -1,6 +1,6 @@
 """The two things of ADK that this package needs and that have no public place.
 
-`tests/test_adk_private.py` fails when ADK moves either of them.
+`tests/adk/test_adk_private.py` fails when ADK moves either of them.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class AppendPath:
     checked: CheckedAppend
 
     def append(self, requests: Sequence[AppendRequest]) -> list[AppendOutcome]:
-        """Stores requests; see `SessionStore._append`."""
+        """Stores requests; see `Backend.append`."""
         appends = [OngoingAppend(request) for request in requests]
         outcomes: list[AppendOutcome | None] = [None] * len(requests)
         batches: dict[bool, list[int]] = {}

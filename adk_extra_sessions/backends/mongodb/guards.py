@@ -1,4 +1,4 @@
-"""The conditions of an append, each in two forms side by side: as a query, and for a session that was read.
+"""The conditions of an append, each written twice, side by side: as a query, and as a test of a session that was read.
 
 A batched append has the queries of all of them in its filter. Where it matches
 nothing, the session is read, and the other forms tell which did not hold.

@@ -59,10 +59,7 @@ def app_of(tag: str) -> str:
 class Field:
     """The fields of the hashes. The scripts say `FIELD.revision` and get the name from here.
 
-    When a session expires is the expiry of its keys, and nothing else. Names that are kept free for what comes, absent
-    until then: `ttl` (ms; 0 for never) and `expire_time`, of a session whose expiry does not follow from the ttl of the
-    store that writes; `display_name`, `label:NAME`, `parent_session_id`,
-    `root_session_id`; `epoch`, which grows when events are rewritten.
+    A session expires with its keys. The name `epoch` is kept free: it will grow when events are rewritten.
     """
 
     # Of a session, all its life.

@@ -1,7 +1,7 @@
 """The app's state on a Redis Cluster, where it is in another slot than the session.
 
 A delta to it is stored in the session's hash by the script call that stores the
-event, and applied to the app's state by another; `stores.shared_deltas` tells how.
+event, and applied to the app's state by another; `backends.shared_deltas` tells how.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A conversation as people read it: what each event says, one line for each thing in it."""
+"""Turns events into lines that people can read: one line for each thing in an event."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Kind(Enum):
 
 @frozen
 class Line:
-    """One thing in an event; its text may have several lines."""
+    """One thing in an event; its text may contain line breaks."""
 
     kind: Kind
     text: str
 
 
 def event_lines(event: Event) -> Iterator[Line]:
-    """Tells what an event holds: texts, speech, calls of tools, sources, changes of state, and what it directs.
+    """Yields what an event contains: text, speech, tool calls, sources, changes of state, and actions.
 
     Args:
         event: Any event.

@@ -1,4 +1,4 @@
-"""Whether a store's server, indexes and records are in order, and what to do where they are not."""
+"""Checks a store's server, indexes and records, and says what to do about each problem."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from adk_extra_sessions.transfer.workers import each
 __all__ = ["Finding", "Level", "examine", "server_finding"]
 
 JOBS = 4
-"""Sessions that are read at once."""
+"""Sessions that are read at the same time."""
 
 NAMED = 20
-"""Unreadable sessions that are named; the others are counted."""
+"""How many unreadable sessions are reported one by one; the others are counted."""
 
 
 def examine(
-    store: SessionStore, *, records: bool = True, met: Callable[[], object] = lambda: None
+    store: SessionStore, *, records: bool = True, on_session: Callable[[], object] = lambda: None
 ) -> Iterator[Finding]:
-    """Examines a store and its server; writes nothing.
+    """Checks a store and its server; writes nothing.
 
     Args:
-        store: One of our stores.
-        records: Whether to read every session and event, too.
-        met: Called for each session that has been read.
+        store: A store of this package.
+        records: Whether to read all sessions and events too.
+        on_session: Called for each session that has been read.
 
     Yields:
-        What was found, the server first. Nothing more after a server that does not answer.
+        The findings, the server first. If the server does not answer, there are no others.
     """
     server = server_finding(store)
     yield server
@@ -41,29 +41,29 @@ def examine(
         return
     yield from store.archive.findings()
     if records:
-        yield from _records(store, met)
+        yield from _records(store, on_session)
 
 
 def server_finding(store: SessionStore) -> Finding:
-    """Examines whether the server answers.
+    """Checks that the server answers.
 
     Args:
-        store: One of our stores.
+        store: A store of this package.
     """
     start = time.perf_counter()
     try:
         store.ping()
     except store.backend.driver_error as error:
-        remedy = "Check host, port, password and TLS in the URL, and that the server runs."
-        return Finding(Level.PROBLEM, "server", f"it does not answer: {error}", remedy)
-    return Finding(Level.OK, "server", f"it answers in {(time.perf_counter() - start) * 1000:.1f} ms")
+        remedy = "Check that the server is running, and host, port, password and TLS in the URL."
+        return Finding(Level.PROBLEM, "server", f"does not answer: {error}", remedy)
+    return Finding(Level.OK, "server", f"answers in {(time.perf_counter() - start) * 1000:.1f} ms")
 
 
-def _records(store: SessionStore, met: Callable[[], object]) -> Iterator[Finding]:
+def _records(store: SessionStore, on_session: Callable[[], object]) -> Iterator[Finding]:
     keys = (key for app_name in store.archive.app_names() for key in store.archive.session_keys(app_name, None))
     sessions = events = gone = unreadable = 0
     for key, count in each(partial(_read, store), keys, JOBS):
-        met()
+        on_session()
         if isinstance(count, int):
             sessions, events = sessions + 1, events + count
         elif count is None:
@@ -81,8 +81,8 @@ def _records(store: SessionStore, met: Callable[[], object]) -> Iterator[Finding
         yield Finding(
             Level.NOTE,
             "expired",
-            f"{gone:,} sessions that are listed have expired, or were deleted meanwhile",
-            "Nothing needs to be done: they go when sessions are listed next, or the server removes them.",
+            f"{gone:,} listed sessions have expired, or were deleted meanwhile",
+            "No action needed: they leave the list when sessions are listed next, or the server removes them.",
         )
 
 
@@ -93,8 +93,8 @@ def _first(findings: Iterator[Finding]) -> Iterator[Finding]:
         if count <= NAMED:
             yield finding
     if count > NAMED:
-        text = f"{count - NAMED:,} more keys or documents belong to no session, or are not found by one"
-        yield Finding(Level.PROBLEM, "records", text, "Mend those that are named, and run the doctor again.")
+        text = f"{count - NAMED:,} more keys or documents do not belong to any session, or are damaged"
+        yield Finding(Level.PROBLEM, "records", text, "Repair those above, and run doctor again.")
 
 
 def _read(store: SessionStore, key: SessionKey) -> tuple[SessionKey, int | CorruptRecordError | None]:

@@ -92,7 +92,7 @@ class EventTooLargeError(ValueError):
 
 
 class SessionConflictError(ValueError):
-    """A session cannot be restored: another one is stored under its id.
+    """A session cannot be restored: a different session with the same id already exists.
 
     Attributes:
         session_id: The session's id.
@@ -107,7 +107,7 @@ class SessionConflictError(ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"Another session {self.session_id!r} of user {self.user_id!r} is there: {self.reason}."
+        return f"A different session {self.session_id!r} of user {self.user_id!r} already exists: {self.reason}."
 
 
 class SessionFileError(ValueError):

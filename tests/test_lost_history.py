@@ -155,7 +155,7 @@ def test_what_is_foreign_is_found_and_ends_nothing(filled: SessionStore, damage:
     assert found
     assert all(one.remedy for one in found)
     if isinstance(filled, MongoSessionStore):
-        assert [one for one in found if "is none of ours" in one.text] == found
+        assert [one for one in found if "does not belong to adk-extra-sessions" in one.text] == found
         assert "2 sessions with 524 events can be read" in " ".join(one.text for one in examine(filled))
 
 
@@ -169,4 +169,4 @@ def test_a_session_deleted_meanwhile_is_no_problem(filled: SessionStore, monkeyp
     monkeypatch.setattr(filled.backend, "earlier", deleted_meanwhile)
     found = list(examine(filled))
     assert not [one for one in found if one.level is Level.PROBLEM]
-    assert "1 sessions that are listed have expired, or were deleted meanwhile" in " ".join(one.text for one in found)
+    assert "1 listed sessions have expired, or were deleted meanwhile" in " ".join(one.text for one in found)

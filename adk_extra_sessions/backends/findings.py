@@ -1,4 +1,4 @@
-"""What an examination of a store tells."""
+"""The findings of the doctor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from adk_extra_sessions.records import SessionKey
 
 
 class Level(Enum):
-    """How much a finding matters."""
+    """How important a finding is."""
 
     OK = "ok"
     NOTE = "note"
@@ -20,10 +20,10 @@ class Level(Enum):
 
 @frozen
 class Finding:
-    """One thing that was looked at.
+    """One thing that was checked.
 
     Attributes:
-        remedy: What to do; empty when nothing needs to be done.
+        remedy: What to do; empty if no action is needed.
     """
 
     level: Level
@@ -33,5 +33,5 @@ class Finding:
 
 
 def rm_command(key: SessionKey) -> str:
-    """Returns the command that deletes a session, whatever is wrong with it, as a shell takes it."""
+    """Returns the shell command that deletes a session, even if it is damaged."""
     return f"adk-sessions rm URL {shlex.join((key.app_name, key.user_id, key.session_id))}"

@@ -1,1 +1,1 @@
-"""The command line `adk-sessions`: one command a file, each a thin layer over public functions."""
+"""The command line `adk-sessions`: each command is in its own file, a thin layer over public functions."""

@@ -1,4 +1,4 @@
-"""`adk-sessions doctor`: whether a server and what is stored there are in order."""
+"""`adk-sessions doctor`: check a server and everything stored on it."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def command(ctx: click.Context, url: str, quick: bool, json: bool) -> None:
 def _findings(url: str, quick: bool, work: Work) -> Iterator[Finding]:
     with first_contact(url) as place:
         if not isinstance(place, StorePlace):
-            raise ConfigurationError("doctor only checks the stores of this package: redis:// and mongodb:// URLs.")
+            raise ConfigurationError("doctor can only check redis:// and mongodb:// URLs.")
         server = server_finding(place.store)
     if server.level is Level.PROBLEM:
         yield server
         return
     with open_place(url) as place:
         if isinstance(place, StorePlace):
-            yield from examine(place.store, records=not quick, met=work.step)
+            yield from examine(place.store, records=not quick, on_session=work.step)
 
 
 def _text(finding: Finding) -> Text:

@@ -1,24 +1,26 @@
-"""What an error is told as: one line, without a traceback and without a password."""
+"""Turns an error into one line, without a traceback and without passwords."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from adk_extra_sessions.cli.main import REFUSED, WRONG
+from adk_extra_sessions.cli.main import DAMAGED, REFUSED, WRONG
 from adk_extra_sessions.cli.secrets import without_secrets
-from adk_extra_sessions.errors import ConfigurationError, InputValidationError, SessionFileError
+from adk_extra_sessions.errors import ConfigurationError, CorruptRecordError, InputValidationError, SessionFileError
 
 LONGEST = 500
-"""Characters of a driver's message, at most."""
+"""The largest number of characters of a message."""
 
 
 def explain(error: Exception, arguments: Iterable[str] = ()) -> tuple[int, str]:
     """Returns the exit code and the line for an error.
 
     Args:
-        error: What ended a command.
-        arguments: The command line, whose passwords are kept out of the line.
+        error: The error that ended a command.
+        arguments: The command line, whose passwords are removed from the message.
     """
+    if isinstance(error, CorruptRecordError):
+        return DAMAGED, hidden(" ".join(str(error).split()), arguments)
     ours = isinstance(error, (ConfigurationError, InputValidationError, SessionFileError))
     of_a_file = isinstance(error, OSError) and error.filename is not None
     if isinstance(error, OSError) and of_a_file:
@@ -29,6 +31,6 @@ def explain(error: Exception, arguments: Iterable[str] = ()) -> tuple[int, str]:
 
 
 def hidden(text: str, arguments: Iterable[str]) -> str:
-    """Returns a message without the passwords of a command line, and shortened."""
+    """Returns a message without the passwords in a command line, and shortened."""
     text = without_secrets(text.partition(", Topology Description:")[0], arguments)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -1,4 +1,4 @@
-"""`adk-sessions export`: sessions to a file."""
+"""`adk-sessions export`: write sessions to a file."""
 
 from __future__ import annotations
 

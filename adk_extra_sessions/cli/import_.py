@@ -1,4 +1,4 @@
-"""`adk-sessions import`: sessions from a file."""
+"""`adk-sessions import`: read sessions from a file."""
 
 from __future__ import annotations
 

@@ -50,16 +50,16 @@ def command(
         found: Sequence[Any]
         count = 0
         if app_name is None:
-            found = overview.apps(place, met=work.step)
+            found = overview.apps(place, on_session=work.step)
         elif users:
-            found = overview.newest(overview.users(place, app_name, met=work.step), limit)
+            found = overview.newest(overview.users(place, app_name, on_session=work.step), limit)
         else:
             page = None
             if user_id is not None and limit:
                 page = overview.newest_of_user(place, app_name, user_id, limit, labels)
             if page is None:
-                met = overview.sessions(place, app_name, user_id, labels, met=work.step)
-                page = overview.newest(met, limit), work.done
+                listed = overview.sessions(place, app_name, user_id, labels, on_session=work.step)
+                page = overview.newest(listed, limit), work.done
             found, count = page
     if json:
         write_json([attrs.asdict(one) for one in found])

@@ -1,9 +1,9 @@
-"""The entry point: the group of commands, and what becomes of errors.
+"""The entry point: runs a command and reports its errors.
 
-Exit codes: 0 all well; 1 done, but not all is well (a session was refused or
-differs, is not there, or the doctor found a problem); 2 the command cannot be
-carried out as given (arguments, URLs, files); 3 a server or database refused
-or could not be reached; 130 interrupted.
+Exit codes: 0 success; 1 completed with problems (a session was refused, differs,
+is damaged or does not exist, or doctor found a problem); 2 the command cannot be
+carried out (wrong arguments, URL or file); 3 a server or database refused, or
+cannot be reached; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+DAMAGED = 1
 WRONG = 2
 REFUSED = 3
 INTERRUPTED = 130
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code.
 
     Args:
-        arguments: Of the command line; None for the process's own.
+        arguments: The command line; None for that of the process.
     """
     try:
         import click
@@ -58,21 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run() -> None:
-    """Runs the process's own command line."""
-    # Python has None for a stream that was closed when it started, as `>&-` does.
+    """Runs the command line of the process."""
+    # A stream is None if it was closed when Python started, as with `>&-`.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that has no emoji shows "?" instead
+            stream.reconfigure(errors="replace")  # an encoding without emoji gets "?" instead
     code = main()
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has gone, as `head` does; the interpreter would flush again at its end
+    except BrokenPipeError:  # the reader is gone, such as `head`; Python would flush again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = code or 1
     if code == INTERRUPTED:
-        # Nothing may hold the process up any more, as a connection attempt in a thread would.
+        # Exit at once, without waiting for threads, such as one that is trying to connect.
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)

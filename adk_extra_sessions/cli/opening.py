@@ -1,4 +1,4 @@
-"""Opening a place for a command: a server that does not answer is reported within seconds."""
+"""Opens a place for a command; a server that does not answer is reported within seconds."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SECONDS = 4
 """How long a command waits for a server's first answer, unless the URL has a timeout of its own."""
 
 QUIET = 1
-"""Seconds after which a command says what it waits for."""
+"""Seconds after which a command says that it is waiting."""
 
 
 @contextmanager
 def opened(url: str, *, must_exist: bool = False) -> Iterator[Place]:
-    """Opens a place after its server, if it is one of ours, has answered once.
+    """Opens a place; if it is one of this package's stores, its server must answer first.
 
     Args:
         url: As for `open_place`.
@@ -39,9 +39,9 @@ def opened(url: str, *, must_exist: bool = False) -> Iterator[Place]:
 
 @contextmanager
 def first_contact(url: str) -> Iterator[Place]:
-    """Opens a place whose driver gives up after a few seconds, and says what it waits for.
+    """Opens a place whose driver gives up after a few seconds; reports that it is waiting.
 
-    Long work needs a driver that waits longer, for example for a new primary.
+    Only for the first contact: long work needs longer timeouts, for example for a failover.
     """
     url = resolved(url)
     message = f"Waiting for an answer from {redact(url)} ..."

@@ -1,4 +1,4 @@
-"""Writing for people, without letting what is stored control their terminal."""
+"""Writes text for people; control characters in stored text cannot reach the terminal."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Makes a console that takes text literally; outside a terminal, lines are as long as they are."""
+    """Creates a console that writes text literally; outside a terminal, lines are never wrapped."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else 10_000
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True, width=width)
 
 
 def clean(text: str) -> str:
-    """Returns a stored text as it may be shown: without control characters but line ends and tabs."""
+    """Returns a text without control characters, except line ends and tabs."""
     return _CONTROL.sub("\ufffd", text)
 
 
 def ascii_json(text: str) -> str:
-    """Returns JSON with escapes for all that is not ASCII, so that any terminal or pipe takes it unchanged."""
+    """Returns JSON with non-ASCII characters escaped, so that it is the same in any encoding."""
     return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def local_time(seconds: float) -> str:
-    """Returns a time as people read it, in the local zone."""
+    """Returns a time in the local time zone, for people."""
     try:
         return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     except (OverflowError, OSError, ValueError):
@@ -40,6 +40,6 @@ def local_time(seconds: float) -> str:
 
 
 def write_json(value: object) -> None:
-    """Writes a value as JSON to standard output; what has no JSON form, as text."""
+    """Writes a value as JSON to standard output; what has no JSON form becomes a string."""
     text = json.dumps(to_jsonable_python(value, serialize_unknown=True, inf_nan_mode="constants"), indent=2)
     sys.stdout.write(f"{text}\n")

@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, else a plain line now and then. On standard error."""
+"""Shows progress on standard error: a bar on a terminal, otherwise a line every few seconds."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ EVERY = 10.0
 
 
 class Work:
-    """Long work under way; use it in a `with` statement.
+    """Shows the progress of long work; use it in a `with` statement.
 
     Attributes:
-        done: How many steps have been made.
+        done: How many steps have been completed.
     """
 
     def __init__(self, what: str, total: int | None = None) -> None:
-        """Describes the work.
+        """Starts the clock.
 
         Args:
-            what: In a word or two.
-            total: How many steps it has; None when unknown.
+            what: The work, in a word or two.
+            total: How many steps it has; None if that is not known.
         """
         self._what = what
         self._total = total
         self.done = 0
-        self._start = self._told = time.monotonic()
+        self._start = self._shown = time.monotonic()
         self._before: Any = None
         self._bar: Progress | None = None
         if sys.stderr.isatty():
@@ -55,16 +55,16 @@ class Work:
             self._task = self._bar.add_task(what, total=total, rate="")
 
     def step(self) -> None:
-        """Notes that one more is done."""
+        """Counts one more step."""
         self.reach(self.done + 1)
 
     def reach(self, done: int) -> None:
-        """Notes how many are done."""
+        """Sets how many steps are done."""
         self.done = done
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done, rate=f"{self._rate():,.0f}/s")
-        elif time.monotonic() - self._told > EVERY:
-            self._told = time.monotonic()
+        elif time.monotonic() - self._shown > EVERY:
+            self._shown = time.monotonic()
             of = "" if self._total is None else f" of {self._total:,}"
             self.say(f"{self._what}: {self.done:,}{of}, {self._rate():,.0f}/s")
 
@@ -73,7 +73,7 @@ class Work:
         (self._bar.console if self._bar is not None else console(stderr=True)).print(text)
 
     def pace(self) -> str:
-        """Tells how long it has taken, and how many steps that were in a second."""
+        """Returns the time taken and the steps per second, as text."""
         return f"{time.monotonic() - self._start:,.1f} s, {self._rate():,.0f}/s"
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Keeping the passwords of a command line out of what is written."""
+"""Removes the passwords in a command line from messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from adk_extra_sessions.redaction import redact_text
 
 
 def without_secrets(text: str, arguments: Iterable[str]) -> str:
-    """Returns a message without the passwords in URLs of a command line, and in environment variables it names."""
+    """Returns a message without the passwords in a command line, and in the environment variables it refers to."""
     for argument in arguments:
         text = redact_text(text, argument)
         if argument.startswith("env:"):

@@ -1,4 +1,4 @@
-"""`adk-sessions show`: a conversation as people read it."""
+"""`adk-sessions show`: show a session as a readable conversation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STYLES = {
     Kind.ERROR: ("error: ", "red"),
     Kind.TEXT: ("", ""),
 }
-"""What stands before a line, and how it looks on a terminal."""
+"""The prefix of each kind of line, and its style on a terminal."""
 
 
 @click.command("show")
@@ -46,7 +46,7 @@ STYLES = {
 def command(
     ctx: click.Context, url: str, app_name: str, user_id: str, session_id: str, last: int | None, json: bool
 ) -> None:
-    """Show a session: who said what, calls of tools, and changes of state."""
+    """Show a session: who said what, tool calls, and changes of state."""
     key = SessionKey.of(app_name, user_id, session_id)
     with opened(url, must_exist=True) as place:
         found = place.stream(key)

@@ -1,4 +1,4 @@
-"""Going through the results of a copy: progress, what went wrong, and a sum in the end. On standard error."""
+"""Reports the results of a copy on standard error: progress, problems, and totals at the end."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.transfer import Outcome, Place, Result, SharedStateItem
 from adk_extra_sessions.transfer.opening import resolved
 
-TOLD = 20
-"""Problems that are told one by one; the others are counted."""
+SHOWN = 20
+"""How many problems are shown; the others are counted."""
 
 
 def counted(place: Place, url: str, app_names: Sequence[str], user_ids: Sequence[str]) -> int:
     """Counts the sessions to copy.
 
     Args:
-        place: Where they are.
-        url: What the place is called in errors.
+        place: The source.
+        url: Its URL, for error messages.
         app_names: All apps to copy.
         user_ids: Only these users.
 
     Raises:
-        ConfigurationError: There is nothing at all, or nothing of an app or user that was named.
+        ConfigurationError: There are no sessions, or a given app or user has no sessions and no state.
     """
     where = redact(resolved(url))
     if not app_names:
@@ -58,13 +58,13 @@ def counted(place: Place, url: str, app_names: Sequence[str], user_ids: Sequence
 
 
 class Tally:
-    """What has become of the sessions so far."""
+    """Counts the results for sessions."""
 
     def __init__(self, what: str) -> None:
-        """Begins with nothing.
+        """Starts at zero.
 
         Args:
-            what: What is done with a session, in the past tense.
+            what: What is done with each session, in the past tense.
         """
         self._what = what
         self._outcomes: Counter[Outcome] = Counter()
@@ -73,20 +73,20 @@ class Tally:
 
     @property
     def sessions(self) -> int:
-        """How many sessions there were, whatever has become of them."""
+        """How many sessions there were, with any result."""
         return sum(self._outcomes.values())
 
     @property
     def well(self) -> bool:
-        """Whether nothing failed, and nothing differed."""
+        """Whether nothing failed and nothing differs."""
         return not self._problems
 
     def run(self, results: Iterable[Result], total: int | None) -> Self:
-        """Goes through results, and tells of them.
+        """Counts all results and reports them.
 
         Args:
-            results: Of a copy, plan or comparison.
-            total: How many sessions there are; None when unknown.
+            results: From a copy, a dry run or a comparison.
+            total: How many sessions there are; None if that is not known.
         """
         with Work(self._what, total) as work:
             try:
@@ -100,7 +100,7 @@ class Tally:
         shared = isinstance(result.item, SharedStateItem)
         if result.problems:
             self._problems += 1
-            if self._problems <= TOLD:
+            if self._problems <= SHOWN:
                 more = f"; and {len(result.problems) - 3} more" if len(result.problems) > 3 else ""
                 work.say(clean(f"{_name(result)}: {'; '.join(result.problems[:3])}{more}"))
         if not shared:
@@ -109,8 +109,8 @@ class Tally:
             work.step()
 
     def _tell(self, work: Work) -> None:
-        if self._problems > TOLD:
-            work.say(f"{self._problems - TOLD:,} more problems are not shown.")
+        if self._problems > SHOWN:
+            work.say(f"{self._problems - SHOWN:,} more problems are not shown.")
         parts = ", ".join(f"{count:,} {outcome.value}" for outcome, count in sorted(self._outcomes.items(), key=str))
         sessions = f"{self.sessions:,} sessions ({parts or 'none'})"
         work.say(f"{self._what} {sessions} and {self._events:,} events, {work.pace()}")

@@ -1,4 +1,4 @@
-"""Moving sessions between places, exactly: what the command line `adk-sessions` is made of, for scripts too.
+"""Copy, export, import and compare sessions exactly, from a script; `adk-sessions` uses these functions too.
 
 with open_place("sqlite:///sessions.db") as source, open_place("redis://localhost") as destination:
     for result in copy_items(source.items(["shop"]), destination):

@@ -1,4 +1,4 @@
-"""ADK's own session services by URL: those of its registry, any SQL database, and its Redis and MongoDB ones."""
+"""Creates ADK's own session services from URLs: those in ADK's registry, for SQL databases, Redis and MongoDB."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from adk_extra_sessions.transfer.sql_apps import sqlite_path
 from adk_extra_sessions.urls import take_options
 
 PREFIX = "adk-"
-"""What the schemes of ADK's services on Redis and MongoDB begin with."""
+"""The prefix of the URL schemes for ADK's services on Redis and MongoDB."""
 
 SCHEMES = ("adk-redis", "adk-rediss", "adk-unix", "adk-mongodb", "adk-mongodb+srv")
 
 
-def of_registry(url: str) -> BaseSessionService:
-    """Makes the service that `adk web --session_service_uri` would make.
+def registered_service(url: str) -> BaseSessionService:
+    """Creates the service that `adk web --session_service_uri` would make.
 
     Raises:
-        ConfigurationError: ADK has none for this URL, or lacks a package for it.
+        ConfigurationError: ADK has no service for this URL, or a package for it is missing.
     """
     from google.adk.cli.service_registry import get_service_registry
 
     try:
         service = get_service_registry().create_session_service(url)
-        if service is None:  # as ADK does: anything else is a database of SQLAlchemy's
+        if service is None:  # as ADK does: any other URL is one of SQLAlchemy's
             from google.adk.sessions import DatabaseSessionService
 
             service = DatabaseSessionService(db_url=url)
@@ -39,22 +39,22 @@ def of_registry(url: str) -> BaseSessionService:
     raise ConfigurationError(f"ADK cannot open {redact(url)}: {reason}")
 
 
-def of_prefixed(url: str, *, must_exist: bool = False) -> BaseSessionService:
-    """Makes ADK's own service on Redis or MongoDB.
+def prefixed_service(url: str, *, must_exist: bool = False) -> BaseSessionService:
+    """Creates ADK's own service on Redis or MongoDB.
 
     Args:
         url: Its URL.
-        must_exist: Whether a MongoDB database without sessions is an error, and gets no indexes.
+        must_exist: Whether a MongoDB database without sessions is an error; no indexes are created then.
 
     Raises:
-        ConfigurationError: This google-adk has none, or the URL is not one it takes.
+        ConfigurationError: This version of google-adk has no such service, or the URL is not valid.
     """
     try:
         return _on_mongodb(url, must_exist) if url.startswith(f"{PREFIX}mongodb") else _on_redis(url)
     except ImportError as error:
-        raise ConfigurationError(f"This google-adk cannot open {redact(url)}: {error}.") from None
+        raise ConfigurationError(f"This version of google-adk cannot open {redact(url)}: {error}.") from None
     except ValueError as error:
-        reason = str(error) if isinstance(error, ConfigurationError) else "not a URL or option that it takes"
+        reason = str(error) if isinstance(error, ConfigurationError) else "the URL or one of its options is not valid"
     raise ConfigurationError(f"ADK cannot open {redact(url)}: {reason}.")
 
 
@@ -65,10 +65,10 @@ def check_file(url: str) -> None:
         ConfigurationError: There is no such file.
     """
     path = ""
-    with suppress(ImportError):  # of SQLAlchemy: of_registry names what is missing
+    with suppress(ImportError):  # of SQLAlchemy: registered_service reports what is missing
         path = sqlite_path(url)
     if path and not Path(path).is_file():
-        raise ConfigurationError(f"There is no file {path!r}. An absolute path has four slashes: sqlite:////path.")
+        raise ConfigurationError(f"File {path!r} does not exist. An absolute path needs four slashes: sqlite:////path.")
 
 
 def _on_redis(url: str) -> BaseSessionService:
@@ -96,9 +96,9 @@ def _on_mongodb(url: str, must_exist: bool) -> BaseSessionService:
     plain = url.removeprefix(PREFIX)
     database = database_name(plain)
     if database is None:
-        raise ConfigurationError("its path must name the database")
+        raise ConfigurationError("the URL must have a database in its path")
     if must_exist:
         with MongoClient[Any](plain) as client:
             if "sessions" not in client[database].list_collection_names():
-                raise ConfigurationError(f"its database {database!r} has no collection 'sessions'")
+                raise ConfigurationError(f"database {database!r} has no collection 'sessions'")
     return MongoDbSessionService(database_name=database, connection_string=plain, ensure_indexes=not must_exist)

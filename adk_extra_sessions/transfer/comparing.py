@@ -1,4 +1,4 @@
-"""Whether two sessions are the same, and where they differ. Values are compared, not shown."""
+"""Compares two sessions and describes where they differ, without showing values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def state_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[
 def session_differences(
     session: Session, events: Iterable[Event], other: Session, other_events: Iterable[Event]
 ) -> Iterator[str]:
-    """Tells in what the second session differs from the first: own state, details, time and events.
+    """Describes how the second session differs from the first: own state, details, time and events.
 
     State that the app's or the user's sessions share is not compared here.
     """
@@ -59,31 +59,31 @@ def session_differences(
         yield f"{surplus} events are not in the source"
 
 
-def not_yet_there(
+def events_to_copy(
     session: Session, events: Iterable[Event], there: Session, stored: Iterable[Event]
 ) -> Iterator[Event]:
-    """Yields the events of a session that come after those of its unfinished or older copy.
+    """Yields the events that an incomplete or older copy of a session does not have yet.
 
     Args:
         session: The session.
         events: All its events.
-        there: What is stored under its id.
-        stored: The events stored there.
+        there: The session that the destination has under the same id.
+        stored: All its events.
 
     Raises:
-        SessionConflictError: What is stored is no earlier form of the session.
+        SessionConflictError: The session in the destination is not an earlier copy of this one.
     """
-    # No state key ever goes away.
+    # A state key is never removed.
     surplus = split(there.state).session.keys() - split(session.state).session.keys()
     if surplus:
-        raise _conflict(session, f"it has a state key {min(surplus)!r}")
+        raise _conflict(session, f"it has a state key {min(surplus)!r}, which the source has not")
     coming = iter(events)
     for position, found in enumerate(stored):
         event = next(coming, None)
         if event is None:
-            raise _conflict(session, f"it has events beyond the source's {position}")
+            raise _conflict(session, f"it has more events than the source, which has {position:,}")
         if not same_event(event, found):
-            raise _conflict(session, f"its event {position} is another")
+            raise _conflict(session, f"its event {position} is a different one")
     event = next(coming, None)
     if event is not None:
         yield event

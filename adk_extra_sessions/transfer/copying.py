@@ -1,4 +1,4 @@
-"""Copying items to a place, and comparing what is there with them: one result an item, as they come."""
+"""Copies items to a place, or compares them with it; yields one result for each item."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from attrs import field, frozen
 
 from adk_extra_sessions.errors import AlreadyExistsError, ConfigurationError, CorruptRecordError, SessionFileError
-from adk_extra_sessions.transfer.comparing import not_yet_there, session_differences, state_differences
+from adk_extra_sessions.transfer.comparing import events_to_copy, session_differences, state_differences
 from adk_extra_sessions.transfer.details import changed_details
 from adk_extra_sessions.transfer.items import Item, SharedStateItem
 from adk_extra_sessions.transfer.places import Place
@@ -17,10 +17,10 @@ from adk_extra_sessions.transfer.workers import each
 
 
 class Outcome(Enum):
-    """What became of an item, or in a dry run would.
+    """What happened to an item, or what would happen in a dry run.
 
-    STATE: shared state was written. GONE: deleted from the source since it was listed.
-    WRITTEN: to a file.
+    STATE: shared state was written. GONE: the session was deleted from the source after it was listed.
+    WRITTEN: the session was written to a file.
     """
 
     CREATED = "created"
@@ -35,13 +35,13 @@ class Outcome(Enum):
 
 @frozen
 class Result:
-    """What became of an item.
+    """The result for one item.
 
     Attributes:
         item: The session, or the shared state.
-        outcome: In a word.
-        events: How many events were written, or compared.
-        problems: What went wrong, or differs; no values.
+        outcome: What happened to it.
+        events: How many events were written or compared.
+        problems: What went wrong or differs; without values.
     """
 
     item: Item
@@ -51,46 +51,47 @@ class Result:
 
 
 def copy_items(items: Iterable[Item], destination: Place) -> Iterator[Result]:
-    """Copies sessions and shared state, exactly, and so that it can be run again after a break.
+    """Copies sessions and shared state exactly; after an interruption it can be run again.
 
-    A session that is there already is left alone, one whose copy broke off is
-    continued. Where another session is in the way, or something cannot be read
-    or stored, the result is FAILED and the others go on; a server that cannot
-    be reached ends it all. Shared state replaces the destination's key by key.
+    A session that the destination has already is not changed; an incomplete copy
+    is completed. If the destination has a different session with the same id, or
+    an item cannot be read or stored, its result is FAILED and the others are
+    still copied. If a server cannot be reached, the copy ends with the error.
+    Shared state replaces that of the destination, key by key.
 
     Args:
-        items: Of `Place.items` or `read_items`.
-        destination: Where to.
+        items: From `Place.items` or `read_items`.
+        destination: The place to copy to.
     """
-    return each(partial(guarded, partial(_copy, destination)), items, destination.jobs)
+    return each(partial(attempt, partial(_copy, destination)), items, destination.jobs)
 
 
 def plan_items(items: Iterable[Item], destination: Place) -> Iterator[Result]:
-    """Tells what `copy_items` would do, and writes nothing."""
-    return each(partial(guarded, partial(_plan, destination)), items, destination.jobs)
+    """Yields what `copy_items` would do; writes nothing."""
+    return each(partial(attempt, partial(_plan, destination)), items, destination.jobs)
 
 
 def verify_items(items: Iterable[Item], destination: Place) -> Iterator[Result]:
     """Compares every session, event and shared state with what the destination has.
 
-    What only the destination has is not looked for, save within a session.
+    Sessions that only the destination has are not reported.
 
     Yields:
         SAME or DIFFERENT for each item.
     """
-    return each(partial(guarded, partial(_verify, destination)), items, destination.jobs)
+    return each(partial(attempt, partial(_verify, destination)), items, destination.jobs)
 
 
-def guarded(work: Callable[[Item], Result], item: Item) -> Result:
-    """Returns the result of working on an item: FAILED where it cannot be read or stored.
+def attempt(work: Callable[[Item], Result], item: Item) -> Result:
+    """Returns `work(item)`, or FAILED if the item cannot be read or stored.
 
     Args:
-        work: What to do.
-        item: What with.
+        work: What to do with the item.
+        item: The item.
     """
     try:
         return work(item)
-    except (ConfigurationError, SessionFileError):  # concerns all that would follow
+    except (ConfigurationError, SessionFileError):  # every other item would fail too
         raise
     except (ValueError, CorruptRecordError, AlreadyExistsError) as error:
         return Result(item, Outcome.FAILED, problems=[str(error) or type(error).__name__])
@@ -117,7 +118,7 @@ def _plan(destination: Place, item: Item) -> Result:
         found = destination.stream(item.key)
         if found is None:
             return Result(item, Outcome.CREATED, source.count)
-        coming = not_yet_there(source.session, source.events, found.session, found.events)
+        coming = events_to_copy(source.session, source.events, found.session, found.events)
         new = sum(1 for _ in coming)
         changed = new or any(changed_details(source.session, found.session))
     return Result(item, Outcome.CONTINUED if changed else Outcome.SAME, new)

@@ -1,4 +1,4 @@
-"""Names, labels, times and lifetimes of sessions that are copied; ADK's own services have none of these."""
+"""Copies and compares display names, labels, creation times and expiry, which ADK's own services do not have."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from adk_extra_sessions.validation import checked_display_name, checked_labels
 
 
 def with_details(new: NewSession, session: AdkSession) -> NewSession:
-    """Adds to a request that creates a session what the session has elsewhere.
+    """Adds a session's details to the request that creates its copy.
 
     Raises:
         SessionNotFoundError: It has expired.
@@ -29,7 +29,7 @@ def with_details(new: NewSession, session: AdkSession) -> NewSession:
         return new
     lifetime = lifetime_of(session)
     if lifetime.kind == "fixed" and lifetime.expire_time <= time.time():
-        raise SessionNotFoundError(f"{describe(new.key)} has expired meanwhile.")
+        raise SessionNotFoundError(f"{describe(new.key)} has expired since it was read.")
     return evolve(
         new,
         created=session.create_time or new.created,
@@ -42,16 +42,16 @@ def with_details(new: NewSession, session: AdkSession) -> NewSession:
 
 
 def update_details(store: SessionStore, key: SessionKey, session: AdkSession, stored: AdkSession) -> bool:
-    """Gives a session that has been copied before the name, labels and lifetime that it has elsewhere now.
+    """Updates display name, labels and expiry of an existing copy.
 
     Args:
-        store: Where the copy is.
-        key: Its names.
-        session: The session elsewhere.
+        store: The store of the copy.
+        key: The key of the session.
+        session: The session in the source.
         stored: The copy.
 
     Returns:
-        Whether they were others.
+        Whether anything changed.
     """
     if not isinstance(store.backend, Managed) or not any(changed_details(session, stored)):
         return False
@@ -61,7 +61,7 @@ def update_details(store: SessionStore, key: SessionKey, session: AdkSession, st
 
 
 def detail_differences(session: AdkSession, other: AdkSession) -> Iterator[str]:
-    """Tells which details of a session its copy does not have."""
+    """Describes how the details of a copy differ from those of the session."""
     yield from changed_details(session, other)
     if not isinstance(session, Session) or not isinstance(other, Session):
         return
@@ -70,7 +70,7 @@ def detail_differences(session: AdkSession, other: AdkSession) -> Iterator[str]:
 
 
 def changed_details(session: AdkSession, other: AdkSession) -> Iterator[str]:
-    """Tells which of a session's details may have changed since it was copied."""
+    """Describes which of the details that can be changed differ in a copy."""
     if not isinstance(session, Session):
         return
     copied = other if isinstance(other, Session) else Session(id=other.id, app_name=other.app_name, user_id="")
@@ -83,7 +83,7 @@ def changed_details(session: AdkSession, other: AdkSession) -> Iterator[str]:
 
 
 def written(session: AdkSession) -> dict[str, Any]:
-    """Returns what a file of exported sessions has of a session's details; only what there is."""
+    """Returns a session's details for a file of exported sessions; only those that are set."""
     if not isinstance(session, Session):
         return {}
     names = ("display_name", "labels", "create_time", "parent_session_id", "root_session_id")
@@ -97,10 +97,10 @@ def written(session: AdkSession) -> dict[str, Any]:
 
 
 def session_with_details(head: Mapping[str, Any], **fields: Any) -> Session:
-    """Makes a session of what `written` returned, and the fields that ADK's sessions have.
+    """Creates a session from what `written` returned, and the fields that ADK's sessions have.
 
     Raises:
-        ValueError: Something is of a wrong type.
+        ValueError: A value has a wrong type.
     """
     session = Session(
         **fields,

@@ -1,4 +1,4 @@
-"""Opening files of exported sessions: compressed or not, and complete or not there at all."""
+"""Opens files of exported sessions, compressed or not. A new file appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _GZIP = b"\x1f\x8b"
 
 @contextmanager
 def writing(name: str) -> Iterator[IO[bytes]]:
-    """Opens a file that appears under its name only when it is complete.
+    """Opens a file for writing; it appears under its name only when it is complete.
 
-    A file that is there keeps its permissions. Through a symbolic link the
-    file it points to is replaced. A device or FIFO is written to directly.
+    An existing file keeps its permissions. Through a symbolic link, the file
+    it points to is replaced. A device or FIFO is written to directly.
 
     Args:
-        name: Its path; gzip if it ends in `.gz`; `-` for standard output.
+        name: Its path; compressed if it ends in `.gz`; `-` for standard output.
 
     Raises:
-        OSError: It is a directory, or must not be written.
+        OSError: It is a directory, or may not be written.
     """
     if name == STANDARD:
         yield sys.stdout.buffer
@@ -45,7 +45,7 @@ def writing(name: str) -> Iterator[IO[bytes]]:
             yield written
         return
     if mode is not None:
-        target.open("ab").close()  # raises if it must not be written
+        target.open("ab").close()  # raises an error if it may not be written
     with _replacing(target, mode) as file, _compressed(file, name) as written:
         yield written
 
@@ -58,26 +58,26 @@ def reading(name: str) -> Iterator[IO[bytes]]:
         name: Its path; `-` for standard input.
 
     Raises:
-        SessionFileError: Its name ends in `.gz`, and it is no gzip file.
+        SessionFileError: Its name ends in `.gz`, but it is not a gzip file.
     """
     with ExitStack() as opened:
         file: Any = sys.stdin.buffer if name == STANDARD else opened.enter_context(open(name, "rb"))
         if file.peek(2)[:2] == _GZIP:
             file = opened.enter_context(gzip.GzipFile(fileobj=file))
         elif name.endswith(".gz"):
-            raise SessionFileError(f"{name} is damaged: it is no gzip file.")
+            raise SessionFileError(f"{name} is not a gzip file, although its name ends in .gz.")
         yield file
 
 
 def can_be_read_again(name: str) -> bool:
-    """Whether `reading` can open it a second time: not standard input, and no FIFO."""
+    """Whether `reading` can open it a second time: it is not standard input, a device or a FIFO."""
     return name != STANDARD and not (Path(name).exists() and not Path(name).is_file())
 
 
 @contextmanager
 def _replacing(target: Path, mode: int | None) -> Iterator[IO[bytes]]:
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    # Never readable by more people than the file itself will be.
+    # Never with wider permissions than the file itself will have.
     permissions = 0o666 if mode is None else stat.S_IMODE(mode)
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, permissions), "wb") as file:

@@ -1,4 +1,4 @@
-"""What travels in a copy, an export or an import, one after the other."""
+"""The items of a copy, an export or an import: sessions, and the state that they share."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from adk_extra_sessions.transfer.streams import StreamedSession
 
 @frozen
 class SessionItem:
-    """A session, not yet read.
+    """A session that has not been read yet.
 
     Attributes:
-        load: Reads it; None when it has gone meanwhile.
+        load: Reads it; returns None if it was deleted meanwhile.
     """
 
     key: SessionKey
@@ -25,7 +25,7 @@ class SessionItem:
 
     @contextmanager
     def reading(self) -> Iterator[StreamedSession | None]:
-        """Reads the session, and lets go of it in the end."""
+        """Reads the session, and closes it at the end."""
         session = self.load(self.key)
         try:
             yield session
@@ -36,10 +36,10 @@ class SessionItem:
 
 @frozen
 class SharedStateItem:
-    """State that sessions share.
+    """The state of an app or of a user.
 
     Attributes:
-        user_id: The user whose state it is; None for the app's.
+        user_id: The user; None for the app's state.
         state: Raw keys, without prefix, and their values.
     """
 

@@ -1,4 +1,4 @@
-"""Files of exported sessions: JSON Lines, one line an event, so that a session of any length streams.
+"""Files of exported sessions: JSON Lines, one line for each event, so that a session of any length can be streamed.
 
     {"adk_sessions": 1, "written_by": "adk-extra-sessions 0.2.0"}
     {"session": {"app_name": "shop", "user_id": "ada", "id": "s1", "state": {}, "last_update_time": 1.5, "events": 2}}
@@ -10,8 +10,8 @@
 
 A session may have more: `display_name`, `labels`, `create_time`, its own `ttl` or
 `expire_time`. An event is ADK's own JSON of it. Numbers may be NaN and Infinity, as Python
-writes them. The last line tells how many sessions and events there are; a file
-without it is not complete.
+writes them. The last line has the number of sessions and events; a file without
+it is incomplete.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import threading
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Literal, cast
 
@@ -34,16 +35,16 @@ from adk_extra_sessions.codec import encode_event
 from adk_extra_sessions.errors import SessionFileError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.state import split
-from adk_extra_sessions.transfer.copying import Outcome, Result, guarded
+from adk_extra_sessions.transfer.copying import Outcome, Result, attempt
 from adk_extra_sessions.transfer.details import session_with_details, written
 from adk_extra_sessions.transfer.items import Item, SessionItem, SharedStateItem
 from adk_extra_sessions.transfer.streams import AT_ONCE, StreamedSession
 
 VERSION = 1
-"""Version of the format; a file with a greater one is refused."""
+"""Version of the format; a file with a higher one is refused."""
 
 HELD_BYTES = 4 << 20
-"""Bytes of a session held in memory until all of it has been read; what is more is in a temporary file."""
+"""Bytes of a session that are kept in memory until all of it has been read; beyond that, a temporary file is used."""
 
 _EVENT = b'{"event"'
 _event = TypeAdapter(dict[Literal["event"], Event])
@@ -55,16 +56,16 @@ def write_items(items: Iterable[Item], file: IO[bytes]) -> Iterator[Result]:
     A session that cannot be read to its end, or is deleted meanwhile, is left out.
 
     Args:
-        items: Of `Place.items`.
+        items: From `Place.items`.
         file: Open for writing.
 
     Yields:
-        WRITTEN, STATE, GONE or FAILED for each item; the last line is there when all have come.
+        WRITTEN, STATE, GONE or FAILED for each item. The file is complete after the last one.
     """
     sessions = events = 0
     _write(file, {"adk_sessions": VERSION, "written_by": f"adk-extra-sessions {__version__}"})
     for item in items:
-        result = guarded(lambda item: _written(item, file), item)
+        result = attempt(lambda item: _written(item, file), item)
         if result.outcome is Outcome.WRITTEN:
             sessions, events = sessions + 1, events + result.events
         yield result
@@ -74,17 +75,17 @@ def write_items(items: Iterable[Item], file: IO[bytes]) -> Iterator[Result]:
 def read_items(file: IO[bytes], app_names: Iterable[str] = (), user_ids: Iterable[str] = ()) -> Iterator[Item]:
     """Reads items from a file of exported sessions, in constant memory.
 
-    A long session's events are read from the file as they are asked for, and
-    the next item comes when they have been.
+    The events of a long session are read from the file as the caller iterates
+    over them; the next item is read after that.
 
     Args:
         file: Open for reading.
         app_names: Only these apps.
-        user_ids: Only these users; the app's state, which is everybody's, is then left out.
+        user_ids: Only these users; the app's state, which all users share, is then left out.
 
     Raises:
-        SessionFileError: It is damaged, incomplete, or from a newer version, or has
-            nothing of an app or user. All whole sessions before the damage have come then.
+        SessionFileError: The file is damaged, incomplete, or from a newer version, or a given
+            app or user is not in it. All complete sessions before the damage have been yielded.
     """
     apps, users = set(app_names), set(user_ids)
     missing = {f"app {name!r}" for name in apps} | {f"user {name!r}" for name in users}
@@ -98,7 +99,7 @@ def read_items(file: IO[bytes], app_names: Iterable[str] = (), user_ids: Iterabl
             with item.reading():
                 pass
     if missing:
-        raise SessionFileError(f"The file has nothing of {min(missing)}.")
+        raise SessionFileError(f"The file has no sessions and no state of {min(missing)}.")
 
 
 def _write(file: IO[bytes], line: dict[str, Any]) -> None:
@@ -146,7 +147,7 @@ def _write_session(item: SessionItem, file: IO[bytes]) -> int | None:
 
 
 class _Reader:
-    """The lines of a file, with their numbers for errors, and one looked at ahead."""
+    """Reads the lines of a file, one ahead, and counts them for error messages."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._lines = (line for line in self._readable(file) if line.strip())
@@ -156,10 +157,10 @@ class _Reader:
         self._ahead = next(self._lines, b"")
 
     def items(self) -> Iterator[Item]:
-        """Yields what the lines hold.
+        """Yields the items in the file.
 
         Raises:
-            SessionFileError: They cannot be read, or the last one is missing.
+            SessionFileError: A line cannot be read, or the last one is missing.
         """
         self._check_header()
         while self._ahead:
@@ -178,29 +179,31 @@ class _Reader:
             elif not self._broken:
                 self._check_counts(value)
                 return
-        raise SessionFileError(self._broken or "The file is not complete: its last line is missing.")
+        raise SessionFileError(self._broken or "The file is incomplete: its last line is missing.")
 
     def _readable(self, file: IO[bytes]) -> Iterator[bytes]:
         """Yields the lines of a file, and those of a damaged gzip file up to the damage."""
         try:
             yield from file
         except (EOFError, gzip.BadGzipFile, zlib.error):
-            self._broken = "The file is damaged: it is no complete gzip file."
+            self._broken = "The file is damaged: it is not a complete gzip file."
 
     def _check_counts(self, end: Any) -> None:
         found = {"sessions": self._sessions, "events": self._events}
         if end != found:
             raise SessionFileError(
-                f"The file is not as it was written: it has {self._sessions:,} sessions with {self._events:,} events, "
-                "and its last line says otherwise."
+                f"The file is damaged: it has {self._sessions:,} sessions with {self._events:,} events, "
+                "but its last line has other totals."
             )
 
     def _check_header(self) -> None:
-        kind, version = self._parsed(self._taken(), many=True)
+        kind, version = "", None
+        with suppress(SessionFileError):  # any other file
+            kind, version = self._parsed(self._taken(), many=True)
         if kind != "adk_sessions":
-            raise SessionFileError("This is no file of exported sessions: its first line is not their header.")
+            raise SessionFileError(self._broken or "Not a file of exported sessions: the first line is not its header.")
         if not isinstance(version, int) or version > VERSION:
-            raise SessionFileError("The file was written by a newer version of adk-extra-sessions.")
+            raise SessionFileError("A newer version of adk-extra-sessions wrote this file. Update to read it.")
 
     def _session(self, head: Any) -> tuple[SessionItem, _Events]:
         try:
@@ -230,7 +233,7 @@ class _Reader:
         """Reads the next line, which must be an event."""
         line = self._taken()
         if not line:
-            raise SessionFileError(self._broken or "The file is not complete: it ends within a session.")
+            raise SessionFileError(self._broken or "The file is incomplete: it ends in the middle of a session.")
         try:
             return _event.validate_json(line)["event"]
         except ValueError:
@@ -256,11 +259,11 @@ class _Reader:
 
 
 class _Events(Iterator[Event]):
-    """The events of one session in a file: the first ones at once, the others as they are asked for.
+    """The events of one session in a file: the first ones are read at once, the others during iteration.
 
     Attributes:
-        unread: How many of them have not been taken from the file.
-        released: Set when no more will be.
+        unread: How many have not been read from the file yet.
+        released: Set when no more will be read.
     """
 
     def __init__(self, reader: _Reader, count: int) -> None:
@@ -279,7 +282,7 @@ class _Events(Iterator[Event]):
         return self._take()
 
     def close(self) -> None:
-        """Lets the reader go on."""
+        """Lets the reader continue with the next item."""
         self.released.set()
 
     def _take(self) -> Event:

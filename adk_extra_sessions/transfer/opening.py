@@ -1,4 +1,4 @@
-"""From a URL, or the name of a service, to the place where sessions are."""
+"""Opens the place that a URL, or the name of a service, refers to."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXAMPLES = "redis://localhost:6379, mongodb://localhost/DATABASE or sqlite:///se
 
 
 def open_place(url: str, *, must_exist: bool = False, **client_options: Any) -> Place:
-    """Opens the place that a URL names; use it in a `with` statement.
+    """Opens the place that a URL refers to; use it in a `with` statement.
 
     Args:
         url: One of
@@ -40,33 +40,33 @@ def open_place(url: str, *, must_exist: bool = False, **client_options: Any) -> 
               `postgresql+asyncpg://` and so on;
             * `adk-redis://`, `adk-rediss://`, `adk-mongodb://`, `adk-mongodb+srv://`: ADK's own
               services on Redis (options `key_prefix`, `ttl_seconds`) and MongoDB;
-            * `module:factory`: any other session service, or what is called to make it;
+            * `module:factory`: any other session service, or a function that returns one;
             * `env:NAME`: an environment variable that holds one of these, so that no
-              password stands in a list of processes.
-        must_exist: Whether a database of ADK's in which nothing is stored is an error. Otherwise
+              password is visible in the list of processes.
+        must_exist: Whether a database in which ADK has stored nothing is an error. Otherwise
             ADK's services create their tables, collections or files in it.
         **client_options: Passed to the driver of one of our stores.
 
     Raises:
-        ConfigurationError: It names nothing that can be opened.
+        ConfigurationError: The URL is not valid, or there is nothing to open.
     """
     url = resolved(url)
     scheme = url.partition("://")[0] if "://" in url else ""
     if is_store_url(url):
         return StorePlace(_store(scheme, url, client_options), owns_store=True)
     if scheme in adk_services.SCHEMES:
-        return _service_place(partial(adk_services.of_prefixed, url, must_exist=must_exist), url)
+        return _service_place(partial(adk_services.prefixed_service, url, must_exist=must_exist), url)
     if scheme:
         if must_exist and scheme.startswith("sqlite"):
             adk_services.check_file(url)
-        return _service_place(partial(adk_services.of_registry, url), url, must_exist=must_exist)
+        return _service_place(partial(adk_services.registered_service, url), url, must_exist=must_exist)
     if _FACTORY.fullmatch(url):
         return _service_place(_imported(url), url)
-    raise ConfigurationError(f"Neither a URL nor module:factory: {redact(url)}. A place is, for example, {EXAMPLES}.")
+    raise ConfigurationError(f"Expected a URL such as {EXAMPLES}, or module:factory; got {redact(url)}.")
 
 
 def resolved(url: str) -> str:
-    """Returns a place's URL itself, also where `env:NAME` names it.
+    """Returns the URL; for `env:NAME`, the URL in that environment variable.
 
     Raises:
         ConfigurationError: There is no such environment variable.
@@ -105,7 +105,9 @@ def _service_place(made: Any, url: str, *, must_exist: bool = False) -> Place:
                 portal.call(apps.check)
             return ServicePlace(service, portal, running, apps)
         if not isinstance(service, SessionStore):
-            raise ConfigurationError(f"{type(service).__name__} is neither a session service nor one of our stores.")
+            raise ConfigurationError(
+                f"Expected a session service or a store at {redact(url)}; got {type(service).__name__}."
+            )
     except BaseException:
         running.__exit__(None, None, None)
         raise
@@ -114,7 +116,7 @@ def _service_place(made: Any, url: str, *, must_exist: bool = False) -> Place:
 
 
 async def _made(factory: Any) -> Any:
-    # In the event loop that will run it: clients belong to theirs.
+    # In the event loop that will run the service: its clients belong to that loop.
     service = factory() if callable(factory) else factory
     return await service if inspect.isawaitable(service) else service
 
@@ -128,6 +130,6 @@ def _imported(name: str) -> Any:
         for part in path.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
-        text = f"Cannot import {name}: {error}. A place is, for example, {EXAMPLES}."
+        text = f"Cannot import {name}: {error}. Expected a URL such as {EXAMPLES}, or module:factory."
         raise ConfigurationError(text) from None
     return found

@@ -1,4 +1,4 @@
-"""What is at a place, at a glance: apps, users, sessions, newest first, in constant memory."""
+"""Lists the apps, users and sessions of a place, newest first, in constant memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class App:
     """An app.
 
     Attributes:
-        last_update_time: Of its newest session, in seconds since the epoch; None without sessions.
+        last_update_time: That of its newest session, in seconds since the epoch; None without sessions.
     """
 
     app_name: str
@@ -62,34 +62,34 @@ T = TypeVar("T", User, Summary)
 
 
 def _nothing() -> None:
-    """Takes no notice."""
+    """Does nothing."""
 
 
-def apps(place: Place, app_names: Sequence[str] = (), *, met: Callable[[], object] = _nothing) -> list[App]:
+def apps(place: Place, app_names: Sequence[str] = (), *, on_session: Callable[[], object] = _nothing) -> list[App]:
     """Counts users and sessions of each app; the app with the newest session first.
 
     Args:
-        place: Where to look.
+        place: The place.
         app_names: Only these apps.
-        met: Called for each session met.
+        on_session: Called for each session.
     """
     found = []
     for app_name in app_names or place.app_names():
         count = sessions = 0
         newest: float | None = None
-        for user in users(place, app_name, met=met):
+        for user in users(place, app_name, on_session=on_session):
             count, sessions = count + 1, sessions + user.sessions
             newest = user.last_update_time if newest is None else max(newest, user.last_update_time)
         found.append(App(app_name, count, sessions, newest))
     return sorted(found, key=lambda app: app.last_update_time or 0.0, reverse=True)
 
 
-def users(place: Place, app_name: str, *, met: Callable[[], object] = _nothing) -> Iterator[User]:
-    """Yields an app's users who have sessions, in the place's own order; calls `met` for each session."""
+def users(place: Place, app_name: str, *, on_session: Callable[[], object] = _nothing) -> Iterator[User]:
+    """Yields an app's users who have sessions, in the place's own order; calls `on_session` for each session."""
     for user_id, group in groupby(place.sessions(app_name), lambda session: session.user_id):
         count, newest = 0, float("-inf")
         for session in group:
-            met()
+            on_session()
             count, newest = count + 1, max(newest, session.last_update_time)
         yield User(app_name, user_id, count, newest)
 
@@ -100,19 +100,19 @@ def sessions(
     user_id: str | None = None,
     labels: Mapping[str, str] | None = None,
     *,
-    met: Callable[[], object] = _nothing,
+    on_session: Callable[[], object] = _nothing,
 ) -> Iterator[Summary]:
-    """Yields an app's or a user's sessions, in the place's own order; calls `met` for each.
+    """Yields an app's or a user's sessions, in the place's own order; calls `on_session` for each.
 
     Raises:
-        ConfigurationError: Labels are given, and the place keeps none.
+        ConfigurationError: Labels are given, but the place does not store any.
     """
     found: Iterator[AdkSession] = place.sessions(app_name, user_id)
     if labels:
         store = store_of(place, "Sessions have labels")
         found = store.iter_sessions(app_name=app_name, user_id=user_id, labels=labels, page_size=PAGE)
     for session in found:
-        met()
+        on_session()
         yield Summary.of(session)
 
 
@@ -122,7 +122,7 @@ def newest_of_user(
     """Lists a user's newest sessions without reading the others.
 
     Returns:
-        The sessions, newest first, and how many there are in all; None where the place cannot do that.
+        The sessions, newest first, and how many there are in all; None if the place cannot do that.
     """
     if not isinstance(place, StorePlace) or not isinstance(place.store.backend, Managed):
         return None
@@ -134,7 +134,7 @@ def newest_of_user(
 
 
 def newest(found: Iterable[T], limit: int) -> list[T]:
-    """Returns the newest `limit` of some users or sessions, newest first; all with a limit of 0."""
+    """Returns the newest `limit` users or sessions, newest first; with a limit of 0, all."""
     if not limit:
         return sorted(found, key=_time, reverse=True)
     return heapq.nlargest(limit, found, key=_time)

@@ -1,4 +1,4 @@
-"""Where sessions are: one of our stores, or any session service of ADK's, behind one set of blocking calls."""
+"""A place has sessions: one of this package's stores, or any ADK session service, behind the same blocking calls."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from adk_extra_sessions.transfer.restoring import Restored, restore_session, wri
 from adk_extra_sessions.transfer.streams import StreamedSession, stream_session
 
 PAGE = 500
-"""Sessions that are listed at once."""
+"""Sessions in each page when all are listed."""
 
 
 class Place(ABC):
-    """Where sessions are. A context manager: leaving it closes what it opened.
+    """A store or a session service. A context manager that closes, at its end, what it opened.
 
     Attributes:
         jobs: How many sessions may be worked on at once.
@@ -36,31 +36,31 @@ class Place(ABC):
         """Finds the apps that have sessions or state.
 
         Raises:
-            ConfigurationError: It cannot tell; they must be named.
+            ConfigurationError: The service cannot list its apps.
         """
 
     @abstractmethod
     def keys(self, app_name: str, user_id: str | None = None) -> Iterator[SessionKey]:
-        """Finds sessions, users together; some may turn out to have gone."""
+        """Yields the keys of all sessions, user by user; a session may have been deleted or have expired by now."""
 
     @abstractmethod
     def sessions(self, app_name: str, user_id: str | None = None) -> Iterator[Session]:
-        """Lists sessions without their events, users together, in the place's own order."""
+        """Yields sessions without their events, user by user."""
 
     @abstractmethod
     def stream(self, key: SessionKey) -> StreamedSession | None:
-        """Reads a session."""
+        """Reads a session; returns None if there is none."""
 
     @abstractmethod
     def shared_states(self, app_name: str, user_id: str | None = None) -> Iterator[SharedStateItem]:
-        """Reads the state of one user, or without `user_id` those of all users and then the app's.
+        """Yields the state of one user; without `user_id`, that of every user, and then the app's.
 
-        ADK's services can only set an app's state together with a user's.
+        The app's state is last because ADK's services can only set it together with a user's.
         """
 
     @abstractmethod
     def shared_state(self, app_name: str, user_id: str | None) -> Mapping[str, Any]:
-        """Reads a user's state, or with None the app's; raw keys."""
+        """Returns a user's state, or with None the app's; keys without prefix."""
 
     def has_app(self, app_name: str) -> bool:
         """Whether an app has sessions or state."""
@@ -70,7 +70,7 @@ class Place(ABC):
 
     @abstractmethod
     def restore(self, session: Session, events: Iterable[Event]) -> Restored:
-        """Writes a session as it was elsewhere; see `restore_session`."""
+        """Writes a session exactly as it is in another place; see `restore_session`."""
 
     @abstractmethod
     def write_shared_state(self, app_name: str, user_id: str | None, state: Mapping[str, Any]) -> None:
@@ -81,19 +81,19 @@ class Place(ABC):
         """Deletes a session."""
 
     def discard(self, key: SessionKey) -> None:
-        """Deletes a session, also one that is damaged, or what is left of one."""
+        """Deletes a session, even if it is damaged, or what is left of it."""
         self.delete(key)
 
     @abstractmethod
     def close(self) -> None:
-        """Closes what was opened for it."""
+        """Closes what the place opened."""
 
     def items(self, app_names: Sequence[str] = (), user_ids: Sequence[str] = ()) -> Iterator[Item]:
-        """Yields all that there is to copy: first sessions, then what they share.
+        """Yields everything to copy: for each app its sessions, then the state that they share.
 
         Args:
             app_names: Only these apps.
-            user_ids: Only these users; the app's state, which is everybody's, is then left out.
+            user_ids: Only these users; the app's state, which all users share, is then left out.
         """
         for app_name in app_names or self.app_names():
             for user_id in user_ids or (None,):
@@ -111,7 +111,7 @@ class Place(ABC):
 
 
 class StorePlace(Place):
-    """One of our stores."""
+    """One of this package's stores."""
 
     jobs = 4
 

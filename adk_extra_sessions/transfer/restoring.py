@@ -1,8 +1,8 @@
-"""Writing one session exactly as it was elsewhere: id, order, times and state.
+"""Writes one session exactly as it is in another place: id, order of events, times and state.
 
-A session is created with the state it ended with, and its events are appended
-without applying their deltas again. So a copy that broke off has the final
-state and the first of the events; restoring it again continues there.
+The session is created with its final state, and its events are appended without
+applying their deltas again. So an interrupted copy has the final state and the
+first of the events; restoring it again appends the others.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from adk_extra_sessions.errors import SessionConflictError, SessionNotFoundError
 from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey, StateTexts
 from adk_extra_sessions.state import split
 from adk_extra_sessions.store import SessionStore
-from adk_extra_sessions.transfer.comparing import not_yet_there, state_differences
+from adk_extra_sessions.transfer.comparing import events_to_copy, state_differences
 from adk_extra_sessions.transfer.details import update_details, with_details
 from adk_extra_sessions.transfer.streams import stream_session
 
 
 class Status(Enum):
-    """What became of a session."""
+    """What happened to a session."""
 
     CREATED = "created"
     CONTINUED = "continued"
@@ -42,7 +42,7 @@ class Restored:
     """A session that has been restored.
 
     Attributes:
-        status: CREATED, CONTINUED after a copy that broke off, or SAME: it was there.
+        status: CREATED; CONTINUED if an incomplete or older copy was completed; SAME if nothing was written.
         events: How many events were written.
     """
 
@@ -51,18 +51,18 @@ class Restored:
 
 
 def restore_session(store: SessionStore, session: Session, events: Iterable[Event]) -> Restored:
-    """Writes a session as it was elsewhere, in constant memory; doubles nothing when run again.
+    """Writes a session exactly as it is in another place, in constant memory; may be run again.
 
-    The app's and the user's state are left alone: `write_shared_state` sets them.
+    The app's and the user's state are not changed: `write_shared_state` sets them.
 
     Args:
-        store: One of our stores.
-        session: Its names, state, times and details; its own events are not looked at.
+        store: A store of this package.
+        session: Its names, state, times and details; its own `events` are ignored.
         events: All its events, oldest first.
 
     Raises:
         SessionConflictError: A different session is stored under this id.
-        SessionNotFoundError: It was deleted while it was written.
+        SessionNotFoundError: The session was deleted while it was written.
         StateValueError: A state value has no JSON form.
     """
     coerce = store.options.unserializable == "coerce"
@@ -88,10 +88,10 @@ def restore_session(store: SessionStore, session: Session, events: Iterable[Even
 def write_shared_state(
     store: SessionStore, *, app_name: str, user_id: str | None = None, state: Mapping[str, Any]
 ) -> None:
-    """Sets keys of a user's state, or without `user_id` of the app's; other keys stay.
+    """Sets keys of a user's state, or without `user_id` of the app's; other keys are not changed.
 
     Args:
-        store: One of our stores.
+        store: A store of this package.
         app_name: The app's name.
         user_id: The user's id; None for the app itself.
         state: Raw keys, without prefix, and their values.
@@ -107,7 +107,7 @@ def write_shared_state(
 
 @define
 class _Copy:
-    """A session as far as it has been written."""
+    """A session that is being written."""
 
     store: SessionStore
     key: SessionKey
@@ -135,7 +135,7 @@ def _continued(
     if found is None:
         raise SessionNotFoundError(f"{describe(key)} was deleted while it was restored.")
     copy = _Copy(store, key, int(storage_marker(found.session) or 0), found.session.last_update_time)
-    coming = not_yet_there(session, events, found.session, found.events)
+    coming = events_to_copy(session, events, found.session, found.events)
     coerce = store.options.unserializable == "coerce"
     copy.append((encode_event(event, coerce=coerce) for event in coming), state)
     changed = (

@@ -27,7 +27,7 @@ _PREFIXES = {
 
 @frozen
 class _Storage:
-    """One server that a URL names, and what the URL uses there."""
+    """One of the servers in a URL, with the database and prefix that the URL uses there."""
 
     kind: str
     server: str

@@ -1,7 +1,7 @@
-"""Any session service of ADK's as a place: its async methods, run by an event loop of their own.
+"""Any ADK session service as a place: runs its async methods in an event loop in a thread.
 
-Such a service can only create sessions and append events. What it cannot hold
-exactly, such as the order of events whose times are not in order, a comparison tells.
+Such a service can only create sessions and append events. `verify_items` reports what
+it cannot store exactly, such as the order of events whose timestamps are not in order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing_extensions import override
 from adk_extra_sessions.errors import AlreadyExistsError, ConfigurationError, SessionConflictError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.state import ScopedState, split
-from adk_extra_sessions.transfer.comparing import not_yet_there
+from adk_extra_sessions.transfer.comparing import events_to_copy
 from adk_extra_sessions.transfer.items import SharedStateItem
 from adk_extra_sessions.transfer.places import Place
 from adk_extra_sessions.transfer.restoring import Restored, Status
@@ -31,7 +31,7 @@ from adk_extra_sessions.transfer.sql_apps import SqlApps
 from adk_extra_sessions.transfer.streams import StreamedSession
 
 TEMPORARY = "adk-sessions"
-"""The id of a session that is made to set shared state, and of its user where the app has none."""
+"""The id of the session that is created to set shared state, and of its user if the app has none."""
 
 
 class NoUserError(ValueError):
@@ -39,9 +39,9 @@ class NoUserError(ValueError):
 
 
 class ServicePlace(Place):
-    """Any session service of ADK's. One session at a time is held in memory, and an app's list of them."""
+    """Any ADK session service. Keeps one whole session, and the list of an app's sessions, in memory."""
 
-    jobs = 1  # SQLite has one writer, and nothing is promised of the others
+    jobs = 1  # SQLite has one writer; for other databases, nothing is known
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class ServicePlace(Place):
         Args:
             service: The service.
             portal: Runs its methods, always in the same event loop.
-            running: What ends the portal's event loop, if closing the place shall close loop and service.
-            apps: What lists the apps, which the service itself cannot do.
+            running: Ends the portal's event loop; if given, closing the place closes the service and the loop.
+            apps: Lists the apps, which the service itself cannot do.
         """
         self.service = service
         self._portal = portal
@@ -67,7 +67,7 @@ class ServicePlace(Place):
     @override
     def app_names(self) -> Iterator[str]:
         if self._apps is None:
-            raise ConfigurationError(f"{type(self.service).__name__} cannot list its apps: name them with --app.")
+            raise ConfigurationError(f"{type(self.service).__name__} cannot list its apps: give them with --app.")
         return iter(self._portal.call(self._apps.names))
 
     @override
@@ -81,7 +81,9 @@ class ServicePlace(Place):
             inspect.signature(self.service.list_sessions).bind(**arguments)
         except TypeError:
             name = type(self.service).__name__
-            raise ConfigurationError(f"{name} lists the sessions of one user: name them with --user.") from None
+            raise ConfigurationError(
+                f"{name} can only list the sessions of one user: give the users with --user."
+            ) from None
         found = self._portal.call(partial(self.service.list_sessions, **arguments)).sessions
         found.sort(key=lambda session: session.user_id)
         return iter(found)
@@ -103,7 +105,7 @@ class ServicePlace(Place):
             yield SharedStateItem(app_name, None, app)
 
     def _scoped_states(self, app_name: str, user_id: str | None) -> Iterator[tuple[str, ScopedState]]:
-        """Yields each user who has a session, with the state that one of the user's sessions shows."""
+        """Yields each user who has a session, with the state as one of the user's sessions has it."""
         done: str | None = None
         for listed in self.sessions(app_name, user_id):
             if listed.user_id == done:
@@ -116,7 +118,7 @@ class ServicePlace(Place):
     @override
     def shared_state(self, app_name: str, user_id: str | None) -> Mapping[str, Any]:
         if user_id is not None:
-            with suppress(AttributeError, NotImplementedError):  # older services, and older ADK, cannot tell it apart
+            with suppress(AttributeError, NotImplementedError):  # older services, and older ADK, do not have it
                 read = partial(self.service.get_user_state, app_name=app_name, user_id=user_id)
                 found: Mapping[str, Any] = self._portal.call(read)
                 return found
@@ -133,7 +135,7 @@ class ServicePlace(Place):
             live = self._create(key, split(session.state).session, session.last_update_time)
             status = Status.CREATED
         else:
-            coming = not_yet_there(session, events, live, list(live.events))
+            coming = events_to_copy(session, events, live, list(live.events))
         self._users[key.app_name] = key.user_id
         app_before, changed = split(live.state).app, set[str]()
         written = 0
@@ -141,7 +143,7 @@ class ServicePlace(Place):
             changed |= split(event.actions.state_delta).app.keys()
             self._portal.call(self.service.append_event, live, event)
             written += 1
-        # The service has applied the events' old values to the app's state, which is not this session's.
+        # Appending has set the app's state to values in old events; set it back.
         self.write_shared_state(key.app_name, None, {name: app_before[name] for name in changed & app_before.keys()})
         return Restored(Status.CONTINUED if status is Status.SAME and written else status, written)
 
@@ -149,7 +151,7 @@ class ServicePlace(Place):
     def write_shared_state(self, app_name: str, user_id: str | None, state: Mapping[str, Any]) -> None:
         if not state:
             return
-        # Only a session or an event can change it: a session made for it, and deleted at once.
+        # Only a session or an event can change it, so a session is created for it and deleted at once.
         owner = self._some_user(app_name) if user_id is None else user_id
         scope = "app:" if user_id is None else "user:"
         key = SessionKey(app_name, owner, TEMPORARY)
@@ -159,9 +161,9 @@ class ServicePlace(Place):
         except AlreadyExistsError:
             found = self._get(key)
             if found is not None and (found.events or split(found.state).session):
-                # Not left by a copy that was killed.
+                # Not left behind by a copy that was killed.
                 raise SessionConflictError(
-                    TEMPORARY, owner, "shared state is set through a session with this id"
+                    TEMPORARY, owner, "this id is reserved for a temporary session that sets shared state"
                 ) from None
             self.delete(key)
             live = self._create(key, named, time.time())
@@ -169,14 +171,14 @@ class ServicePlace(Place):
         self._users[app_name] = owner
 
     def _some_user(self, app_name: str) -> str:
-        """Returns a user of an app, so that no other user has to be made to set the app's state."""
+        """Returns a user of an app, so that no other user has to be created to set the app's state."""
         if app_name not in self._users:
             listed = next(self.sessions(app_name), None)
             if listed is None and hasattr(self.service, "db_engine"):
                 name = type(self.service).__name__
                 raise NoUserError(
-                    f"{name} can only set the app's state together with a user's, which it never deletes; "
-                    "the app has no user there."
+                    f"{name} cannot set the app's state without a user, whose row it would keep forever, "
+                    "and the app has no user there."
                 )
             self._users[app_name] = TEMPORARY if listed is None else listed.user_id
         return self._users[app_name]
@@ -205,7 +207,7 @@ class ServicePlace(Place):
 
 
 async def _at(seconds: float, call: Callable[[], Awaitable[Session]]) -> Session:
-    """Makes a call during which ADK's clock stands still: so it notes the time given."""
+    """Makes a call with ADK's clock set to a fixed time, which the service then stores."""
     platform_time.set_time_provider(lambda: seconds)  # of this task only
     return await call()
 

@@ -1,7 +1,7 @@
-"""Which apps a database of ADK's SQL services has. The services themselves cannot list them.
+"""Lists the apps in a database of ADK's SQL services, which cannot do it themselves.
 
-Both have a table `sessions` with a column `app_name`. It is only read, and looked for
-before the service is used, since the service would make its tables in any database.
+Both services have a table `sessions` with a column `app_name`. It is only read, and checked
+before the service is used, since the service would create its tables in any database.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Query: TypeAlias = Callable[[str], Awaitable[list[str]]]
 
 
 class SqlApps:
-    """The apps in a database of ADK's."""
+    """The apps in a database of one of ADK's SQL services."""
 
     def __init__(self, query: Query) -> None:
         self._query = query
@@ -41,7 +41,7 @@ class SqlApps:
         return await self._query(_APPS)
 
     async def check(self) -> None:
-        """Looks for the table of sessions.
+        """Checks that the table of sessions exists.
 
         Raises:
             ConfigurationError: ADK has stored nothing in this database.
@@ -50,11 +50,11 @@ class SqlApps:
 
 
 def sql_apps(service: BaseSessionService, url: str) -> SqlApps | None:
-    """Returns what lists the apps of a service; None if it is not one of ADK's SQL services.
+    """Returns an object that lists the apps of a service; None if it is not one of ADK's SQL services.
 
     Args:
         service: The service.
-        url: What it was made from.
+        url: The URL it was created from.
     """
     engine = getattr(service, "db_engine", None)
     if engine is not None:
@@ -67,9 +67,9 @@ def sql_apps(service: BaseSessionService, url: str) -> SqlApps | None:
 
 def sqlite_path(url: str) -> str:
     """Returns the path of the file in a URL of SQLite; "" for a database in memory, or a URI of SQLite's own."""
-    path = urlsplit(url).path.removeprefix("/")  # as ADK reads it: not decoded
+    path = urlsplit(url).path.removeprefix("/")  # not decoded, as ADK reads it
     if not url.startswith("sqlite://"):
-        path = import_module("sqlalchemy").make_url(url).database or ""  # whose versions differ in decoding it
+        path = import_module("sqlalchemy").make_url(url).database or ""  # whose versions decode it differently
     return "" if path == ":memory:" or path.startswith("file:") else path
 
 
@@ -78,12 +78,14 @@ async def _query_file(path: str, statement: str) -> list[str]:
         with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
             return [name for (name,) in connection.execute(statement)]
     except sqlite3.DatabaseError as error:
-        raise ConfigurationError(f"{path!r} has no sessions of ADK's SqliteSessionService: {error}.") from None
+        raise ConfigurationError(f"ADK's SqliteSessionService has stored nothing in {path!r}: {error}.") from None
 
 
 async def _query_engine(engine: Any, shown: str, statement: str) -> list[str]:
     sqlalchemy = import_module("sqlalchemy")  # not a dependency, so mypy may not find it
     async with engine.connect() as connection:
         if not await connection.run_sync(lambda plain: sqlalchemy.inspect(plain).has_table("sessions")):
-            raise ConfigurationError(f"{shown} has no sessions of ADK's: there is no table 'sessions' in it.")
+            raise ConfigurationError(
+                f"ADK's DatabaseSessionService has stored nothing in {shown}: there is no table 'sessions'."
+            )
         return [name for (name,) in await connection.execute(sqlalchemy.text(statement))]

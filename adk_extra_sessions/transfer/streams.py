@@ -1,4 +1,4 @@
-"""Reading one session of any length: its head first, its events as a stream."""
+"""Reads one session of any length: first the session itself, then its events as a stream."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from adk_extra_sessions.sessions import session_of
 from adk_extra_sessions.store import SessionStore
 
 AT_ONCE = 200
-"""Newest events read together with the session itself; most sessions have no more."""
+"""How many of the newest events are read together with the session; most sessions have no more."""
 
 
 @frozen
 class StreamedSession:
-    """A session whose events are read as they are asked for.
+    """A session whose events are read during iteration.
 
     Attributes:
         session: The session with its merged state, and without events.
         count: How many events it has.
-        events: All of them, oldest first; can be gone through once.
+        events: All of them, oldest first; can be iterated once.
     """
 
     session: Session
@@ -32,29 +32,29 @@ class StreamedSession:
     events: Iterator[Event]
 
     def close(self) -> None:
-        """Lets go of the events that have not been asked for."""
+        """Skips the events that have not been read."""
         close = getattr(self.events, "close", None)
         if close is not None:
             close()
 
 
 def stream_session(store: SessionStore, *, app_name: str, user_id: str, session_id: str) -> StreamedSession | None:
-    """Reads a session in constant memory, as it was at one moment.
+    """Reads a session in constant memory, as it is at the time of the call.
 
-    What is appended while the events are gone through is not among them.
+    Events that are appended during the iteration are not included.
 
     Args:
-        store: One of our stores.
+        store: A store of this package.
         app_name: The app's name.
         user_id: The user's id.
         session_id: The session's id.
 
     Returns:
-        The session, or None when there is none.
+        The session, or None if there is none.
 
     Raises:
         CorruptRecordError: What is stored cannot be read.
-        SessionNotFoundError: While the events are gone through: it was deleted meanwhile.
+        SessionNotFoundError: During the iteration: the session was deleted meanwhile.
     """
     record = store.archive.read(SessionKey.of(app_name, user_id, session_id), Window(recent=AT_ONCE))
     if record is None:

@@ -1,4 +1,4 @@
-"""Working on a few things at once, in order and in constant memory."""
+"""Works on a few things at once, in order and in constant memory."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ R = TypeVar("R")
 
 
 def each(work: Callable[[T], R], things: Iterable[T], jobs: int) -> Iterator[R]:
-    """Yields `work(thing)` for each thing, in their order, up to `jobs` of them done at once.
+    """Yields `work(thing)` for each thing, in their order, with up to `jobs` at the same time.
 
-    Work runs in threads of its own, so that Ctrl-C never meets it half-way:
-    what has begun is finished, nothing more is begun, and then the exception
-    goes on.
+    The work runs in threads, so that Ctrl-C never interrupts it half-way: what has
+    been started is finished, nothing more is started, and then the exception is raised.
 
     Args:
-        work: What to do.
-        things: What with; taken one by one, not long before each is worked on. An
-            error that ends them is raised after the results of those before it.
+        work: Called with each thing.
+        things: Read one by one, shortly before each is needed. If reading them raises
+            an error, it is raised after the results of those before it.
         jobs: How many threads.
     """
     waiting: deque[Future[R]] = deque()

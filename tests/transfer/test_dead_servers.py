@@ -107,4 +107,4 @@ def test_a_server_dies_while_it_is_examined(place: StorePlace, server: Server) -
         list(chain([first], findings))
     assert named(place, raised.value), str(raised.value)
     (finding,) = examine(place.store)
-    assert finding.text.startswith("it does not answer: ping on ")
+    assert finding.text.startswith("does not answer: ping on ")

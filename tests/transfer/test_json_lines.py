@@ -110,15 +110,15 @@ def changed(lines: list[bytes], damage: str) -> list[bytes]:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        ("no end", "not complete"),
+        ("no end", "incomplete"),
         ("cut", "cannot be read"),
         ("an event less", "cannot be read"),
         ("an event more", "Line .* cannot be read"),
-        ("another header", "no file of exported sessions"),
+        ("another header", "Not a file of exported sessions"),
         ("newer", "newer version"),
         ("no JSON", "Line 4 of the file cannot be read"),
         ("unknown", "cannot be read"),
-        ("empty", "cannot be read"),
+        ("empty", "Not a file of exported sessions"),
     ],
 )
 def test_a_damaged_file_is_refused(

@@ -91,8 +91,8 @@ def test_what_the_source_got_meanwhile_is_copied_with_its_state(store: SessionSt
 @pytest.mark.parametrize(
     ("state", "there", "reason"),
     [
-        ({}, [*events("one", 2), an_event("another", at=1.0)], "event 2 is another"),
-        ({}, [*events("one", 3), an_event("more", at=2000.0)], "events beyond the source's 3"),
+        ({}, [*events("one", 2), an_event("another", at=1.0)], "event 2 is a different one"),
+        ({}, [*events("one", 3), an_event("more", at=2000.0)], "more events than the source, which has 3"),
         ({"k": 2}, events("one", 3), "state key 'k'"),
     ],
 )

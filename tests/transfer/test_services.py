@@ -162,18 +162,18 @@ def test_a_factory_may_make_one_of_our_services(module: types.ModuleType) -> Non
         assert list(place.app_names()) == []
 
 
-TOO_OLD = "This google-adk cannot open"
+TOO_OLD = "This version of google-adk cannot open"
 
 
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("nothing", "Neither a URL nor module:factory"),
+        ("nothing", "Expected a URL such as redis://"),
         ("some_services:nothing", "Cannot import some_services:nothing"),
         ("no_such_module:make", "Cannot import no_such_module:make"),
         ("some_services:__name__", "str is neither a session service"),
         ("env:NO_SUCH_VARIABLE", "NO_SUCH_VARIABLE is not set"),
-        ("sqlite:////no/such/file.db", "There is no file '/no/such/file.db'"),
+        ("sqlite:////no/such/file.db", "File '/no/such/file.db' does not exist"),
         ("adk-mongodb://localhost", f"must name the database|{TOO_OLD}"),
         ("adk-redis://localhost?ttl_seconds=soon", f"not a URL or option|{TOO_OLD}"),
         ("mongodb://localhost", "No database"),

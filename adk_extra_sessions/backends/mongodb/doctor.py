@@ -1,4 +1,4 @@
-"""What there is to say about a MongoDB server that keeps sessions."""
+"""Checks a MongoDB server and its collections."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from adk_extra_sessions.backends.findings import Finding, Level
 from adk_extra_sessions.backends.mongodb.indexes import TABLE, Index
 from adk_extra_sessions.backends.mongodb.layout import CHUNKS, SESSIONS, STATE
 
-ENSURE = "Call ensure_indexes() of a store, as a user who may make indexes."
+ENSURE = "Call the store's ensure_indexes() as a user who may create indexes."
 
-UNTOLD = "Nothing needs to be done: the user may not ask, or the client's ServerApi is strict."
+UNKNOWN = "No action needed: this user may not read it, or the client's ServerApi is strict."
 
 
 def findings(database: Any, prefix: str) -> Iterator[Finding]:
-    """Examines version, durability, indexes, expiry, size, and state that was not applied."""
+    """Checks version, durability, indexes, expiry, sizes, and for changes of shared state that are not applied yet."""
     yield _version(database)
     if isinstance(database.client, MongoClient):  # no fake
         yield _write_concern(database)
@@ -32,8 +32,8 @@ def findings(database: Any, prefix: str) -> Iterator[Finding]:
 def _version(database: Any) -> Finding:
     try:
         return Finding(Level.OK, "version", f"MongoDB {database.client.server_info()['version']}")
-    except OperationFailure as error:  # not in the Stable API, which a client may be bound to
-        return Finding(Level.NOTE, "version", f"not told ({type(error).__name__})", UNTOLD)
+    except OperationFailure as error:  # not in the Stable API, which a client may be limited to
+        return Finding(Level.NOTE, "version", f"unknown ({type(error).__name__})", UNKNOWN)
 
 
 def _write_concern(database: Any) -> Finding:
@@ -48,7 +48,7 @@ def _size(database: Any, name: str) -> Finding:
     try:
         stats = database.command("collStats", name)
     except PyMongoError as error:
-        return Finding(Level.NOTE, "size", f"{name}: not told ({type(error).__name__})", UNTOLD)
+        return Finding(Level.NOTE, "size", f"{name}: unknown ({type(error).__name__})", UNKNOWN)
     sizes = (
         f"{stats.get('size', 0) / 2**20:,.1f} MiB of data, {stats.get('totalIndexSize', 0) / 2**20:,.1f} MiB of indexes"
     )
@@ -60,21 +60,21 @@ def _index(collection: Any, index: Index) -> Iterator[Finding]:
     found = known.get(index.name)
     subject = "expiry" if index.expires else "indexes"
     if not known:
-        yield Finding(Level.OK, subject, f"{index.name}: nothing is stored yet; the first write makes it")
+        yield Finding(Level.OK, subject, f"{index.name}: nothing is stored yet; the first write creates it")
     elif found is None:
-        without = "what has expired stays on the server" if index.expires else "reading by time is slow"
+        without = "expired sessions are not removed from the server" if index.expires else "reading by time is slow"
         yield Finding(Level.PROBLEM, subject, f"{index.name} is missing: {without}", ENSURE)
     elif [tuple(key) for key in found["key"]] == index.keys and found.get("expireAfterSeconds") == index.seconds:
-        yield Finding(Level.OK, subject, f"{index.name} is there")
+        yield Finding(Level.OK, subject, f"{index.name} exists")
     else:
-        text = f"{index.name} is not the index that is needed"
+        text = f"{index.name} exists, but with other keys or another expiry than needed"
         yield Finding(Level.PROBLEM, subject, text, f"Drop it. {ENSURE}")
 
 
 def _pending(sessions: Any) -> Finding:
     left = sessions.count_documents({"pending.0": {"$exists": True}})
     if not left:
-        return Finding(Level.OK, "shared state", "all of it has been applied")
-    text = f"{left:,} sessions hold app: or user: state that other sessions do not see yet"
-    remedy = "Nothing needs to be done: it is applied when they are appended to next, or deleted."
+        return Finding(Level.OK, "shared state", "all changes have been applied")
+    text = f"{left:,} sessions have changes of app: or user: state that other sessions do not see yet"
+    remedy = "No action needed: the next append to these sessions applies them, or their deletion."
     return Finding(Level.NOTE, "shared state", text, remedy)

@@ -1,4 +1,4 @@
-"""Finding documents that belong to no session, or that are none of ours: after a delete by hand, or a mishap."""
+"""Finds documents that do not belong to any session, or not to this package, for example after a manual delete."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from adk_extra_sessions.codec import describe
 from adk_extra_sessions.records import SessionKey
 
 AT_ONCE = 1000
-"""Documents whose names one round trip reads."""
+"""How many documents one round trip reads."""
 
 ALL_TEXTS: Document = {"$gte": ""}
-"""The range of all ids that are texts."""
+"""The range of all ids that are strings."""
 
 
 def key_of(found: Document) -> SessionKey | None:
-    """Returns the session whose `_id` a document has; None where that is no session's."""
+    """Returns the session that a document's `_id` refers to; None if it does not refer to one."""
     parts = found["_id"].split("/") if isinstance(found["_id"], str) else []
     key = SessionKey(*map(unquote, parts)) if len(parts) == 3 else None
     return key if key and [encoded(name) for name in _names(key)] == parts else None
 
 
 def strays(sessions: Any, chunks: Any) -> Iterator[Finding]:
-    """Looks at the names in every document.
+    """Checks the names in every document.
 
     Args:
         sessions: The collection of sessions.
@@ -44,8 +44,8 @@ def strays(sessions: Any, chunks: Any) -> Iterator[Finding]:
             if key is None:
                 yield _foreign(sessions, found)
             elif (found.get("app_name"), found.get("user_id")) != (key.app_name, key.user_id):
-                text = f"{describe(key)} is not found by anyone: its document has other names than its _id"
-                yield Finding(Level.PROBLEM, "records", text, f"Put them right, or delete it: {rm_command(key)}")
+                text = f"{describe(key)} cannot be found: app_name and user_id of its document do not match its _id"
+                yield Finding(Level.PROBLEM, "records", text, f"Correct them, or delete the session: {rm_command(key)}")
     for page in pages(chunks, {"_id": ALL_TEXTS}, AT_ONCE, ["base", "expires_at"]):
         yield from _orphans(sessions, chunks, page)
 
@@ -54,7 +54,7 @@ def _orphans(sessions: Any, chunks: Any, page: list[Document]) -> Iterator[Findi
     ids = list({_owner(found) for found in page})
     bases = {found["_id"]: found.get("base") for found in sessions.find({"_id": {"$in": ids}}, ["base"])}
     left = [found for found in page if found.get("base") is None or bases.get(_owner(found)) != found["base"]]
-    # Asked again: a session may have been created or deleted between two questions.
+    # Check again: a session may have been created or deleted between the two queries.
     there = {found["_id"] for found in chunks.find({"_id": {"$in": [found["_id"] for found in left]}}, ["_id"])}
     bases = {found["_id"]: found.get("base") for found in sessions.find({"_id": {"$in": ids}}, ["base"])}
     left = [
@@ -68,7 +68,7 @@ def _orphans(sessions: Any, chunks: Any, page: list[Document]) -> Iterator[Findi
         if key is None:
             yield from (_foreign(chunks, found) for found in orphans)
         elif any(found.get("expires_at") in (None, NEVER) for found in orphans):
-            text = f"{describe(key)} is not there, and {len(orphans):,} documents with events of it are"
+            text = f"{describe(key)} does not exist, but {len(orphans):,} documents with its events do"
             remedy = f"Restore it from a backup, or delete what is left of it: {rm_command(key)}"
             yield Finding(Level.PROBLEM, "records", text, remedy)
 
@@ -78,7 +78,7 @@ def _owner(found: Document) -> str:
 
 
 def _foreign(collection: Any, found: Document) -> Finding:
-    text = f"The document with _id {found['_id']!r} in {collection.name} is none of ours"
+    text = f"The document with _id {found['_id']!r} in {collection.name} does not belong to adk-extra-sessions"
     remedy = f"Delete it in mongosh: db.getCollection({collection.name!r}).deleteOne({{_id: ...}})"
     return Finding(Level.PROBLEM, "records", text, remedy)
 

@@ -1,4 +1,4 @@
-"""What there is to say about a Redis server that keeps sessions."""
+"""Checks a Redis server."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from redis.exceptions import RedisError
 from adk_extra_sessions.backends.findings import Finding, Level
 
 OLDEST = (6, 0, 6)
-"""The first Redis with LPOS, which recognises repeated events."""
+"""The first version of Redis with LPOS, which finds repeated events."""
 
 FULL = 0.9
-"""Share of `maxmemory` from which on there is little left."""
+"""The part of `maxmemory` above which little memory is left."""
 
 
 def findings(client: Any) -> Iterator[Finding]:
-    """Examines version, memory, eviction and durability; one node's of a cluster."""
+    """Checks version, memory, eviction and durability; on a cluster, those of one node."""
     try:
         info = _info(client)
     except RedisError as error:
-        yield Finding(Level.NOTE, "server", f"it does not tell about itself: {error}", "Allow this user INFO.")
+        yield Finding(Level.NOTE, "server", f"INFO failed: {error}", "Allow this user to run INFO.")
         return
     yield _version(str(info.get("redis_version", "")))
     if "used_memory" in info:
@@ -59,9 +59,9 @@ def _memory(used: int, limit: int) -> Finding:
 
 def _eviction(policy: str) -> Finding:
     if policy == "noeviction":
-        return Finding(Level.OK, "eviction", "none: a full server refuses writes and forgets nothing")
+        return Finding(Level.OK, "eviction", "noeviction: a full server refuses writes and deletes nothing")
     remedy = "CONFIG SET maxmemory-policy noeviction"
-    return Finding(Level.PROBLEM, "eviction", f"{policy}: a full server forgets sessions", remedy)
+    return Finding(Level.PROBLEM, "eviction", f"{policy}: a full server deletes sessions", remedy)
 
 
 def _durability(appendonly: bool) -> Finding:

@@ -1,4 +1,4 @@
-"""Finding keys that belong to no session, and sessions that nobody finds: after a delete by hand or an eviction."""
+"""Finds keys without a session, and sessions that are in no list, for example after a manual delete or an eviction."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from adk_extra_sessions.codec import describe
 from adk_extra_sessions.records import SessionKey
 
 AT_ONCE = 500
-"""Keys that one round trip asks about."""
+"""How many keys one round trip checks."""
 
 SCANNED = 5000
-"""Keys that one step of the walk looks at."""
+"""How many keys one SCAN looks at."""
 
 NEVER_EXPIRES = -1
-"""What Redis's PTTL says of a key without expiry."""
+"""What PTTL returns for a key without expiry."""
 
 TYPES = {"s": "hash", "e": "list", "i": "zset", "n": "zset", "u": "hash", "a": "hash"}
-"""What the keys hold, by the letter in their name."""
+"""The type of each key, by the letter in its name."""
 
 
 @frozen
 class _Found:
-    """A key met on the walk."""
+    """A key that SCAN returned."""
 
     name: str
     letter: str
@@ -47,23 +47,23 @@ class _Found:
 
 
 def strays(client: Any, prefix: str) -> Iterator[Finding]:
-    """Looks at every key below a prefix.
+    """Checks every key with a prefix.
 
     Args:
         client: A redis-py client.
-        prefix: What the store's keys begin with.
+        prefix: The prefix of the store's keys.
     """
     walk = client.scan_iter(match=f"{matching(prefix)}:{{*}}:*", count=SCANNED)
     met = (found for found in (_Found.of(text(name)) for name in walk) if found)
     while page := list(islice(met, AT_ONCE)):
         suspects = list(_wrong(client, prefix, page))
-        # Asked again: one may have been created, deleted or expired between two questions.
+        # Check again: a key may have been created or deleted, or have expired, between the two queries.
         for found, problem in _wrong(client, prefix, [found for found, _ in suspects]):
             yield _finding(found, problem)
 
 
 def lost(client: Any, prefix: str, keys: Iterable[SessionKey]) -> Iterator[Finding]:
-    """Finds sessions that are listed and not there, though nothing of their user expires."""
+    """Finds sessions that are listed but do not exist, of users whose sessions do not expire."""
     listed = iter(keys)
     while page := list(islice(listed, AT_ONCE)):
         pipeline = client.pipeline(transaction=False)
@@ -77,9 +77,9 @@ def lost(client: Any, prefix: str, keys: Iterable[SessionKey]) -> Iterator[Findi
                 yield Finding(
                     Level.PROBLEM,
                     "records",
-                    f"{describe(key)} is listed, and is not there: evicted, deleted by hand, or expired",
-                    "If it has expired, listing the sessions removes it. Else restore it from a backup, or remove it "
-                    f"from the list: {rm_command(key)}",
+                    f"{describe(key)} is listed but does not exist: it was evicted or deleted by hand, or has expired",
+                    "If it has expired, listing the sessions removes it. Otherwise restore it from a backup, or remove "
+                    f"it from the list: {rm_command(key)}",
                 )
 
 
@@ -99,9 +99,9 @@ def _wrong(client: Any, prefix: str, page: Iterable[_Found]) -> Iterator[tuple[_
         if found.session is not None:
             there, listed = next(replies), next(replies)
             if found.letter == "e" and not there:
-                problem = "has events and is not there itself"
+                problem = "does not exist, but its events do"
             elif found.letter == "s" and there and listed is None:
-                problem = "is there and in no list"
+                problem = "exists, but is in no list"
         if problem:
             yield found, problem
 

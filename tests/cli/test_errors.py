@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from support.servers import free_port
 
 from adk_extra_sessions.cli.errors import explain, hidden
-from adk_extra_sessions.transfer import open_place, plan_items
 
 Run = Callable[..., "object"]
 SECRET = "hunter2%21"
@@ -113,67 +109,3 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         process.stdout.close()
         process.wait(timeout=60)
         assert process.stderr.read() == ""
-
-
-SLOW = """
-import asyncio
-from google.adk.events import Event
-from google.adk.sessions import InMemorySessionService
-
-class Slow(InMemorySessionService):
-    pause = 0.1
-
-    async def get_session(self, **names):
-        await asyncio.sleep(self.pause)
-        return await super().get_session(**names)
-
-async def slow():
-    service = Slow()
-    for number in range(100):
-        live = await service.create_session(app_name="app", user_id="u", session_id=f"s{number}", state={"n": number})
-        for event in range(3):
-            await service.append_event(live, Event(author="user", timestamp=1000.0 + event, id=f"e{event}"))
-    return service
-
-async def quick():
-    service = await slow()
-    service.pause = 0
-    return service
-"""
-
-
-def test_ctrl_c_leaves_no_session_half_done_and_the_copy_can_be_completed(
-    run: Run, tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "slow_source.py").write_text(SLOW)
-    command = in_a_process("copy", "slow_source:slow", sqlite_url, "--app", "app")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path])}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        wait_for_sessions(sqlite_url)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Finishing the sessions in progress" in said
-    assert said.splitlines()[-1] == "Interrupted."
-    assert "Traceback" not in said
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    with open_place("slow_source:quick") as source, open_place(sqlite_url) as place:
-        met = [one.outcome.value for one in plan_items(source.items(["app"]), place)]
-    assert 0 < met.count("the same") < 100
-    assert met.count("continued") == 0
-    ran = run("copy", "slow_source:quick", sqlite_url, "--app", "app", "--verify")
-    assert ran.code == 0
-    assert f"copied 100 sessions ({met.count('created')} created, {met.count('the same')} the same)" in ran.err
-
-
-def wait_for_sessions(url: str) -> None:
-    """Waits until some sessions have been copied."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        time.sleep(0.2)
-        if os.path.exists(url.removeprefix("sqlite:///")):
-            with open_place(url) as place:
-                if sum(1 for _ in place.keys("app")) >= 3:
-                    return
-    pytest.fail("nothing was copied in a minute")

@@ -87,7 +87,7 @@ def test_state_that_a_crash_left_behind_is_told(store: SessionStore) -> None:
     live = store.create_session(app_name=APP, user_id="u", session_id="s")
     store.append_event(live, an_event())
     if isinstance(store, MongoSessionStore):
-        left = {"id": "x", "app": {"ticket": 1, "state": {"a": 1}}}
+        left = {"id": "x", "app": {"ticket": 1, "state": {"a": 1}, "birth": "b"}}
         store.client[store.db_name]["sessions"].update_one({"session_id": "s"}, {"$set": {"pending": [left]}})
         assert worst(examine(store)) == [(Level.NOTE, "shared state")]
         store.append_event(live, an_event())

@@ -105,9 +105,7 @@ def _service_place(made: Any, url: str, *, must_exist: bool = False) -> Place:
                 portal.call(apps.check)
             return ServicePlace(service, portal, running, apps)
         if not isinstance(service, SessionStore):
-            raise ConfigurationError(
-                f"Expected a session service or a store at {redact(url)}; got {type(service).__name__}."
-            )
+            raise ConfigurationError(f"Expected a session service or a store, got {type(service).__name__}.")
     except BaseException:
         running.__exit__(None, None, None)
         raise

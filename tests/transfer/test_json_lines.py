@@ -189,7 +189,7 @@ def test_a_damaged_gzip_file_is_named(store: SessionStore, tmp_path: Path, damag
     data = gzip.compress(exported(store))
     (tmp_path / "a.gz").write_bytes(data[:-20] if damaged == "cut" else exported(store))
     with (
-        pytest.raises(SessionFileError, match="is damaged: it is no"),
+        pytest.raises(SessionFileError, match=r"not a (complete )?gzip file"),
         files.reading(str(tmp_path / "a.gz")) as file,
     ):
         list(verify_items(read_items(file), StorePlace(store)))

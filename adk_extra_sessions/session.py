@@ -32,6 +32,10 @@ class Session(AdkSession):
     _lifetime: Lifetime = PrivateAttr(default=DEFAULT)
     """From what its expiry followed when it was loaded."""
 
+    def __repr__(self) -> str:
+        # Tools that collect errors print what a traceback's frames hold; `str` shows all, as ADK's does.
+        return f"{type(self).__name__}(app_name={self.app_name!r}, user_id={self.user_id!r}, id={self.id!r})"
+
     def __eq__(self, other: object) -> bool:
         # Each write to the session moves its expiry: this one has that of when it was loaded.
         if isinstance(other, Session):

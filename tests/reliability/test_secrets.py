@@ -9,7 +9,7 @@ import re
 import socket
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -103,7 +103,10 @@ def shown(error: BaseException) -> Iterator[str]:
         waiting += [one.__cause__, one.__context__]
         yield from (str(one), repr(one), repr(one.args), repr(vars(one)))
         for frame, _ in traceback.walk_tb(one.__traceback__):
-            yield from (repr(value) for value in frame.f_locals.values() if is_ours(value))
+            for value in frame.f_locals.values():
+                with suppress(AttributeError):  # an attrs object that was refused while it was made
+                    if is_ours(value):
+                        yield repr(value)
     # Source lines are part of it; those of this file name the canary by its constant only.
     yield "".join(traceback.format_exception(error))
 
@@ -111,7 +114,7 @@ def shown(error: BaseException) -> Iterator[str]:
 def is_ours(value: object) -> bool:
     """Whether what a frame holds is an object of ours, or some of them."""
     if isinstance(value, (list, tuple)) and value:
-        return is_ours(value[0])
+        return all(map(is_ours, value))
     return type(value).__module__.startswith("adk_extra_sessions") and not isinstance(value, type)
 
 

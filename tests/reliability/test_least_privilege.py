@@ -118,6 +118,8 @@ def manage(store: RedisSessionStore) -> None:
         store.list_sessions(**user, page_size=1, order_by=order, page_token=page.next_page_token)
     store.update_session(**user, session_id=sessions[0].id, labels={}, display_name=None)
     store.delete_user(**user)
+    store.create_session(app_name="erased", user_id="managed")
+    store.delete_app(app_name="erased")
 
 
 def test_no_command_is_granted_in_vain(one_redis: RedisServer) -> None:

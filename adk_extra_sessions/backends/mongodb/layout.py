@@ -109,6 +109,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "bytes": "upper bound of the document's size, with all changes that have a ticket",
         "applied": "how often changes were applied",
         "birth": "tells this document from a later one with the same names",
+        "returned": "how many tickets were given back because nothing was stored with them; absent if none",
     },
     TURNS: {**NAMES, **EXPIRY, "queue": "who has the turn and who waits for it"},
 }

@@ -98,12 +98,18 @@ class Tickets:
         return [deltas if all(map(_is_numbered, deltas)) else None for deltas in pending]
 
     def give_back(self, key: SessionKey, deltas: Sequence[Document]) -> None:
-        """Removes state documents that were made for these deltas alone, none of which was stored."""
+        """Gives back the tickets of deltas none of which was stored.
+
+        Whoever gives the last one back removes a document that was made for
+        them alone: nothing else would, once its user is erased.
+        """
         for reservation in _reservations((key, one) for one in deltas):
-            tickets = [part["ticket"] for part in reservation.parts]
-            if min(tickets) == 1:
-                made = {"ticket": max(tickets), "birth": reservation.parts[0]["birth"], "state": {"$exists": False}}
-                self.states.delete_one({**reservation.selected, **made})
+            made = {**reservation.selected, "birth": reservation.parts[0]["birth"], "state": {"$exists": False}}
+            returned = {"$inc": {"returned": len(reservation.parts)}}
+            counts = {"ticket": 1, "returned": 1}
+            found = self.states.find_one_and_update(made, returned, counts, return_document=ReturnDocument.AFTER)
+            if found and found["ticket"] == found["returned"]:
+                self.states.delete_one({**made, **{name: found[name] for name in counts}})
 
     def _take_together(self, reservations: Sequence[Reservation]) -> bool:
         """Takes tickets in two messages; returns whether that was possible."""
@@ -116,8 +122,9 @@ class Tickets:
         }
         found = {one["_id"]: one for one in self.states.find(selected, RESERVED)}
         for one in reservations:
-            with suppress(EventTooLargeError):
-                self._accept(one, found[one.selected["_id"]])
+            if one.selected["_id"] in found:  # else it was erased since: the checked append finds its session gone
+                with suppress(EventTooLargeError):
+                    self._accept(one, found[one.selected["_id"]])
         return True
 
     def _take(self, reservation: Reservation) -> None:

@@ -80,6 +80,8 @@ class Appending:
                 return AppendOutcome(error=ticket)
             status, *revisions = map(int, checked(next(replies), key))
             if status == GONE:
+                if self.split and ticket:
+                    self.split.give_back(SessionKeys.of(self.prefix, key))
                 return AppendOutcome(error=SessionNotFoundError(f"Session {key.session_id!r} not found."))
             if status == STALE:
                 return AppendOutcome(error=stale_session(key))

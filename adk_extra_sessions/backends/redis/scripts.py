@@ -84,6 +84,7 @@ CREATE = Script.load("create", "names", "state", "expiry", "time", "lifetime", "
 DELETE = Script.load("delete", "names", "pending", "users")
 ENTER = Script.load("enter", "time", "lifetime", "users")
 ERASE = Script.load("erase")
+GIVE_BACK_TICKETS = Script.load("give_back_tickets")
 LIST = Script.load("list", "time", "lifetime", "labels")
 LOOK_AFTER = Script.load("look_after", "time", "users")
 PAGE = Script.load("page")

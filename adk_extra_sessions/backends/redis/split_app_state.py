@@ -65,7 +65,7 @@ class SplitAppState:
     def after_create(self, keys: SessionKeys, new: NewSession, ticket: int) -> Mapping[str, Any]:
         """Applies a new session's app state and returns what the app's state is then."""
         if new.state.app:
-            self.apply(keys.app, ticket, new.state.app)
+            self._apply_of(keys, ticket, new.state.app)
             self._remove(keys, [new.nonce])
         return state_of(read_hash(self.client, keys.app), keys.owner)
 
@@ -97,7 +97,7 @@ class SplitAppState:
         for event, revision in zip(request.events, revisions, strict=True):
             if event.state.app:
                 if revision > 0:
-                    self.apply(keys.app, ticket, event.state.app)
+                    self._apply_of(keys, ticket, event.state.app)
                     done.append(event.digest.hex())
                 ticket += 1
         if done or left:
@@ -107,7 +107,7 @@ class SplitAppState:
         """Applies what interrupted writers have left in a session, then removes it from there."""
         left = [pending_delta(text(name), value, keys.owner) for name, value in zip(flat[::2], flat[1::2], strict=True)]
         for one in left:
-            self.apply(keys.app, one.ticket, one.texts)
+            self._apply_of(keys, one.ticket, one.texts)
         if left:
             self._remove(keys, [one.id for one in left])
             logger.info("%s: applied the app's state that another append had left.", keys.session)
@@ -122,10 +122,25 @@ class SplitAppState:
         """Takes one ticket."""
         return int(scripts.run(self.client, scripts.Call(scripts.TAKE_TICKETS, [app], [1])))
 
+    def give_back(self, keys: SessionKeys) -> None:
+        """Removes an app's state that was made by taking a ticket for a session that is gone."""
+        scripts.run(self.client, scripts.Call(scripts.GIVE_BACK_TICKETS, [keys.app], []))
+
     def apply(self, app: str, ticket: int, texts: Mapping[str, str]) -> None:
         """Sets keys of the app's state, each only where it has a smaller ticket."""
+        self._apply(app, ticket, texts, make=True)
+
+    def _apply_of(self, keys: SessionKeys, ticket: int, texts: Mapping[str, str]) -> None:
+        """The same for a change that a session holds; does nothing if app and session have been erased since.
+
+        Where a failover has lost the app's state alone, the session is there.
+        """
+        if not self._apply(keys.app, ticket, texts, make=False) and self.client.exists(keys.session):
+            self._apply(keys.app, ticket, texts, make=True)
+
+    def _apply(self, app: str, ticket: int, texts: Mapping[str, str], *, make: bool) -> bool:
         pairs = [part for pair in texts.items() for part in pair]
-        scripts.run(self.client, scripts.Call(scripts.APPLY, [app], [ticket, *pairs]))
+        return bool(scripts.run(self.client, scripts.Call(scripts.APPLY, [app], [ticket, int(make), *pairs])))
 
     def _remove(self, keys: SessionKeys, ids: Sequence[str]) -> Sequence[Any]:
         """Removes deltas from a session; returns those it still holds."""

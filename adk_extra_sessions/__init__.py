@@ -124,7 +124,7 @@ if not TYPE_CHECKING:  # seeing this, type checkers would take any name for one 
             driver, extra = found
             from adk_extra_sessions.errors import MissingExtraError
 
-            reason = f"{driver} is not installed: pip install 'adk-extra-sessions[{extra}]'"
+            reason = f"{driver} is not installed: install the extra {extra!r} of adk-extra-sessions"
             raise MissingExtraError(reason, name=driver) from None
         value = globals()[name] = getattr(home, name)
         return value

@@ -124,7 +124,7 @@ def test_the_recipe_for_concurrent_messages() -> None:
     async def talk() -> list[str]:
         async with RedisSessionService("fakeredis://messages") as service:
             runner = Runner(app_name="shop", agent=agent, session_service=service, auto_create_session=True)
-            return await asyncio.gather(*(answer(runner, service, "s1", "Hello!") for _ in range(3)))
+            return await asyncio.gather(*(answer(runner, service, "ada", "s1", "Hello!") for _ in range(3)))
 
     assert asyncio.run(talk()) == ["Hello, Ada."] * 3
 

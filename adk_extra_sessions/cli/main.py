@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         from adk_extra_sessions.cli.group import commands
     except ModuleNotFoundError as error:
-        print(f"adk-sessions needs {error.name}: pip install 'adk-extra-sessions[cli]'", file=sys.stderr)  # noqa: T201
+        print(f"adk-sessions needs {error.name}: install the extra 'cli' of adk-extra-sessions", file=sys.stderr)  # noqa: T201
         return WRONG
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:

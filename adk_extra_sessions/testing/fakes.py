@@ -17,7 +17,7 @@ _redis_servers: dict[str, Any] = {}
 _mongo_stores: dict[str, Any] = {}
 _lock = threading.Lock()
 
-_INSTALL = "needs the fakes: pip install 'adk-extra-sessions[fakes]'"
+_INSTALL = "needs the fakes: install the extra 'fakes' of adk-extra-sessions"
 
 
 def fake_redis(url: str, options: dict[str, Any]) -> Any:

@@ -87,7 +87,7 @@ def test_a_missing_package_is_named_with_its_remedy() -> None:
     command = in_a_process("ls", "nix", before="import sys; sys.modules['rich'] = None")
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr.strip() == "adk-sessions needs rich: pip install 'adk-extra-sessions[cli]'"
+    assert ran.stderr.strip() == "adk-sessions needs rich: install the extra 'cli' of adk-extra-sessions"
 
 
 def test_the_overview_of_commands_needs_no_adk() -> None:

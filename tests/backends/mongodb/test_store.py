@@ -39,6 +39,15 @@ def test_messages(store: MongoSessionStore, server: Any) -> None:
     sessions = [store.create_session(app_name=APP, user_id=USER) for _ in range(30)]
     assert messages(lambda: store.append_many((one, an_event()) for one in sessions)) == 1
     assert messages(lambda: store.list_sessions(app_name=APP)) <= 3
+    user: dict[str, Any] = {"app_name": APP, "user_id": USER}
+    assert messages(lambda: store.list_sessions(**user, page_size=5, order_by="update_time desc")) <= 2
+    assert messages(lambda: store.list_sessions(app_name=APP, page_size=5, labels={"a": "b"})) <= 2
+    assert messages(lambda: store.count_sessions(**user)) == 1
+    assert messages(lambda: store.count_sessions(app_name=APP)) == 1
+    assert messages(lambda: store.get_or_create_session(**NAMES)) == 1
+    changes = {"display_name": "a", "labels": {"a": "b"}, "ttl": "1h"}
+    assert messages(lambda: store.update_session(**NAMES, **changes)) <= 2
+    assert messages(lambda: store.prune_sessions(**user, before=1.0)) == 1
 
 
 def test_a_state_over_the_limit_is_refused(store: MongoSessionStore, server: Any) -> None:

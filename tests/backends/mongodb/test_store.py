@@ -44,7 +44,7 @@ def test_messages(store: MongoSessionStore, server: Any) -> None:
     assert messages(lambda: store.list_sessions(app_name=APP, page_size=5, labels={"a": "b"})) <= 2
     assert messages(lambda: store.count_sessions(**user)) == 1
     assert messages(lambda: store.count_sessions(app_name=APP)) == 1
-    assert messages(lambda: store.get_or_create_session(**NAMES)) == 1
+    assert messages(lambda: store.get_or_create_session(**NAMES, config=recent)) == 1
     changes = {"display_name": "a", "labels": {"a": "b"}, "ttl": "1h"}
     assert messages(lambda: store.update_session(**NAMES, **changes)) <= 2
     assert messages(lambda: store.prune_sessions(**user, before=1.0)) == 1

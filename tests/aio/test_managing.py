@@ -30,9 +30,9 @@ async def test_pruning_can_be_cancelled_between_pages(service: SessionService) -
     met: list[Pruned] = []
 
     async def prune() -> None:
-        await service.prune_sessions(app_name=APP, keep_last=0, progress=told)
+        await service.prune_sessions(app_name=APP, keep_last=0, progress=note)
 
-    def told(so_far: Pruned) -> None:
+    def note(so_far: Pruned) -> None:
         met.append(so_far)
         asyncio.get_running_loop()  # it is called where the caller is
         if len(met) == 3:

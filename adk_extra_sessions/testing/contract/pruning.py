@@ -59,10 +59,10 @@ class PruningContract:
         made = await _sessions(session_service)
         dry = await session_service.prune_sessions(app_name=APP, **choice, dry_run=True)
         assert dry.deleted == len(gone) and await session_service.count_sessions(app_name=APP) == len(made)
-        told: list[Pruned] = []
-        pruned = await session_service.prune_sessions(app_name=APP, **choice, progress=told.append)
+        reports: list[Pruned] = []
+        pruned = await session_service.prune_sessions(app_name=APP, **choice, progress=reports.append)
         assert (pruned.deleted, pruned.changed) == (len(gone), 0)
-        assert told == [] or told[-1] == pruned
+        assert reports == [] or reports[-1] == pruned
         assert await _names(session_service) == sorted(set(made) - set(gone))
         assert (await session_service.prune_sessions(app_name=APP, **choice)).deleted == 0
         assert await session_service.get_user_state(app_name=APP, user_id="u") == {"kept": 1}

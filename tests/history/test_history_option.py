@@ -104,7 +104,8 @@ class HistoryOption:
             assert len(part) >= min(wanted, len(history.events)) - sum(e.author == "user" for e in history.events)
             called = {call.id for event in part for call in event.get_function_calls()}
             assert {one for one, _ in history.answers()} <= called
-            assert part == [event for event in history.events if event in part]
+            loaded = [event.id for event in part]  # a summary may have been stored with a later beginning
+            assert loaded == [event.id for event in history.events if event.id in loaded]
 
     def test_what_is_loaded_is_read_at_once_and_in_proportion(
         self, make: MakeStore, monkeypatch: pytest.MonkeyPatch

@@ -17,13 +17,16 @@ import click
 import pytest
 import yaml
 from google.adk.agents import Agent
+from google.adk.agents.invocation_context import InvocationContext
+from google.adk.apps import App
+from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.runners import Runner
 from google.adk.sessions import InMemorySessionService
 from google.genai import types
 from support.documents import PAGES, README, ROOT, code_blocks, name_of, on_fakes
 
 import adk_extra_sessions
-from adk_extra_sessions import ConfigurationError, RedisSessionService
+from adk_extra_sessions import ConfigurationError, InputValidationError, RedisSessionService, RedisSessionStore
 from adk_extra_sessions.cli.group import commands as group
 from adk_extra_sessions.transfer import open_place
 
@@ -129,6 +132,30 @@ def test_the_recipe_for_concurrent_messages() -> None:
     assert asyncio.run(talk()) == ["Hello, Ada."] * 3
 
 
+def test_the_recipe_lets_a_run_finish_inside_the_turn() -> None:
+    answer = run(block_of("concurrent-messages.md", "async def answer"), "finishes")["answer"]
+    ended = []
+
+    class Watching(BasePlugin):
+        async def after_run_callback(self, *, invocation_context: InvocationContext) -> None:
+            names = {"app_name": "shop", "user_id": "ada", "session_id": "s1", "wait": 0}
+            with pytest.raises(InputValidationError, match="has the turn"):
+                await invocation_context.session_service.turn(**names).__aenter__()
+            ended.append(invocation_context.invocation_id)
+
+    silent = Agent(name="silent", before_agent_callback=lambda callback_context: types.Content(role="model"))
+
+    async def talk() -> str:
+        app = App(name="shop", root_agent=silent, plugins=[Watching("watching")])
+        async with RedisSessionService("fakeredis://finishes") as service:
+            runner = Runner(app=app, session_service=service, auto_create_session=True)
+            said = await answer(runner, service, "ada", "s1", "Hello!")
+            assert len(ended) == 1
+            return said
+
+    assert asyncio.run(talk()) == ""
+
+
 @pytest.mark.parametrize("name", ["managing-sessions.md", "long-histories.md"])
 def test_what_is_shown_for_mongodb_works_on_redis(name: str) -> None:
     page = DOCS / name
@@ -200,6 +227,12 @@ def test_the_errors_page_has_every_error() -> None:
     page = (DOCS / "errors.md").read_text("utf-8")
     errors = [name for name in adk_extra_sessions.__all__ if name.endswith("Error")]
     assert [name for name in errors if f"| `{name}`" not in page] == []
+
+
+def test_the_observability_page_has_the_span_of_every_operation() -> None:
+    table = (DOCS / "observability.md").read_text("utf-8").partition("| Operation |")[2].partition("\n\n")[0]
+    operations = {name for name, _ in inspect.getmembers(RedisSessionStore, inspect.isfunction) if name[0] != "_"}
+    assert {name for name in operations if f"`{name}`" not in table} == {"server_address"}
 
 
 @pytest.mark.parametrize("backend", ["Redis", "Mongo"])

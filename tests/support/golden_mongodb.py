@@ -23,6 +23,8 @@ from google.genai import types
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.backends.mongodb import layout, limits
 from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
+from adk_extra_sessions.history.outline import NewOutline, Outline
+from adk_extra_sessions.records import SessionKey
 
 RECORDS = Path(__file__).parents[1] / "backends" / "mongodb" / "golden" / "records.json"
 
@@ -36,6 +38,14 @@ PENDING = "pending"
 
 EMPTY = "empty"
 """A session without events and state, on which somebody has the turn."""
+
+NAMED = "named"
+"""A session with a name, labels, and a ttl of its own."""
+
+LABELS = {"kind": "order", "a.b$": ""}
+
+OUTLINE = Outline(130, 0, 100, ((0, 3), (60, 60)))
+"""What a reader of a part of the long session reads."""
 
 STATE: dict[str, Any] = {
     "text": "\N{GRINNING FACE}",
@@ -84,10 +94,16 @@ def written(store: MongoSessionStore) -> Iterator[dict[str, list[dict[str, Any]]
         session = store.create_session(**names, session_id=LONG, state=STATE)
         for one in long_history():
             store.append_event(session, one)
+    key = SessionKey(APP, USER, LONG)
+    part = store.backend.read_part(key, None, 1)
+    assert part is not None and part.newest is not None
+    store.backend.store_outline(key, NewOutline("compacted", OUTLINE, part.start_revision, part.newest))
     session = store.create_session(**names, session_id=PENDING)
     with patch.object(SharedStates, "apply", side_effect=ConnectionError), suppress(ConnectionError):
         store.append_event(session, event(0, "pending", delta=DELTA))
     store.create_session(**names, session_id=EMPTY)
+    details = {"display_name": "Shoes \N{GRINNING FACE}", "labels": LABELS, "ttl": "30000d"}
+    store.create_session(**names, session_id=NAMED, **details)
     with store.turn(**names, session_id=EMPTY):
         yield dump(store)
 

@@ -12,7 +12,10 @@ from support.golden_mongodb import (
     APP,
     DELTA,
     EMPTY,
+    LABELS,
     LONG,
+    NAMED,
+    OUTLINE,
     PENDING,
     STATE,
     USER,
@@ -24,6 +27,9 @@ from support.golden_mongodb import (
 )
 
 from adk_extra_sessions import MongoSessionStore
+from adk_extra_sessions.details import Lifetime
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.session import lifetime_of
 from adk_extra_sessions.testing.contract.samples import texts
 
 
@@ -51,7 +57,12 @@ def test_golden_records_are_read(store: MongoSessionStore) -> None:
     assert texts(read(store, LONG, num_recent_events=100)) == texts(session)[-100:]
     after = [one for one in long_history() if one.timestamp >= 1020.5]
     assert read(store, LONG, after_timestamp=1020.5).events == after
-    assert [one.id for one in store.list_sessions(app_name=APP).sessions] == [PENDING, LONG, EMPTY]
+    assert {one.id for one in store.list_sessions(app_name=APP).sessions} == {PENDING, LONG, EMPTY, NAMED}
+    part = store.backend.read_part(SessionKey(APP, USER, LONG), "compacted", None)
+    assert part is not None and part.outline == OUTLINE
+    named = store.get_session(app_name=APP, user_id=USER, session_id=NAMED)
+    assert named is not None and (named.display_name, named.labels) == ("Shoes \N{GRINNING FACE}", LABELS)
+    assert lifetime_of(named) == Lifetime.sliding(30_000 * 86_400_000)
 
 
 def test_golden_records_are_written_to(store: MongoSessionStore) -> None:
@@ -68,7 +79,7 @@ def test_golden_records_are_written_to(store: MongoSessionStore) -> None:
     assert read(store, EMPTY).state == {
         name: value for name, value in read(store, PENDING).state.items() if ":" in name
     }
-    for name in (LONG, PENDING, EMPTY):
+    for name in (LONG, PENDING, EMPTY, NAMED):
         store.delete_session(app_name=APP, user_id=USER, session_id=name)
     left = dump(store)
     assert not left["sessions"] and not left["event_chunks"]

@@ -19,6 +19,7 @@ from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, Field
 from adk_extra_sessions.codec import encode_event, encode_state
 from adk_extra_sessions.details import Lifetime
+from adk_extra_sessions.history.outline import NewOutline, Outline
 from adk_extra_sessions.records import AppendRequest, NewSession, SessionKey, Window
 from adk_extra_sessions.testing.contract.samples import an_event
 
@@ -27,6 +28,7 @@ KEY = SessionKey(APP, USER, "s1")
 HOSTILE = SessionKey(APP, "a/b:{}%é", "*\0 1")
 NAMED = SessionKey(APP, USER, "named")
 UNTIL = SessionKey(APP, USER, "until")
+OUTLINE = Outline(5, 0, 3, ((0, 0),))
 LABELS = {"kind": "order", "a:b": ""}
 YEAR_2100 = Lifetime.until(4_102_444_800.0)
 TEXTS = ["one", "two", "far ahead", "a step back", "five", "six ü"]
@@ -70,6 +72,8 @@ def fill(store: RedisSessionStore) -> None:
     create(KEY, 1000, {"cart": ["ä"], "n": 1, "user:plan": "gold"})
     for number in range(len(TEXTS) - 1):
         append(KEY, event(number, {"n": number, "user:seen": number}))
+    newest = encode_event(event(len(TEXTS) - 2, {"n": len(TEXTS) - 2, "user:seen": len(TEXTS) - 2})).digest
+    backend.store_outline(KEY, NewOutline("compacted", OUTLINE, 1000, newest))
     create(HOSTILE, 2000)
     append(HOSTILE, event(0, {"a:b.$%\0": None}))
     backend = type(store)(client=store.client, prefix=store.prefix, ttl="1d").backend
@@ -123,6 +127,8 @@ def test_what_was_stored_is_read(store: RedisSessionStore, golden: Keys) -> None
         (HOSTILE.user_id, HOSTILE.session_id),
         *((USER, one) for one in ("expires", "named", "until")),
     }
+    part = store.backend.read_part(KEY, "compacted", None)
+    assert part is not None and part.outline == OUTLINE
     named, until = (store.backend.read(key, Window()) for key in (NAMED, UNTIL))
     assert named is not None and until is not None
     assert named.details.display_name == "Shoes ü" and named.details.labels == LABELS

@@ -13,21 +13,25 @@ import itertools
 import os
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import pytest
 import redis
+from google.adk.sessions import Session
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from support.dumps import holding
 from support.every_message_checks import Violation
 from support.every_message_meanwhile import MEANWHILE
-from support.every_message_scenes import OPERATIONS
-from support.every_message_stage import Stage
+from support.every_message_scenes import FULL, OPERATIONS
+from support.every_message_stage import BROKEN, Stage
 from support.message_proxy import INTERRUPTIONS, Fault, MessageProxy
 
-from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
+from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionNotFoundError, SessionStore
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.testing.contract.samples import an_event
 
 DRAWS = int(os.environ.get("ADK_EXTRA_SESSIONS_EXAMPLES", "8"))
 
@@ -142,3 +146,44 @@ def test_preempted(stage: Stage, backend: str) -> None:
             scene = stage.scene()
             act = {when.partition(",")[0]: partial(other, scene)}
             stage.play(Fault("meanwhile", **act, **WHEN[when]), at, scene)
+
+
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["broken-off", "appended-to"])
+def test_an_erasure_leaves_nothing(
+    backend: str,
+    proxy: MessageProxy,
+    make_far: Callable[..., SessionStore],
+    make_store: Callable[..., SessionStore],
+    meanwhile: bool,
+) -> None:
+    """Broken off at any of its messages, it is run again; an append at any of them fails or goes with the rest."""
+    far, dying, near = make_far(), make_far(brief=True), make_store()
+    app_name = "erasure"
+    near.create_session(app_name=app_name, user_id="neighbour")
+    for number in itertools.count():
+        user = {"app_name": app_name, "user_id": f"erased{number}x"}
+        session = near.create_session(**user, session_id="s", state={"user:a": 1, "app:b": 1})
+        near.append_many((session, an_event(delta={"user:a": at})) for at in range(FULL))
+        near.turns.swap(SessionKey(**user, session_id="s"), None, "the turn of a run under way")
+        if number < 2:  # at first Redis learns the scripts
+            proxy.expect()
+            far.delete_user(**user)
+            count = proxy.count
+            continue
+        at = number - 1
+        if at > count:
+            break
+
+        def append(session: Session = session) -> None:
+            with suppress(SessionNotFoundError):
+                near.append_event(session, an_event(delta={"user:a": "late", "app:b": 2}))
+
+        fault = Fault("append", before=append) if meanwhile else INTERRUPTIONS[number % len(INTERRUPTIONS)]
+        proxy.expect(fault, at)
+        with suppress(*BROKEN, KeyboardInterrupt):
+            (dying if fault.lasting else far).delete_user(**user)
+        proxy.heal()
+        assert not proxy.errors
+        if not meanwhile:
+            near.delete_user(**user)
+        assert holding(near, user["user_id"]) == [], f"{fault.name} at message {at} of {count}"

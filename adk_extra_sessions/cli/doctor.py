@@ -33,7 +33,8 @@ def command(ctx: click.Context, url: str, quick: bool, json: bool) -> None:
             finding = attrs.evolve(finding, text=hidden(" ".join(clean(finding.text).split()), [url]))
             found.append(finding)
             if not json:
-                console().print(_text(finding))
+                with work.hidden():
+                    console().print(_text(finding))
     if json:
         write_json([{**attrs.asdict(finding), "level": finding.level.value} for finding in found])
     if any(finding.level is Level.PROBLEM for finding in found):

@@ -7,6 +7,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -71,6 +73,18 @@ class Work:
     def say(self, text: str) -> None:
         """Writes a line, above the bar if there is one."""
         (self._bar.console if self._bar is not None else console(stderr=True)).print(text)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Hides the bar while lines are written to standard output, which may be the same terminal."""
+        if self._bar is None:
+            yield
+            return
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
 
     def pace(self) -> str:
         """Returns the time taken and the steps per second, as text."""

@@ -102,7 +102,9 @@ class Tally:
             self._problems += 1
             if self._problems <= SHOWN:
                 more = f"; and {len(result.problems) - 3} more" if len(result.problems) > 3 else ""
-                work.say(clean(f"{_name(result)}: {'; '.join(result.problems[:3])}{more}"))
+                problems = "; ".join(result.problems[:3]) + more
+                name = _name(result)
+                work.say(clean(problems if problems.startswith(name) else f"{name}: {problems}"))
         if not shared:
             self._outcomes[result.outcome] += 1
             self._events += result.events

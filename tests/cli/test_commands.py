@@ -188,6 +188,7 @@ def test_a_session_that_cannot_be_read_stops_no_copy(run: Run, url: str, other_u
     ran = run("copy", url, other_url)
     assert ran.code == 1
     assert "(1 created, 1 failed) and 450 events" in ran.err
+    assert ran.err.count("Session 'short' of user 'u:0' in app 'app'") == 1
     assert run("rm", url, APP, "u:0", "short", "--yes").code == 0
     assert run("copy", url, other_url, "--verify").code == 0
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from support.servers import free_port
@@ -108,3 +109,20 @@ def test_ls_takes_names_as_options_too(run: Run, url: str, store: object) -> Non
         assert [one["session_id"] for one in json.loads(run("ls", url, *names, "--json").out)] == ["one"]
     assert run("ls", url, "shop", "--app", "other").code == 2
     assert run("ls", url, "--user", "ada").code == 2
+
+
+def test_the_bar_of_doctor_is_never_in_the_same_line_as_a_finding() -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm"}
+    with subprocess.Popen(command("doctor", "fakeredis://x"), stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        said = b""
+        with suppress(OSError):  # all has been read
+            while piece := os.read(ours, 10_000):
+                said += piece
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"reading" in said
+    shown = [line.rpartition("\x1b[2K")[2] for line in said.decode().splitlines()]
+    assert any("server: answers in" in line for line in shown)
+    assert not any("reading" in line and ": " in line for line in shown), shown

@@ -114,7 +114,8 @@ def test_values_that_json_has_no_word_for(store: SessionStore, other_store: Sess
         source = streamed(store, "one")
         status = restore_session(other_store, source.session, source.events).status
     assert status is Status.SAME
-    assert repr(stored(other_store, "one").state) == repr(live.state)
+    # Each by its text, since NaN equals nothing; a large hash of Redis does not keep the order of its keys.
+    assert {k: repr(v) for k, v in stored(other_store, "one").state.items()} == {k: repr(v) for k, v in values.items()}
     assert bodies(other_store, "one") == bodies(store, "one")
 
 

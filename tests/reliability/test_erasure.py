@@ -193,6 +193,29 @@ def test_appends_that_race_with_it_leave_nothing(store: SessionStore, word: str,
     assert store.delete_user(**user).records == 0
 
 
+@pytest.mark.not_on("fakeredis", "redis")  # where state changes together with the session
+@pytest.mark.parametrize("erased", ["user", "app"])
+def test_a_change_of_state_on_its_way_is_not_applied_afterwards(
+    store: SessionStore, make_store: Callable[..., SessionStore], word: str, erased: str
+) -> None:
+    user = {"app_name": uuid.uuid4().hex if erased == "user" else word, "user_id": word}
+    session, other = created(store, user, word), make_store()
+
+    def erased_before(method: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            other.delete_user(**user) if erased == "user" else other.delete_app(app_name=word)
+            return method(*arguments, **named)
+
+        return call
+
+    with (
+        patch.object(SharedStates, "apply", erased_before(SharedStates.apply)),
+        patch.object(SplitAppState, "after_append", erased_before(SplitAppState.after_append)),
+    ):
+        store.append_event(session, an_event(word, delta={f"user:{word}": 2, "app:shared": 2}))
+    assert holding(store, word) == []
+
+
 def test_an_erasure_that_broke_off_is_run_again(
     store: SessionStore, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,15 @@ from adk_extra_sessions.backends.damaged import left_out_if_damaged
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, UserKeys, decoded, encoded
 from adk_extra_sessions.backends.redis.reading import read_hash
-from adk_extra_sessions.backends.redis.replies import StoredSession, checked, fields, label_pairs, state_of, text
+from adk_extra_sessions.backends.redis.replies import (
+    StoredSession,
+    checked,
+    fields,
+    foreign_type_named,
+    label_pairs,
+    state_of,
+    text,
+)
 from adk_extra_sessions.backends.redis.scripts import Argument, Call
 from adk_extra_sessions.backends.redis.split_app_state import with_pending
 from adk_extra_sessions.backends.redis.users import UserIndex
@@ -61,9 +69,12 @@ class Listing:
         if query.user_id is None:
             return self._of_app(query)
         place = _place(query.after) if query.after else FIRST
-        app = read_hash(self.client, self._app(query)) if self.is_split and query.with_state else None
+        app = None
+        if self.is_split and query.with_state:
+            with foreign_type_named(SessionKey(query.app_name, "", "")):
+                app = read_hash(self.client, self._app(query))
         found = self._found(query, [(query.user_id, place, query.size)])
-        records, beyond = self._records(query, query.user_id, found[0], self._app_state(query, app, found))
+        records, beyond, _ = self._records(query, query.user_id, found[0], self._app_state(query, app, found))
         return RecordPage(records, beyond if beyond != FIRST else None)
 
     def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
@@ -93,11 +104,11 @@ class Listing:
         records: list[SessionRecord] = []
         without = {}
         for one, reply in zip(chosen, found, strict=True):
-            page, beyond = self._records(query, one.user, reply, app_state)
+            page, beyond, is_without = self._records(query, one.user, reply, app_state)
             records += page
             if beyond != FIRST:
                 return RecordPage(records, (one.user, *beyond))
-            if one.count == 0 or not (page or query.labels or one.user == start):
+            if is_without and not (query.labels or one.user == start):
                 without[one.user] = one.time
         if without:
             UserIndex(self.client, self.prefix, query.app_name).remove(without)
@@ -138,8 +149,8 @@ class Listing:
 
     def _records(
         self, query: SessionQuery, user_id: str, reply: Any, app: Mapping[str, Any]
-    ) -> tuple[list[SessionRecord], Place]:
-        """Returns a user's part of a page, and where the next one begins."""
+    ) -> tuple[list[SessionRecord], Place, bool]:
+        """Returns a user's part of a page, where the next one begins, and whether there was no session at all."""
         user = SessionKey(query.app_name, user_id, "")
         records: list[SessionRecord] = []
         with left_out_if_damaged(user):
@@ -149,8 +160,8 @@ class Listing:
                 key = SessionKey(query.app_name, user_id, decoded(session))
                 with left_out_if_damaged(key):
                     records.append(self._record(StoredSession.of(fields_, expires_at, key), key, shared))
-            return records, (text(time), text(name))
-        return [], FIRST
+            return records, (text(time), text(name)), not found
+        return [], FIRST, False
 
     def _record(self, stored: StoredSession, key: SessionKey, shared: SharedState) -> SessionRecord:
         if self.is_split and stored.pending:
@@ -165,13 +176,16 @@ class Listing:
         """Returns the app's state, which was read by itself or by the first of the script calls."""
         if app is None and found:
             is_damaged = isinstance(found[0], Exception)
-            app = read_hash(self.client, self._app(query)) if is_damaged else found[0][3]
+            with foreign_type_named(SessionKey(query.app_name, "", "")):
+                app = read_hash(self.client, self._app(query)) if is_damaged else found[0][3]
         return state_of(app or [], SessionKey(query.app_name, "", ""))
 
     def _users(self, app_name: str, after: str | None, count: int) -> list[str]:
         """Reads names of users in their order, from the one after `after` on."""
         start = "-" if after is None else f"({encoded(after)}"
-        names = self.client.zrangebylex(AppKeys.of(self.prefix, app_name).names, start, "+", start=0, num=count)
+        key = AppKeys.of(self.prefix, app_name).names
+        with foreign_type_named(SessionKey(app_name, "", "")):
+            names = self.client.zrangebylex(key, start, "+", start=0, num=count)
         return [decoded(name) for name in names]
 
 

@@ -132,6 +132,7 @@ def test_the_recipe_for_concurrent_messages() -> None:
     assert asyncio.run(talk()) == ["Hello, Ada."] * 3
 
 
+@pytest.mark.skipif(not hasattr(BasePlugin, "on_run_error_callback"), reason="an older ADK tells plugins less")
 def test_the_recipe_lets_a_run_finish_inside_the_turn() -> None:
     answer = run(block_of("concurrent-messages.md", "async def answer"), "finishes")["answer"]
     ended = []

@@ -26,7 +26,7 @@ from adk_extra_sessions.turns import queue
 pytestmark = pytest.mark.anyio
 
 # An older ADK tells no plugin how a run ended; the turn then ends when nobody holds on to the run.
-AT_ONCE = 0 if hasattr(BasePlugin, "on_run_error_callback") else 10
+AT_ONCE = 0 if hasattr(BasePlugin, "on_run_error_callback") else 30
 
 NAMES = {"app_name": "shop", "user_id": "ada", "session_id": "s1"}
 

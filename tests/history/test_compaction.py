@@ -19,6 +19,7 @@ from google.adk.models.llm_response import LlmResponse
 from google.adk.runners import Runner
 from google.adk.sessions import BaseSessionService, InMemorySessionService
 from google.adk.tools.long_running_tool import LongRunningFunctionTool
+from google.adk.version import __version__ as adk_version
 from google.genai import types
 from pydantic import Field
 from support.memory_backend import MemoryBackend
@@ -29,6 +30,8 @@ from adk_extra_sessions.options import StoreOptions
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 
 NAMES = {"user_id": "user", "session_id": "one"}
+
+ADK_VERSION = tuple(int(part) for part in adk_version.split(".")[:2])
 
 
 class Listener(BaseLlm):
@@ -104,7 +107,8 @@ class Compaction:
         expected = asyncio.run(conversation(InMemorySessionService(), **config))
         sent = asyncio.run(conversation(compacted, **config))
         answered = next(at for at, contents in enumerate(sent) if "'sent'" in str(contents)) + 1
-        assert "Said: say 0" in str(sent[answered - 1])
+        # google-adk 2.0 sends this model no summaries, on its own service either.
+        assert "Said: say 0" in str(sent[answered - 1]) or ADK_VERSION < (2, 13)
         assert sent[:answered] == expected[:answered]
         # After a late answer, ADK summarises anew what had been summarised. With a part of the events it cannot;
         # but nothing that was said is lost.

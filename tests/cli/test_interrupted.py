@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ def place_url(backend: str, request: pytest.FixtureRequest) -> str:
 @contextmanager
 def running(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Runs a command in a process, which is killed if it outlives the test."""
+    # What is started in the background ignores Ctrl-C, and so do its children.
+    options["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     command = [sys.executable, "-c", "from adk_extra_sessions.cli.main import run; run()", *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **options) as process:
@@ -130,7 +133,10 @@ def test_rm_deletes_nothing_when_its_question_is_interrupted(url: str, store: Se
         asked = ""
         while "?" not in asked:
             asked += process.stderr.read(1)
-        while process.poll() is None:  # Python may be about to read the answer, and miss the first
+        deadline = time.monotonic() + 60
+        while (
+            process.poll() is None and time.monotonic() < deadline
+        ):  # Python may be about to read the answer, and miss the first
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(5)

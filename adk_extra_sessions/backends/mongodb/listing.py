@@ -12,6 +12,7 @@ from adk_extra_sessions.backends.damaged import leave_out
 from adk_extra_sessions.backends.mongodb import guards, layout
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.layout import Document
+from adk_extra_sessions.backends.mongodb.paging import documents_of
 from adk_extra_sessions.backends.mongodb.parsing import Listed
 from adk_extra_sessions.backends.mongodb.reading import record_of
 from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
@@ -51,8 +52,7 @@ class Listing:
             order = [("last_update_time", direction), ("_id", direction)]
         size = query.size + 1  # one more tells whether there is a next page
         cursor = self.sessions.find(selected, fields, batch_size=size + 1).sort(order).limit(size)
-        # pymongo has it since 4.9, mongomock has it not; for a thousand documents it saves a tenth.
-        found = list(cursor.to_list() if hasattr(cursor, "to_list") else cursor)
+        found = documents_of(cursor)
         page = found[: query.size]
         return RecordPage(self._records(query, page), _place(page[-1], query) if len(found) == size else None)
 

@@ -30,13 +30,18 @@ def pages(
     """
     while True:
         cursor = collection.find(selected, fields, batch_size=size + 1).sort("_id", 1).limit(size)
-        # pymongo has it since 4.9, mongomock has it not; for a thousand documents it saves a tenth.
-        page = list(cursor.to_list() if hasattr(cursor, "to_list") else cursor)
+        page = documents_of(cursor)
         if page:
             yield page
         if len(page) < size:
             return
         selected = {**selected, "_id": {**selected["_id"], "$gt": page[-1]["_id"]}}
+
+
+def documents_of(cursor: Any) -> list[Document]:
+    """Reads all documents of a cursor."""
+    # pymongo has it since 4.9, mongomock has it not; for a thousand documents it saves a tenth.
+    return list(cursor.to_list() if hasattr(cursor, "to_list") else cursor)
 
 
 def of_sessions(sessions: Any, keys: Sequence[SessionKey], fields: Document) -> dict[str, Document]:

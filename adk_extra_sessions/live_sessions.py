@@ -73,8 +73,10 @@ class LiveSessions:
 
     def orders(self, sessions: Sequence[Session]) -> list[WriteOrder]:
         """Returns the order of each session, once, sorted so that no two writers wait for each other."""
+        found = {}
         with self._lock:
-            found = {id(session): self._order(session) for session in sessions}
+            for session in sessions:
+                found[id(session)] = self._order(session)
         return [found[key] for key in sorted(found)]
 
     def marker(self, session: Session) -> str | None:

@@ -15,6 +15,10 @@ from typing import Any
 def ctrl_c_at(module: ModuleType, number: int, functions: Collection[str] = ()) -> Iterator[threading.Event]:
     """Raises KeyboardInterrupt in this thread, before one of the lines that it runs in a module.
 
+    From Python 3.12 on, an exception that a trace function raises inside a
+    comprehension skips the end of a `with` block around it, which no signal
+    handler's does. So the module must have no comprehension in such a block.
+
     Args:
         module: The module.
         number: Which one of the lines run, from 0.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from typing_extensions import Unpack
+
 from adk_extra_sessions.aio.basic_service import given_options, refuse_with_store
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.options import History
@@ -13,6 +15,7 @@ from adk_extra_sessions.urls import exactly_one
 if TYPE_CHECKING:
     from pymongo import MongoClient
 
+    from adk_extra_sessions.backends.mongodb.driver_options import MongoDriverOptions
     from adk_extra_sessions.backends.mongodb.store import MongoSessionStore
 
 
@@ -59,7 +62,7 @@ class MongoSessionService(SessionService):
         on_stale: Literal["raise", "append"] | None = None,
         unserializable: Literal["raise", "coerce"] | None = None,
         history: History | None = None,
-        **client_options: Any,
+        **client_options: Unpack[MongoDriverOptions],
     ) -> None:
         exactly_one(mongo_url=mongo_url, uri=uri, store=store, client=client)
         given = given_options(

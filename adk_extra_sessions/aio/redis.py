@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from typing_extensions import Unpack
 
 from adk_extra_sessions.aio.basic_service import given_options, refuse_with_store
 from adk_extra_sessions.aio.service import SessionService
@@ -13,6 +15,7 @@ from adk_extra_sessions.urls import exactly_one
 if TYPE_CHECKING:
     import redis
 
+    from adk_extra_sessions.backends.redis.driver_options import RedisDriverOptions
     from adk_extra_sessions.backends.redis.store import RedisSessionStore
 
 
@@ -64,7 +67,7 @@ class RedisSessionService(SessionService):
         on_stale: Literal["raise", "append"] | None = None,
         unserializable: Literal["raise", "coerce"] | None = None,
         history: History | None = None,
-        **from_url_options: Any,
+        **from_url_options: Unpack[RedisDriverOptions],
     ) -> None:
         exactly_one(redis_url=redis_url, uri=uri, store=store, client=client)
         given = given_options(

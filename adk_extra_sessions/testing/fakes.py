@@ -7,6 +7,7 @@ a second service on it stands for a restart. They need the extra `fakes`.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ _lock = threading.Lock()
 _INSTALL = "needs the fakes: install the extra 'fakes' of adk-extra-sessions"
 
 
-def fake_redis(url: str, options: dict[str, Any]) -> Any:
+def fake_redis(url: str, options: Mapping[str, Any]) -> Any:
     """Returns a `fakeredis.FakeRedis` on the server that the URL names.
 
     Args:

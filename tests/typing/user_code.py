@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pymongo
+import pymongo.monitoring
 import pytest
 import redis
 import redis.asyncio
@@ -16,6 +17,8 @@ from google.adk.events import Event
 from google.adk.runners import Runner
 from google.adk.sessions import BaseSessionService
 from google.adk.sessions.base_session_service import GetSessionConfig
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
 from typing_extensions import assert_type
 
 import adk_extra_sessions
@@ -58,6 +61,49 @@ def services() -> list[BaseSessionService]:
         MongoSessionService(client=client, db_name="adk"),
         MongoSessionService(store=MongoSessionStore(client=client, db_name="adk", ttl=90)),
     ]
+
+
+def with_options_of_the_driver(options: dict[str, Any]) -> None:
+    RedisSessionStore(
+        "rediss://host",
+        ttl="1h",
+        socket_timeout=5,
+        health_check_interval=30,
+        retry=Retry(ExponentialBackoff(), 3),
+        retry_on_error=[redis.exceptions.ConnectionError],
+        max_connections=20,
+        client_name="chat",
+        password=None,
+        ssl_ca_certs="ca.pem",
+        ssl_cert_reqs="required",
+    )
+    RedisSessionService("redis://host", db=1, decode_responses=True, protocol=3, socket_connect_timeout=0.5)
+    MongoSessionStore(
+        "mongodb://host/adk",
+        ttl="1h",
+        maxPoolSize=10,
+        timeoutMS=5000,
+        tls=True,
+        tlsCAFile="ca.pem",
+        w="majority",
+        retryWrites=False,
+        event_listeners=[pymongo.monitoring.CommandListener()],
+    )
+    MongoSessionService("mongodb://host", "adk", username="chat", password="...", appname="chat", w=1)
+    RedisSessionStore("redis://host", **options)
+    MongoSessionService("mongodb://host/adk", **options)
+
+
+def wrong_options_of_the_driver() -> None:
+    RedisSessionStore("redis://host", tll="1h")  # type: ignore[call-arg]
+    RedisSessionService("redis://host", tll="1h")  # type: ignore[call-arg]
+    MongoSessionStore("mongodb://host/adk", tll="1h")  # type: ignore[call-arg]
+    MongoSessionService("mongodb://host/adk", tll="1h")  # type: ignore[call-arg]
+    RedisSessionStore("redis://host", socket_timeout="5")  # type: ignore[arg-type]
+    RedisSessionService("redis://host", retry=3)  # type: ignore[arg-type]
+    MongoSessionStore("mongodb://host/adk", maxPoolSize="10")  # type: ignore[arg-type]
+    MongoSessionService("mongodb://host/adk", maxpoolsize=10)  # type: ignore[call-arg]
+    MongoSessionService("mongodb://host/adk", tz_aware=True)  # type: ignore[call-arg]
 
 
 async def run(agent: Agent) -> None:

@@ -32,7 +32,7 @@ FINER = {"serverselectiontimeoutms", "sockettimeoutms", "waitqueuetimeoutms", "w
 """Timeouts for parts of an operation, in lower case."""
 
 
-def make_client(url: str, options: dict[str, Any]) -> Any:
+def make_client(url: str, options: Mapping[str, Any]) -> Any:
     """Makes a client; it connects in the background.
 
     Args:
@@ -125,8 +125,8 @@ def _reason_against(name: str, value: Any) -> str | None:
             warnings.simplefilter("error")  # of an unknown option in a URL it only warns
             if isinstance(value, str):
                 parse_uri(f"mongodb://host/?{urlencode({name: value})}", validate=True, warn=False)
-            else:
-                MongoClient("mongodb://host", connect=False, **{name: value}).close()
+            elif not (name == "connect" and isinstance(value, bool)):  # or it would connect
+                MongoClient("mongodb://host", **{"connect": False, name: value}).close()
     except DriverConfigurationError as error:
         if "nknown option" in str(error):
             return f"Unknown option {name!r}; neither pymongo nor adk-extra-sessions has it."

@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from pymongo import MongoClient
+from typing_extensions import Unpack
 
 from adk_extra_sessions.backends.mongodb.backend import MongoBackend
 from adk_extra_sessions.backends.mongodb.client import checked_client, database_name, make_client
+from adk_extra_sessions.backends.mongodb.driver_options import MongoDriverOptions
 from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.options import History, MongoOptions
 from adk_extra_sessions.redaction import redact
@@ -59,7 +61,7 @@ class MongoSessionStore(SessionStore):
         on_stale: Literal["raise", "append"] | None = None,
         unserializable: Literal["raise", "coerce"] | None = None,
         history: History | None = None,
-        **client_options: Any,
+        **client_options: Unpack[MongoDriverOptions],
     ) -> None:
         exactly_one(mongo_url=mongo_url, client=client)
         given = dict(

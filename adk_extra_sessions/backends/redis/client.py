@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import redis
@@ -10,7 +11,8 @@ from redis.exceptions import ConnectionError, TimeoutError
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
-from adk_extra_sessions.backends.redis.client_options import check_names, check_values, made_pool, refused
+from adk_extra_sessions.backends.redis.option_checks import check_names, check_values, refused
+from adk_extra_sessions.backends.redis.pool import made_pool
 from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.options import refused_client
 from adk_extra_sessions.urls import REDIS_SCHEMES, checked_scheme, query_names
@@ -19,7 +21,7 @@ POOL_SIZE = 50
 """Connections at most, unless `max_connections` says otherwise."""
 
 
-def make_client(url: str, options: dict[str, Any]) -> Any:
+def make_client(url: str, options: Mapping[str, Any]) -> Any:
     """Makes a client; it connects when first used.
 
     Args:

@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import redis
+from typing_extensions import Unpack
 
 from adk_extra_sessions.backends.redis.backend import RedisBackend
 from adk_extra_sessions.backends.redis.client import checked_client, make_client, server_of
+from adk_extra_sessions.backends.redis.driver_options import RedisDriverOptions
 from adk_extra_sessions.backends.redis.replication import Replication
 from adk_extra_sessions.options import History, RedisOptions
 from adk_extra_sessions.redaction import redact
@@ -64,7 +66,7 @@ class RedisSessionStore(SessionStore):
         on_stale: Literal["raise", "append"] | None = None,
         unserializable: Literal["raise", "coerce"] | None = None,
         history: History | None = None,
-        **from_url_options: Any,
+        **from_url_options: Unpack[RedisDriverOptions],
     ) -> None:
         exactly_one(redis_url=redis_url, client=client)
         given = dict(

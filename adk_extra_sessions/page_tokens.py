@@ -6,10 +6,15 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import blake2b
 
+from attrs import asdict
+
 from adk_extra_sessions.errors import InputValidationError
-from adk_extra_sessions.queries import Cursor, SessionQuery
+from adk_extra_sessions.queries import Cursor, SessionQuery, unknown_token
 
 CHECKSUM_BYTES = 6
+
+DIFFERS_BY_PAGE = ("after", "size", "with_state")
+"""The fields of a `SessionQuery` that may differ from page to page."""
 
 
 def page_token(query: SessionQuery, cursor: Cursor) -> str:
@@ -23,10 +28,10 @@ def cursor_of(token: object, query: SessionQuery) -> Cursor:
 
     Args:
         token: Anything a caller passed.
-        query: What the caller asks for with it; its `size` and `after` do not count.
+        query: What the caller asks for with it.
 
     Raises:
-        InputValidationError: `token` is not one of ours, was changed, or is that of another query.
+        InputValidationError: `token` was not returned by a list, was changed, or belongs to another query.
     """
     if not isinstance(token, str):
         raise InputValidationError(f"page_token must be a string, not {type(token).__name__}.")
@@ -37,16 +42,18 @@ def cursor_of(token: object, query: SessionQuery) -> Cursor:
             raise ValueError
         asked, *cursor = json.loads(body)
     except (ValueError, RecursionError):
-        raise InputValidationError("page_token is not one that list_sessions has returned.") from None
+        raise unknown_token() from None
     if asked != _digest(_question(query)).hex():
         raise InputValidationError(
-            "page_token is that of another query: all pages need the same app_name, user_id, order_by and labels."
+            "page_token belongs to another query: all pages need the same app_name, user_id, order_by and labels."
         )
     return tuple(cursor)
 
 
 def _question(query: SessionQuery) -> bytes:
-    return json.dumps([query.app_name, query.user_id, sorted(query.labels.items()), query.order]).encode()
+    """Returns all of a query that its pages have in common."""
+    asked = {name: value for name, value in asdict(query).items() if name not in DIFFERS_BY_PAGE}
+    return json.dumps(asked, sort_keys=True).encode()
 
 
 def _digest(text: bytes) -> bytes:

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
+from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.records import SessionRecord
 
 Cursor: TypeAlias = "tuple[str | int | float, ...]"
@@ -14,6 +15,22 @@ Cursor: TypeAlias = "tuple[str | int | float, ...]"
 
 Order: TypeAlias = Literal["storage", "update_time", "update_time desc"]
 """In what order sessions are listed: as is cheapest, by last_update_time ascending, or descending."""
+
+
+def unknown_token() -> InputValidationError:
+    """Returns the error for a page token that no list has returned."""
+    return InputValidationError("page_token is not one that list_sessions has returned.")
+
+
+def checked_cursor(after: Cursor, *types: type | tuple[type, ...]) -> Cursor:
+    """Returns a cursor if it consists of values of these types.
+
+    Raises:
+        InputValidationError: It is made up.
+    """
+    if len(after) == len(types) and all(map(isinstance, after, types)):
+        return after
+    raise unknown_token()
 
 
 @frozen

@@ -13,9 +13,9 @@ from typing_extensions import override
 from adk_extra_sessions.appends import stale_session
 from adk_extra_sessions.backends.base import Copyable, ReadsParts, TakesTurns, Target
 from adk_extra_sessions.codec import decode_value
-from adk_extra_sessions.errors import InputValidationError, SessionNotFoundError
+from adk_extra_sessions.errors import SessionNotFoundError
 from adk_extra_sessions.history.outline import NewOutline, Outline, OutlineName, Part, Run
-from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery
+from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery, checked_cursor
 from adk_extra_sessions.records import (
     AppendOutcome,
     AppendRequest,
@@ -198,8 +198,7 @@ class MemoryBackend(TakesTurns, Copyable, ReadsParts):
                 rows.reverse()
             after = query.after
             if after is not None:
-                if [*map(type, after)] != [str if query.order == "storage" else float, str]:
-                    raise InputValidationError("page_token is not one that list_sessions has returned.")
+                checked_cursor(after, str if query.order == "storage" else float, str)
                 rows = [
                     row for row in rows if (row[0] < after if query.order == "update_time desc" else row[0] > after)
                 ]

@@ -18,8 +18,8 @@ from adk_extra_sessions.backends.mongodb.reading import record_of
 from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
 from adk_extra_sessions.backends.mongodb.values import field_name
 from adk_extra_sessions.codec import check_format
-from adk_extra_sessions.errors import CorruptRecordError, InputValidationError
-from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery
+from adk_extra_sessions.errors import CorruptRecordError
+from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery, checked_cursor
 from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState
 
 logger = logging.getLogger(__name__)
@@ -103,22 +103,15 @@ def _place(session: Document, query: SessionQuery) -> Cursor:
 
 
 def _id(after: Cursor) -> str:
-    if len(after) == 1 and isinstance(after[0], str):
-        return after[0]
-    raise _refused()
+    (identity,) = checked_cursor(after, str)
+    return str(identity)
 
 
 def _beyond(after: Cursor, operator: str) -> Document:
     """Selects the sessions after a place in the order of their last update."""
-    if len(after) != 2 or not isinstance(after[0], (int, float)) or not isinstance(after[1], str):
-        raise _refused()
-    time, identity = after
+    time, identity = checked_cursor(after, (int, float), str)
     later = [{"last_update_time": {operator: time}}, {"last_update_time": time, "_id": {operator: identity}}]
     return {"last_update_time": {f"{operator}e": time}, "$or": later}
-
-
-def _refused() -> InputValidationError:
-    return InputValidationError("page_token is none that this list has returned.")
 
 
 def _names_its_user(session: Document) -> bool:

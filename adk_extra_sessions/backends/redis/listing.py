@@ -23,8 +23,7 @@ from adk_extra_sessions.backends.redis.replies import (
 from adk_extra_sessions.backends.redis.scripts import Argument, Call
 from adk_extra_sessions.backends.redis.split_app_state import with_pending
 from adk_extra_sessions.backends.redis.users import UserIndex
-from adk_extra_sessions.errors import InputValidationError
-from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery
+from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery, checked_cursor
 from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState
 
 USERS = 1000
@@ -191,13 +190,11 @@ class Listing:
 
 def _place(after: Cursor) -> Place:
     """Returns the place before a page of a user's sessions."""
-    if len(after) == 2 and isinstance(after[0], str) and isinstance(after[1], str):
-        return after[0], after[1]
-    raise InputValidationError("page_token is none that this list has returned.")
+    time, name = checked_cursor(after, str, str)
+    return str(time), str(name)
 
 
 def _user_place(after: Cursor) -> tuple[str, Place | None]:
     """Returns the user with whom a page of an app's sessions begins, and the place there; None after all of them."""
-    if len(after) not in (1, 3) or not isinstance(after[0], str):
-        raise InputValidationError("page_token is none that this list has returned.")
-    return after[0], _place(after[1:]) if len(after) == 3 else None
+    (user,) = checked_cursor(after[:1], str)
+    return str(user), _place(after[1:]) if after[1:] else None

@@ -14,7 +14,7 @@ from google.adk.sessions import Session
 
 from adk_extra_sessions.adk.private import set_storage_marker, storage_marker
 from adk_extra_sessions.backends.base import stale_session
-from adk_extra_sessions.codec import encode_event
+from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.live_sessions import WriteOrder, live_sessions
 from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey
@@ -80,11 +80,11 @@ class Append:
         """Bytes of the encoded event."""
         return len(self.record.body) if self.record is not None else 0
 
-    def encode(self, *, coerce: bool) -> int:
+    def encode(self, codec: Codec) -> int:
         """Fills in `record`, or `error`; returns how many bytes the record has."""
         if self.wanted and self.record is None:
             try:
-                self.record = encode_event(self.event, coerce=coerce)
+                self.record = codec.encode(self.event)
             except Exception as error:
                 self.error = own_error(error)
         return self.size

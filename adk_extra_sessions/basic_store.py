@@ -20,7 +20,7 @@ from adk_extra_sessions.abilities import managed
 from adk_extra_sessions.appends import Append
 from adk_extra_sessions.archive import Archive
 from adk_extra_sessions.backends.base import Backend, Managed, TakesTurns
-from adk_extra_sessions.codec import decode_events
+from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.details import UNSET, SessionDetails, Unset
 from adk_extra_sessions.driver_errors import DriverErrors, Operations
 from adk_extra_sessions.errors import AlreadyExistsError, ClosedError, ConfigurationError
@@ -46,19 +46,21 @@ class BasicStore:
     Args:
         backend: The database that keeps the sessions.
         options: What the rules leave open; None for the defaults.
+        codec: What turns events into what is stored, and back; None for one that stores their JSON text.
     """
 
     backend: Backend
     """The database that keeps the sessions."""
 
-    def __init__(self, backend: Backend, options: StoreOptions | None = None) -> None:
+    def __init__(self, backend: Backend, options: StoreOptions | None = None, codec: Codec | None = None) -> None:
         self.backend = backend
         self.options = options or StoreOptions()
+        self.codec = codec or Codec(coerce=self.options.unserializable == "coerce")
         self._errors = DriverErrors(backend.driver_error, backend.server)
         self._closed = False
         self.operation = Operations(self._errors, self._check_open).named
-        self._outlines = outlines_of(backend, self.options.history)
-        self.writer = Writer(backend, self.options, self._errors, self._check_open, self._outlines)
+        self._outlines = outlines_of(backend, self.codec, self.options.history)
+        self.writer = Writer(backend, self.codec, self.options, self._errors, self._check_open, self._outlines)
 
     @traced
     def create_session(
@@ -102,7 +104,7 @@ class BasicStore:
         details = SessionDetails(
             checked_display_name(display_name), checked_labels(labels), lifetime=checked_lifetime(ttl, expire_time)
         )
-        new = new_session(key, state, details, coerce=self.options.unserializable == "coerce")
+        new = new_session(key, state, details, self.codec)
         if details != SessionDetails():
             managed(self.backend)
         with self.operation("create_session"):
@@ -144,7 +146,7 @@ class BasicStore:
             record = self.backend.read(key, window)
         if record is None:
             return None
-        events = decode_events(record.bodies, key, record.first)
+        events = self.codec.decode(record.bodies, key, record.first)
         if window.after is not None:
             events = [event for event in events if event.timestamp >= window.after]
         return session_of(record, events)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from hashlib import blake2b
 from typing import Any
 
 from attrs import astuple, field, frozen
@@ -59,6 +58,13 @@ class SessionKey:
             checked_name("session_id", session_id).strip(),
         )
 
+    def __str__(self) -> str:
+        """Names the session in messages, or what sessions share where a name is empty."""
+        app = f"app {self.app_name!r}"
+        if self.session_id:
+            return f"Session {self.session_id!r} of user {self.user_id!r} in {app}"
+        return f"The state of user {self.user_id!r} in {app}" if self.user_id else f"The state of {app}"
+
 
 @frozen
 class StateTexts:
@@ -98,28 +104,23 @@ class NewSession:
     root_session_id: str | None = None
 
 
-@frozen(slots=False)
+@frozen
 class EventRecord:
-    """An event in stored form, with the state it changes.
+    """An event in stored form, with the state it changes. Made by the store's codec.
 
     Attributes:
+        digest: 12 bytes by which the event is recognised when it is appended again.
         timestamp: Seconds since the epoch.
-        body: The event's JSON text, without `temp:` keys.
+        body: The event itself. Only the codec looks into it.
+        state: The values of its state delta.
         long_running: Whether it calls long-running tools; how many such events a session has is stored with it.
     """
 
-    id: str
+    digest: bytes
     timestamp: float
-    author: str
-    invocation_id: str
     body: bytes = field(repr=False)
     state: StateTexts
     long_running: bool = False
-
-    @cached_property
-    def digest(self) -> bytes:
-        """What the event is recognised by when it is appended again."""
-        return blake2b(self.body, digest_size=12).digest()
 
 
 @frozen
@@ -189,7 +190,7 @@ class SharedState:
 
 @frozen
 class SessionRecord:
-    """A session as read from storage; `bodies` are its events' JSON texts, in order.
+    """A session as read from storage; `bodies` are those of its events, in order.
 
     Attributes:
         state: The session's own state, raw key to value.

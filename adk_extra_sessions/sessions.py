@@ -13,12 +13,13 @@ from google.adk.platform import uuid as platform_uuid
 from google.adk.sessions.base_session_service import GetSessionConfig
 
 from adk_extra_sessions.adk.private import set_storage_marker
-from adk_extra_sessions.codec import decode_value, encode_state
+from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.details import SessionDetails
 from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.records import NewSession, SessionKey, SessionRecord, SharedState, Window
 from adk_extra_sessions.session import Session, set_lifetime
 from adk_extra_sessions.state import split
+from adk_extra_sessions.state_json import decode_value
 
 
 def window_of(config: GetSessionConfig | None) -> Window:
@@ -39,14 +40,14 @@ def window_of(config: GetSessionConfig | None) -> Window:
     return Window(recent, after)
 
 
-def new_session(key: SessionKey, state: object, details: SessionDetails, *, coerce: bool) -> NewSession:
+def new_session(key: SessionKey, state: object, details: SessionDetails, codec: Codec) -> NewSession:
     """Makes the request that creates a session.
 
     Args:
         key: Its names; with a blank session id, it gets one.
         state: Its initial state in all scopes, or None.
         details: Its name, labels and lifetime.
-        coerce: Whether values without a JSON form become strings.
+        codec: The store's.
 
     Raises:
         InputValidationError: `state` is no dictionary.
@@ -61,7 +62,7 @@ def new_session(key: SessionKey, state: object, details: SessionDetails, *, coer
         time.time_ns() // 1000,
         uuid.uuid4().hex,
         platform_time.get_time(),
-        encode_state(state or {}, coerce=coerce),
+        codec.encode_state(state or {}),
         details.display_name,
         details.labels,
         details.lifetime,

@@ -9,6 +9,7 @@ from attrs import frozen
 from adk_extra_sessions.adk.private import StaleSessionError
 from adk_extra_sessions.appends import Append, by_request, by_session, record_error, record_revisions, request
 from adk_extra_sessions.backends.base import Backend
+from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.driver_errors import DriverErrors
 from adk_extra_sessions.history.outlines import Outlines
 from adk_extra_sessions.live_sessions import live_sessions
@@ -26,6 +27,7 @@ class Writer:
     """
 
     backend: Backend
+    codec: Codec
     options: StoreOptions
     errors: DriverErrors
     check_open: Callable[[], None]
@@ -33,7 +35,7 @@ class Writer:
 
     def encode(self, append: Append) -> int:
         """Encodes an append's event ahead of `write`; returns its size in bytes."""
-        return append.encode(coerce=self.options.unserializable == "coerce")
+        return append.encode(self.codec)
 
     def write(self, appends: Sequence[Append], *, commit: bool = False) -> None:
         """Stores what `appends` hold and notes each one's outcome on it.

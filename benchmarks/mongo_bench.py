@@ -14,7 +14,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 from adk_extra_sessions import MongoSessionService
 from adk_extra_sessions.aio.threads import settle
 from adk_extra_sessions.backends.mongodb import limits
-from adk_extra_sessions.codec import encode_event
+from adk_extra_sessions.event_json import encode_event
 from benchmarks.budgets import Result, ms
 from benchmarks.measure import medians, progress
 from benchmarks.peers import adk_mongo
@@ -88,7 +88,7 @@ class MongoBench:
         short, long = await a_session(ours, count=10), await a_session(ours, count=5000)
         collection = ours.store.client["ours"]["raw"]
         collection.insert_one({"_id": "raw", "events": []})
-        bodies = iter([encode_event(event()).body.decode() for _ in range(self.rounds * 10 + 1)])
+        bodies = iter([encode_event(event()).text.decode() for _ in range(self.rounds * 10 + 1)])
 
         def push() -> object:
             return collection.update_one({"_id": "raw"}, {"$push": {"events": next(bodies)}})

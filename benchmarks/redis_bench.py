@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 
 from adk_extra_sessions import RedisSessionService
 from adk_extra_sessions.aio.threads import settle
-from adk_extra_sessions.codec import encode_event
+from adk_extra_sessions.codec import Codec
+from adk_extra_sessions.event_json import encode_event
 from adk_extra_sessions.records import AppendRequest, SessionKey
 from benchmarks.budgets import Result, ms
 from benchmarks.measure import medians, progress
@@ -72,7 +73,7 @@ class RedisBench:
 
         sample = [event() for _ in range(400)]
         own = cost("total_net_input_bytes", lambda: None, 0) + cost("total_net_output_bytes", lambda: None, 0)
-        size = sum(len(encode_event(one).body) for one in sample) / len(sample)
+        size = sum(len(encode_event(one).text) for one in sample) / len(sample)
         before = info("total_net_input_bytes"), info("total_net_output_bytes")
         for one in sample:
             store.append_event(session, one)
@@ -122,7 +123,7 @@ class RedisBench:
         raw_key = SessionKey(APP, "raw", "raw")
 
         def raw() -> Any:
-            record = encode_event(event())
+            record = Codec().encode(event())
             call = store.backend.appending.call(AppendRequest(raw_key, [record], expected=1), 0)
             return call.keys, call.arguments
 
@@ -161,7 +162,7 @@ class RedisBench:
     async def _reads(self, ours: RedisSessionService) -> list[Result]:
         progress("Redis: reads against decoding alone")
         long, short = await a_session(ours, count=5000), await a_session(ours, count=20)
-        text = b"[" + b",".join(encode_event(one).body for one in long.events) + b"]"
+        text = b"[" + b",".join(encode_event(one).text for one in long.events) + b"]"
         adapter = TypeAdapter(list[Event])
 
         async def decode() -> object:

@@ -16,7 +16,9 @@ from google.adk.events.event_actions import EventActions
 from google.genai import types
 from pydantic import BaseModel
 
-from adk_extra_sessions import codec
+from adk_extra_sessions import state_json
+from adk_extra_sessions.backends.stored_format import FORMAT, check_format
+from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.errors import CorruptRecordError, EventValueError, InputValidationError, StateValueError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import an_event
@@ -25,14 +27,14 @@ KEY = SessionKey("app", "user", "one")
 
 
 def round_trip(event: Event) -> Event:
-    (found,) = codec.decode_events([codec.encode_event(event).body], KEY)
+    (found,) = Codec().decode([Codec().encode(event).body], KEY)
     return found
 
 
 def test_encoding_leaves_the_event_alone() -> None:
     event = an_event(delta={"temp:a": 1, "b": (1, 2)})
     before = event.model_copy(deep=True)
-    record = codec.encode_event(event)
+    record = Codec().encode(event)
     assert event == before and event.actions.state_delta["b"] == (1, 2)
     assert b"temp:" not in record.body
     assert dict(record.state.session) == {"b": "[1,2]"}
@@ -43,9 +45,9 @@ def test_state_and_history_are_of_one_form() -> None:
         score: float
 
     delta = {"model": Model(score=math.nan), "set": {1.5}, "text": b"a", "int": {1: math.inf}}
-    record = codec.encode_event(an_event(delta=delta))
-    (found,) = codec.decode_events([record.body], KEY)
-    state = {key: codec.decode_value(text) for key, text in record.state.session.items()}
+    record = Codec().encode(an_event(delta=delta))
+    (found,) = Codec().decode([record.body], KEY)
+    state = {key: state_json.decode_value(text) for key, text in record.state.session.items()}
     assert repr(found.actions.state_delta) == repr(state)
     assert math.isnan(state["model"]["score"]) and state["int"] == {"1": math.inf}
 
@@ -99,7 +101,7 @@ def test_leaving_none_out_loses_nothing_else() -> None:
 
 def test_text_that_is_no_unicode_is_refused() -> None:
     with pytest.raises(EventValueError, match="the-id") as error:
-        codec.encode_event(an_event("private \ud800", id="the-id"))
+        Codec().encode(an_event("private \ud800", id="the-id"))
     assert "private" not in str(error.value)
 
 
@@ -111,9 +113,9 @@ def test_what_no_reader_would_accept_is_not_written(value: str) -> None:
         for _ in range(199):
             payload = [payload]
     with pytest.raises(EventValueError):
-        codec.encode_event(an_event(custom_metadata={"x": payload}))
+        Codec().encode(an_event(custom_metadata={"x": payload}))
     with pytest.raises(StateValueError, match="'key'"):
-        codec.encode_value("key", payload)
+        state_json.encode_value("key", payload)
 
 
 def test_errors_hold_no_payload() -> None:
@@ -122,7 +124,7 @@ def test_errors_hold_no_payload() -> None:
             return "private"
 
     with pytest.raises(StateValueError) as error:
-        codec.encode_value("key", {"a": ["private", Secretive()]})
+        state_json.encode_value("key", {"a": ["private", Secretive()]})
     assert "private" not in str(error.value) and "'key'" in str(error.value)
     assert error.value.__cause__ is None and error.value.__context__ is None
 
@@ -163,8 +165,8 @@ DEEP: Any = {"deep": functools.reduce(lambda inner, _: [inner], range(230), "pri
 )
 def test_an_error_tells_where_in_a_value_and_what_has_no_json_form(value: Any, reason: str) -> None:
     for encode in (
-        lambda: codec.encode_value("cart", value),
-        lambda: codec.encode_event(an_event(delta={"good": 1, "cart": value})),
+        lambda: state_json.encode_value("cart", value),
+        lambda: Codec().encode(an_event(delta={"good": 1, "cart": value})),
     ):
         with pytest.raises(StateValueError) as error:
             encode()
@@ -176,21 +178,21 @@ def test_an_error_tells_where_in_a_value_and_what_has_no_json_form(value: Any, r
 def test_timestamps_are_finite() -> None:
     for at in (math.nan, math.inf):
         with pytest.raises(InputValidationError):
-            codec.encode_event(an_event(at=at))
+            Codec().encode(an_event(at=at))
 
 
 def test_unknown_formats_are_refused() -> None:
-    codec.check_format(codec.FORMAT, KEY)
-    codec.check_format(str(codec.FORMAT), KEY)
-    for version in (codec.FORMAT + 1, codec.FORMAT - 1, "1", 2.5, None, "", "x"):
+    check_format(FORMAT, KEY)
+    check_format(str(FORMAT), KEY)
+    for version in (FORMAT + 1, FORMAT - 1, "1", 2.5, None, "", "x"):
         with pytest.raises(CorruptRecordError, match="'one'"):
-            codec.check_format(version, KEY)
+            check_format(version, KEY)
 
 
 def test_unreadable_events_are_counted_from_the_start_of_the_history() -> None:
-    good = codec.encode_event(an_event()).body
+    good = Codec().encode(an_event()).body
     with pytest.raises(CorruptRecordError, match="position 12"):
-        codec.decode_events([good, good.decode(), b"{", good], KEY, first=10)
+        Codec().decode([good, good.decode(), b"{", good], KEY, first=10)
 
 
 def test_events_at_the_depth_limit_can_be_read_together() -> None:
@@ -198,8 +200,8 @@ def test_events_at_the_depth_limit_can_be_read_together() -> None:
     for _ in range(197):
         payload = [payload]
     event = an_event(output=payload)
-    body = codec.encode_event(event).body
-    assert codec.decode_events([body, body], KEY) == [event, event]
+    body = Codec().encode(event).body
+    assert Codec().decode([body, body], KEY) == [event, event]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +213,7 @@ def test_an_event_that_could_not_be_read_back_is_refused(change: dict[str, Any])
     event = an_event()
     event.__dict__.update(change)
     with pytest.raises(EventValueError):
-        codec.encode_event(event)
+        Codec().encode(event)
 
 
 @pytest.mark.parametrize("at", [2**70, True, "5", None])
@@ -219,7 +221,7 @@ def test_a_timestamp_is_a_number_of_seconds(at: Any) -> None:
     event = an_event()
     event.__dict__["timestamp"] = at
     with pytest.raises(InputValidationError):
-        codec.encode_event(event)
+        Codec().encode(event)
 
 
 def test_what_pydantic_only_warns_of_may_be_stored() -> None:

@@ -15,7 +15,6 @@ from attrs import frozen
 
 from adk_extra_sessions.adk.private import StaleSessionError
 from adk_extra_sessions.backends.findings import Finding
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.details import Changes, SessionDetails
 from adk_extra_sessions.history.outline import NewOutline, OutlineName, Part
 from adk_extra_sessions.queries import RecordPage, SessionQuery
@@ -295,6 +294,6 @@ def stale_session(key: SessionKey) -> StaleSessionError:
     """Returns the error for an append to a session that another holder has changed."""
     return StaleSessionError(
         # ADK's own words, which its tests and other people's code look for.
-        f"{describe(key)} has been modified in storage since it was loaded."
+        f"{key} has been modified in storage since it was loaded."
         " Reload it and append the event again. With a Runner, use service.turn() or TurnPlugin."
     )

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import SessionKey
 
@@ -43,4 +42,4 @@ def leave_out(key: SessionKey, error: Exception) -> None:
 def _named(key: SessionKey, error: Exception) -> CorruptRecordError:
     if isinstance(error, CorruptRecordError):
         return error
-    return CorruptRecordError(f"{describe(key)} cannot be read: what is stored is damaged.")
+    return CorruptRecordError(f"{key} cannot be read: what is stored is damaged.")

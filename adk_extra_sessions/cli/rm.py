@@ -13,7 +13,6 @@ from adk_extra_sessions.cli.opening import opened
 from adk_extra_sessions.cli.options import labels_option, selection
 from adk_extra_sessions.cli.output import clean, console, local_time
 from adk_extra_sessions.cli.progress import Work
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError, InputValidationError
 from adk_extra_sessions.pruning import Pruned
 from adk_extra_sessions.records import SessionKey
@@ -62,7 +61,7 @@ def _delete_one(place: Place, key: SessionKey, yes: bool) -> int:
     said = _described(place, key)
     if said is None:
         place.discard(key)  # events may be left of it
-        console(stderr=True).print(clean(f"{describe(key)} does not exist. Anything left of it has been deleted."))
+        console(stderr=True).print(clean(f"{key} does not exist. Anything left of it has been deleted."))
         return 1
     if not yes and not confirmed(f"{clean(said)}. Delete it? This cannot be undone."):
         console(stderr=True).print("Nothing was deleted.")
@@ -132,7 +131,7 @@ def _described(place: Place, key: SessionKey) -> str | None:
     try:
         found = place.stream(key)
     except CorruptRecordError:
-        return f"{describe(key)} cannot be read"
+        return f"{key} cannot be read"
     if found is None:
         return None
-    return f"{describe(key)} has {found.count:,} events, the last of {local_time(found.session.last_update_time)}"
+    return f"{key} has {found.count:,} events, the last of {local_time(found.session.last_update_time)}"

@@ -15,7 +15,6 @@ from rich.text import Text
 from adk_extra_sessions.cli.opening import opened
 from adk_extra_sessions.cli.options import as_json, session_names
 from adk_extra_sessions.cli.output import ascii_json, clean, console, local_time
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.conversation import Kind, Line, event_lines
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.session import Session
@@ -51,7 +50,7 @@ def command(
     with opened(url, must_exist=True) as place:
         found = place.stream(key)
         if found is None:
-            console(stderr=True).print(clean(f"{describe(key)} does not exist."))
+            console(stderr=True).print(clean(f"{key} does not exist."))
             ctx.exit(1)
         for _ in range(found.count - last if last is not None else 0):
             next(found.events)

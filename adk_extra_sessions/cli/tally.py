@@ -9,7 +9,6 @@ from typing_extensions import Self
 
 from adk_extra_sessions.cli.output import clean
 from adk_extra_sessions.cli.progress import Work
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.redaction import redact
 from adk_extra_sessions.transfer import Outcome, Place, Result, SharedStateItem
@@ -121,5 +120,5 @@ class Tally:
 def _name(result: Result) -> str:
     item = result.item
     if not isinstance(item, SharedStateItem):
-        return describe(item.key)
+        return str(item.key)
     return f"State of {'app' if item.user_id is None else f'user {item.user_id!r} in app'} {item.app_name!r}"

@@ -8,7 +8,7 @@ from attrs import field, frozen
 from google.adk.events import Event
 
 from adk_extra_sessions.backends.base import ReadsParts
-from adk_extra_sessions.codec import decode_events
+from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.history.calls import long_running_ids
 from adk_extra_sessions.history.needed import needed
 from adk_extra_sessions.history.newest import newest
@@ -44,8 +44,8 @@ class _Read:
     positions: Sequence[int]
 
     @classmethod
-    def of(cls, part: Part) -> _Read:
-        events = [event for run in part.runs for event in decode_events(run.bodies, part.record.key, run.first)]
+    def of(cls, part: Part, codec: Codec) -> _Read:
+        events = [event for run in part.runs for event in codec.decode(run.bodies, part.record.key, run.first)]
         return cls(part, events, list(part.positions))
 
     def since(self, position: int) -> list[Event]:
@@ -67,10 +67,12 @@ class Loader:
     """Loads sessions.
 
     Attributes:
+        codec: The store's.
         history: Which events; "all" is not for this.
     """
 
     backend: ReadsParts
+    codec: Codec
     history: History
 
     def load(self, key: SessionKey) -> Loaded | None:
@@ -133,4 +135,4 @@ class Loader:
 
     def _read(self, key: SessionKey, name: OutlineName | None, recent: int | None) -> _Read | None:
         part = self.backend.read_part(key, name, recent)
-        return None if part is None else _Read.of(part)
+        return None if part is None else _Read.of(part, self.codec)

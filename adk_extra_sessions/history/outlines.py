@@ -11,6 +11,7 @@ from google.adk.sessions import Session
 
 from adk_extra_sessions.abilities import reads_parts
 from adk_extra_sessions.backends.base import Backend
+from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.forks import reset_after_fork
 from adk_extra_sessions.history.calls import long_running_ids, response_ids
@@ -105,14 +106,15 @@ def _changes_outlines(event: Event) -> bool:
     return is_summary(event) or bool(long_running_ids(event)) or (event.author == "user" and bool(response_ids(event)))
 
 
-def outlines_of(backend: Backend, history: History) -> Outlines | None:
+def outlines_of(backend: Backend, codec: Codec, history: History) -> Outlines | None:
     """Returns the outlines by which a store loads sessions; None if it loads all events.
 
     Args:
         backend: The store's backend.
+        codec: The store's codec.
         history: The store's option.
 
     Raises:
         ConfigurationError: The backend reads no parts of histories.
     """
-    return None if history == "all" else Outlines(Loader(reads_parts(backend), history))
+    return None if history == "all" else Outlines(Loader(reads_parts(backend), codec, history))

@@ -11,15 +11,16 @@ from google.adk.events import Event
 from google.adk.sessions import Session
 from pydantic_core import from_json
 
-from adk_extra_sessions.codec import encode_event, encode_state
 from adk_extra_sessions.errors import SessionConflictError
+from adk_extra_sessions.event_json import encode_event
 from adk_extra_sessions.state import split
+from adk_extra_sessions.state_json import encode_state
 from adk_extra_sessions.transfer.details import detail_differences
 
 
 def same_event(one: Event, other: Event) -> bool:
     """Whether two events are stored alike, whatever the order of keys in their values."""
-    return _same_json(encode_event(one, coerce=True).body, encode_event(other, coerce=True).body)
+    return _same_json(encode_event(one, coerce=True).text, encode_event(other, coerce=True).text)
 
 
 def state_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

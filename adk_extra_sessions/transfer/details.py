@@ -10,7 +10,6 @@ from attrs import evolve
 from google.adk.sessions import Session as AdkSession
 
 from adk_extra_sessions.backends.base import Managed
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.details import DEFAULT, NEVER, Changes, Lifetime
 from adk_extra_sessions.errors import SessionNotFoundError
 from adk_extra_sessions.records import NewSession, SessionKey
@@ -29,7 +28,7 @@ def with_details(new: NewSession, session: AdkSession) -> NewSession:
         return new
     lifetime = lifetime_of(session)
     if lifetime.kind == "fixed" and lifetime.expire_time <= time.time():
-        raise SessionNotFoundError(f"{describe(new.key)} has expired since it was read.")
+        raise SessionNotFoundError(f"{new.key} has expired since it was read.")
     return evolve(
         new,
         created=session.create_time or new.created,

@@ -31,8 +31,8 @@ from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
 from adk_extra_sessions import __version__
-from adk_extra_sessions.codec import encode_event
 from adk_extra_sessions.errors import SessionFileError
+from adk_extra_sessions.event_json import encode_event
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.state import split
 from adk_extra_sessions.transfer.copying import Outcome, Result, attempt
@@ -142,7 +142,7 @@ def _write_session(item: SessionItem, file: IO[bytes]) -> int | None:
         }
         _write(file, {"session": head})
         for event in source.events:
-            file.write(_EVENT + b":" + encode_event(event, coerce=True).body + b"}\n")
+            file.write(_EVENT + b":" + encode_event(event, coerce=True).text + b"}\n")
         return source.count
 
 

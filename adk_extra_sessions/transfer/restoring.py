@@ -19,7 +19,6 @@ from google.adk.sessions import Session
 
 from adk_extra_sessions.adk.private import storage_marker
 from adk_extra_sessions.appends import REQUEST_BYTES, REQUEST_EVENTS
-from adk_extra_sessions.codec import describe, encode_event, encode_state
 from adk_extra_sessions.errors import SessionConflictError, SessionNotFoundError
 from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey, StateTexts
 from adk_extra_sessions.state import split
@@ -65,16 +64,15 @@ def restore_session(store: SessionStore, session: Session, events: Iterable[Even
         SessionNotFoundError: The session was deleted while it was written.
         StateValueError: A state value has no JSON form.
     """
-    coerce = store.options.unserializable == "coerce"
     key = SessionKey.of(session.app_name, session.user_id, session.id)
-    state = StateTexts(session=encode_state(split(session.state).session, coerce=coerce).session)
+    state = StateTexts(session=store.codec.encode_state(split(session.state).session).session)
     new = with_details(
         NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, session.last_update_time, state), session
     )
     created = store.archive.create(new)
     if created:
         copy = _Copy(store, key, new.revision, new.created)
-        copy.append((encode_event(event, coerce=coerce) for event in events), StateTexts())
+        copy.append(map(store.codec.encode, events), StateTexts())
     else:
         copy = _continued(store, key, session, events, state)
     moved = copy.time != session.last_update_time
@@ -101,8 +99,7 @@ def write_shared_state(
     """
     scope = "app:" if user_id is None else "user:"
     named = {scope + name: value for name, value in state.items()}
-    texts = encode_state(named, coerce=store.options.unserializable == "coerce")
-    store.archive.write_shared_state(app_name, user_id or "", texts)
+    store.archive.write_shared_state(app_name, user_id or "", store.codec.encode_state(named))
 
 
 @define
@@ -133,11 +130,10 @@ def _continued(
 ) -> _Copy:
     found = stream_session(store, app_name=key.app_name, user_id=key.user_id, session_id=key.session_id)
     if found is None:
-        raise SessionNotFoundError(f"{describe(key)} was deleted while it was restored.")
+        raise SessionNotFoundError(f"{key} was deleted while it was restored.")
     copy = _Copy(store, key, int(storage_marker(found.session) or 0), found.session.last_update_time)
     coming = events_to_copy(session, events, found.session, found.events)
-    coerce = store.options.unserializable == "coerce"
-    copy.append((encode_event(event, coerce=coerce) for event in coming), state)
+    copy.append(map(store.codec.encode, coming), state)
     changed = (
         [] if copy.written else state_differences(split(session.state).session, split(found.session.state).session)
     )

@@ -8,7 +8,6 @@ from attrs import frozen
 from google.adk.events import Event
 from google.adk.sessions import Session
 
-from adk_extra_sessions.codec import decode_events
 from adk_extra_sessions.records import SessionKey, SessionRecord, Window
 from adk_extra_sessions.sessions import session_of
 from adk_extra_sessions.store import SessionStore
@@ -65,6 +64,6 @@ def stream_session(store: SessionStore, *, app_name: str, user_id: str, session_
 def _events(store: SessionStore, record: SessionRecord) -> Iterator[Event]:
     position = 0
     for bodies in store.archive.earlier(record) if record.first else ():
-        yield from decode_events(bodies, record.key, position)
+        yield from store.codec.decode(bodies, record.key, position)
         position += len(bodies)
-    yield from decode_events(record.bodies, record.key, record.first)
+    yield from store.codec.decode(record.bodies, record.key, record.first)

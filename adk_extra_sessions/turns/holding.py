@@ -11,7 +11,6 @@ from typing import Any
 
 import anyio
 
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import ConfigurationError, InputValidationError, TurnLostError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns.renewal import renewal
@@ -122,7 +121,7 @@ def _stop_renewing(turn: Turn) -> bool:
 
 def _refuse_inside_itself(turn: Turn) -> None:
     if renewal.is_held(turn.storage, turn.key, turn.holder):
-        raise InputValidationError(f"{describe(turn.key)}: this task or thread has the turn on it already.")
+        raise InputValidationError(f"{turn.key}: this task or thread has the turn on it already.")
 
 
 def _gone(task: asyncio.Task[Any] | None) -> Callable[[], bool]:

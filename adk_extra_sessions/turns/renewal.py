@@ -7,7 +7,6 @@ import threading
 
 from attrs import define, field
 
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.forks import reset_after_fork
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns import queue
@@ -100,9 +99,9 @@ class Renewal:
                 self._lose(turn)
                 turn.leave()
             elif not turn.renew() and self._lose(turn):  # else it was given back at this very moment
-                logger.warning("%s: the turn was lost: it was not renewed in time.", describe(turn.key))
+                logger.warning("%s: the turn was lost: it was not renewed in time.", turn.key)
         except Exception as error:  # whatever it is: other turns must be renewed
-            logger.warning("%s: a turn could not be renewed (%s).", describe(turn.key), type(error).__name__)
+            logger.warning("%s: a turn could not be renewed (%s).", turn.key, type(error).__name__)
 
     def _lose(self, turn: Turn) -> bool:
         lost = self.discard(turn)

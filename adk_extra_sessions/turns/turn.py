@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError, SessionBusyError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns.queue import TurnQueue
@@ -87,7 +86,7 @@ class Turn:
         try:
             return self.leave()
         except self.storage.driver_error as error:
-            logger.warning("%s: the turn could not be given back (%s).", describe(self.key), type(error).__name__)
+            logger.warning("%s: the turn could not be given back (%s).", self.key, type(error).__name__)
             return not self.lost
 
     def busy(self, refused: Refused) -> SessionBusyError:
@@ -98,4 +97,4 @@ class Turn:
         try:
             return TurnQueue.loads(text)
         except ValueError:
-            raise CorruptRecordError(f"{describe(self.key)}: the record of its turn cannot be read.") from None
+            raise CorruptRecordError(f"{self.key}: the record of its turn cannot be read.") from None

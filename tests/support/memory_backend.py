@@ -12,7 +12,6 @@ from typing_extensions import override
 
 from adk_extra_sessions.appends import stale_session
 from adk_extra_sessions.backends.base import Copyable, ReadsParts, TakesTurns, Target
-from adk_extra_sessions.codec import decode_value
 from adk_extra_sessions.errors import SessionNotFoundError
 from adk_extra_sessions.history.outline import NewOutline, Outline, OutlineName, Part, Run
 from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery, checked_cursor
@@ -27,6 +26,7 @@ from adk_extra_sessions.records import (
     StateTexts,
     Window,
 )
+from adk_extra_sessions.state_json import decode_value
 from adk_extra_sessions.turns.storage import TurnStorage
 
 Texts = dict[str, str]
@@ -241,9 +241,13 @@ class MemoryBackend(TakesTurns, Copyable, ReadsParts):
             return decoded(self._apps.get(app_name, {}))
 
     @override
-    def user_states(self, app_name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def user_states(self, app_name: str, user_id: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
         with self._lock:
-            found = [(user, decoded(state)) for (app, user), state in self._users.items() if app == app_name]
+            found = [
+                (user, decoded(state))
+                for (app, user), state in self._users.items()
+                if app == app_name and user_id in (None, user)
+            ]
         yield from found
 
     @override

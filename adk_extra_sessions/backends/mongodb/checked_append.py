@@ -27,7 +27,7 @@ from adk_extra_sessions.backends.mongodb.ongoing import OngoingAppend
 from adk_extra_sessions.backends.mongodb.parsing import Head, digests
 from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
 from adk_extra_sessions.backends.mongodb.state_parsing import mapping
-from adk_extra_sessions.codec import check_format, describe
+from adk_extra_sessions.backends.stored_format import check_format
 from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError
 from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord, SessionKey
 
@@ -69,7 +69,7 @@ class CheckedAppend:
     def store(self, append: OngoingAppend) -> AppendOutcome:
         """Stores an append, or finds out why not."""
         request = append.request
-        logger.debug("%s: something stands in the way of an append; looking closer.", describe(request.key))
+        logger.debug("%s: something stands in the way of an append; looking closer.", request.key)
         _check_size(request)
         check = Check(append, list({event.digest: event for event in request.events}.values()))
         try:
@@ -192,7 +192,7 @@ class CheckedAppend:
                 self.chunks.settle(check.unsettled)
         except PyMongoError as error:  # the next renewal does it too
             kind = type(error).__name__
-            logger.warning("%s: its events may stay on the server for too long (%s).", describe(check.key), kind)
+            logger.warning("%s: its events may stay on the server for too long (%s).", check.key, kind)
 
 
 def _check_size(request: AppendRequest) -> None:

@@ -19,7 +19,6 @@ from adk_extra_sessions.backends.mongodb import bulk, documents, layout, limits
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.parsing import Chunk, Head, digests
 from adk_extra_sessions.backends.mongodb.retry import retried
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.records import EventRecord, SessionKey
 
 logger = logging.getLogger(__name__)
@@ -131,4 +130,4 @@ class ChunkWriter:
             # Asked after the chunk was seen: a session that owns it is there, or was deleted.
             if not bulk.confirm(self.sessions, {**layout.session_filter(key), "base": base}):
                 self.delete({**owner, "base": base})
-                logger.info("%s: deleted events that an interrupted deletion had left.", describe(key))
+                logger.info("%s: deleted events that an interrupted deletion had left.", key)

@@ -14,7 +14,7 @@ from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.listing import FIELDS
 from adk_extra_sessions.backends.mongodb.parsing import Head, Listed
 from adk_extra_sessions.backends.mongodb.retry import retried
-from adk_extra_sessions.codec import FORMAT, check_format
+from adk_extra_sessions.backends.stored_format import FORMAT, check_format
 from adk_extra_sessions.details import UNSET, Changes, Lifetime, SessionDetails
 from adk_extra_sessions.records import SessionKey
 

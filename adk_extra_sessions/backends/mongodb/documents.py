@@ -11,7 +11,7 @@ from adk_extra_sessions.backends.mongodb.guards import bytes_in_tail
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.parsing import Head
 from adk_extra_sessions.backends.mongodb.values import field_name, stored_state
-from adk_extra_sessions.codec import FORMAT
+from adk_extra_sessions.backends.stored_format import FORMAT
 from adk_extra_sessions.details import UNSET, Changes
 from adk_extra_sessions.records import EventRecord, NewSession, StateTexts
 

@@ -13,7 +13,7 @@ from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.field_values import utc
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.parsing import Head, digests
-from adk_extra_sessions.codec import FORMAT
+from adk_extra_sessions.backends.stored_format import FORMAT
 from adk_extra_sessions.details import Lifetime
 from adk_extra_sessions.records import AppendRequest, EventRecord
 

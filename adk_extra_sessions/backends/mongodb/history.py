@@ -18,7 +18,6 @@ from adk_extra_sessions.backends.mongodb import bulk, documents, layout
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.paging import pages
 from adk_extra_sessions.backends.mongodb.parsing import Chunk, Head, digests
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
 from adk_extra_sessions.records import EventRecord, SessionKey, SessionRecord, Window
 
@@ -126,7 +125,7 @@ class History:
         for position, event in enumerate(events, first):
             body = event.get("body", apart.get(event.get("body_id")))
             if not isinstance(body, (bytes, str)):
-                raise CorruptRecordError(f"{describe(key)}: the body of the event at position {position} is missing.")
+                raise CorruptRecordError(f"{key}: the body of the event at position {position} is missing.")
             bodies.append(body)
         return bodies
 
@@ -138,7 +137,7 @@ class History:
             CorruptRecordError: An event is missing.
         """
         key = record.key
-        gone = SessionNotFoundError(f"{describe(key)} was deleted while it was read.")
+        gone = SessionNotFoundError(f"{key} was deleted while it was read.")
         document = self.sessions.find_one(layout.session_filter(key), documents.WITHOUT_STATE)
         head = Head.of(document, key) if document is not None else None
         if head is None or head.base > record.revision:  # created again
@@ -151,7 +150,7 @@ class History:
         if position != record.first:
             if self.sessions.find_one(head.identity, {"_id": 1}) is None:
                 raise gone
-            raise CorruptRecordError(f"{describe(key)}: the event at position {position}, or its body, is missing.")
+            raise CorruptRecordError(f"{key}: the event at position {position}, or its body, is missing.")
 
     def _pages(self, head: Head, end: int) -> Iterator[list[bytes | str]]:
         position = head.first_kept

@@ -16,7 +16,6 @@ from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.parsing import Remains
 from adk_extra_sessions.backends.mongodb.retry import retried
 from adk_extra_sessions.backends.mongodb.shared_state import Pending, SharedStates
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
 from adk_extra_sessions.records import NewSession, SessionKey, SharedState
 
@@ -70,7 +69,7 @@ class Lifecycle:
                     # Ours may have been deleted since, and made anew by another.
                     return [] if self.shared.is_applied(ours) else None
                 self.sessions.delete_one({**selected, **guards.expired_query(self.expiry)})
-        raise CorruptRecordError(f"{describe(new.key)} cannot be created: a foreign document is in its place.")
+        raise CorruptRecordError(f"{new.key} cannot be created: a foreign document is in its place.")
 
     @retried
     def delete(self, key: SessionKey) -> None:

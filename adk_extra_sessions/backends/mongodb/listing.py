@@ -17,7 +17,7 @@ from adk_extra_sessions.backends.mongodb.parsing import Listed
 from adk_extra_sessions.backends.mongodb.reading import record_of
 from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
 from adk_extra_sessions.backends.mongodb.values import field_name
-from adk_extra_sessions.codec import check_format
+from adk_extra_sessions.backends.stored_format import check_format
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery, checked_cursor
 from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState

@@ -18,7 +18,7 @@ from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.ongoing import OngoingAppend
 from adk_extra_sessions.backends.mongodb.paging import of_sessions, portions
 from adk_extra_sessions.backends.mongodb.parsing import Head
-from adk_extra_sessions.codec import check_format
+from adk_extra_sessions.backends.stored_format import check_format
 from adk_extra_sessions.errors import CorruptRecordError
 
 AT_ONCE = 32

@@ -28,7 +28,6 @@ from adk_extra_sessions.backends.mongodb.field_values import (
 )
 from adk_extra_sessions.backends.mongodb.layout import UNTIL, Document
 from adk_extra_sessions.backends.mongodb.values import state_key
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.details import DEFAULT, Lifetime, SessionDetails
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import SessionKey
@@ -36,7 +35,7 @@ from adk_extra_sessions.records import SessionKey
 
 def damaged(key: SessionKey) -> CorruptRecordError:
     """The error for a document that cannot be used."""
-    return CorruptRecordError(f"{describe(key)} cannot be used: what is stored is damaged.")
+    return CorruptRecordError(f"{key} cannot be used: what is stored is damaged.")
 
 
 def lifetime_of(ttl_ms: int | None, expires_at: datetime) -> Lifetime:

@@ -12,7 +12,7 @@ from adk_extra_sessions.backends.mongodb.history import History
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.parsing import Chunk, Head, Listed, damaged
 from adk_extra_sessions.backends.mongodb.reading import Reader, record_of
-from adk_extra_sessions.codec import check_format, describe
+from adk_extra_sessions.backends.stored_format import check_format
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.history.outline import NewOutline, Outline, OutlineName, Part, Run
 from adk_extra_sessions.records import SessionKey, Window
@@ -38,7 +38,7 @@ class Parts:
 
     def read(self, key: SessionKey, name: OutlineName | None, recent: int | None) -> Part | None:
         """Reads a part of a history; see `ReadsParts.read_part`."""
-        missing = CorruptRecordError(f"{describe(key)}: events before its newest ones are missing.")
+        missing = CorruptRecordError(f"{key}: events before its newest ones are missing.")
         for _ in range(3):  # a session deleted while it is read is read again, to find it gone
             session = self.reader.with_shared_state(key, Window())
             if session is None or guards.is_expired(session.get("expires_at"), self.reader.expiry):
@@ -80,7 +80,7 @@ class Parts:
         for first, end in wanted:
             found = [events[position] for position in range(first, end) if position in events]
             if len(found) != end - first:
-                raise CorruptRecordError(f"{describe(head.key)}: events {first} to {end - 1} are not all there.")
+                raise CorruptRecordError(f"{head.key}: events {first} to {end - 1} are not all there.")
             runs.append(Run(first, self.history.bodies(found, head.key, first)))
         return runs
 

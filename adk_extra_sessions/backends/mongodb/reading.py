@@ -15,7 +15,7 @@ from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.parsing import Head, Listed
 from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
 from adk_extra_sessions.backends.mongodb.state_parsing import state_in
-from adk_extra_sessions.codec import check_format, describe
+from adk_extra_sessions.backends.stored_format import check_format
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState, Window
 
@@ -31,7 +31,7 @@ class Reader:
 
     def read(self, key: SessionKey, window: Window) -> SessionRecord | None:
         """Reads a session as it is at one moment; see `Backend.read`."""
-        missing = CorruptRecordError(f"{describe(key)}: events before its newest ones are missing.")
+        missing = CorruptRecordError(f"{key}: events before its newest ones are missing.")
         for _ in range(3):  # a session deleted while it is read is read again, to find it gone
             session = self.with_shared_state(key, window)
             if session is None or guards.is_expired(session.get("expires_at"), self.expiry):

@@ -19,7 +19,6 @@ from adk_extra_sessions.backends.mongodb.state_change import Change
 from adk_extra_sessions.backends.mongodb.state_parsing import mapping, read_state, state_in, tickets_in
 from adk_extra_sessions.backends.mongodb.tickets import Tickets, in_the_way
 from adk_extra_sessions.backends.shared_deltas import merged
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import SessionKey, SharedState, StateTexts
 
@@ -134,11 +133,11 @@ class SharedStates:
             except (WriteError, DocumentTooLarge, CorruptRecordError) as error:
                 if delta["id"] in own:
                     raise
-                logger.warning("%s holds state that could not be applied (%s).", describe(key), type(error).__name__)
+                logger.warning("%s holds state that could not be applied (%s).", key, type(error).__name__)
                 failed.append(delta["id"])
                 continue
             bulk.send(self.sessions, [removal])
-            logger.info("%s: applied shared state that another append had left.", describe(key))
+            logger.info("%s: applied shared state that another append had left.", key)
         return failed
 
     def _apply(self, changes: Sequence[Change]) -> None:

@@ -11,7 +11,6 @@ from adk_extra_sessions.backends.findings import Finding, Level, rm_command
 from adk_extra_sessions.backends.mongodb.expiry import NEVER
 from adk_extra_sessions.backends.mongodb.layout import Document, encoded
 from adk_extra_sessions.backends.mongodb.paging import pages
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.records import SessionKey
 
 AT_ONCE = 1000
@@ -44,7 +43,7 @@ def strays(sessions: Any, chunks: Any) -> Iterator[Finding]:
             if key is None:
                 yield _foreign(sessions, found)
             elif (found.get("app_name"), found.get("user_id")) != (key.app_name, key.user_id):
-                text = f"{describe(key)} cannot be found: app_name and user_id of its document do not match its _id"
+                text = f"{key} cannot be found: app_name and user_id of its document do not match its _id"
                 yield Finding(Level.PROBLEM, "records", text, f"Correct them, or delete the session: {rm_command(key)}")
     for page in pages(chunks, {"_id": ALL_TEXTS}, AT_ONCE, ["base", "expires_at"]):
         yield from _orphans(sessions, chunks, page)
@@ -68,7 +67,7 @@ def _orphans(sessions: Any, chunks: Any, page: list[Document]) -> Iterator[Findi
         if key is None:
             yield from (_foreign(chunks, found) for found in orphans)
         elif any(found.get("expires_at") in (None, NEVER) for found in orphans):
-            text = f"{describe(key)} does not exist, but {len(orphans):,} documents with its events do"
+            text = f"{key} does not exist, but {len(orphans):,} documents with its events do"
             remedy = f"Restore it from a backup, or delete what is left of it: {rm_command(key)}"
             yield Finding(Level.PROBLEM, "records", text, remedy)
 

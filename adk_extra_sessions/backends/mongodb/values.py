@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from adk_extra_sessions.codec import decode_value
+from adk_extra_sessions.state_json import decode_value
 
 WRAPPER = "_json"
 """The only key of a sub-document that stands for a JSON text."""

@@ -14,7 +14,6 @@ from adk_extra_sessions.backends.redis.replication import Replication
 from adk_extra_sessions.backends.redis.replies import checked, foreign_type_named, state_pairs
 from adk_extra_sessions.backends.redis.scripts import Argument, Call
 from adk_extra_sessions.backends.redis.split_app_state import SplitAppState, pending_pairs
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
 from adk_extra_sessions.records import AppendOutcome, AppendRequest, EventRecord
 
@@ -86,7 +85,7 @@ class Appending:
             if status == STALE:
                 return AppendOutcome(error=stale_session(key))
             if status == DAMAGED:
-                damaged = CorruptRecordError(f"{describe(key)} is damaged, foreign or from another version.")
+                damaged = CorruptRecordError(f"{key} is damaged, foreign or from another version.")
                 return AppendOutcome(error=damaged)
             if self.split:
                 keys = SessionKeys.of(self.prefix, key)

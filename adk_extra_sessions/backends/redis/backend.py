@@ -35,7 +35,6 @@ from adk_extra_sessions.backends.redis.scripts import Argument, Call
 from adk_extra_sessions.backends.redis.split_app_state import SplitAppState, pending_pairs
 from adk_extra_sessions.backends.redis.turns import RedisTurns
 from adk_extra_sessions.backends.redis.users import UserIndex
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.details import UNSET, Changes, Lifetime, SessionDetails
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.history.outline import NewOutline, OutlineName, Part
@@ -171,7 +170,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         """Makes the record of a session that was read, with its newest events."""
         stored = StoredSession.of(reply[0], reply[5], key)
         if int(reply[2]) != 2 * stored.event_count:
-            raise CorruptRecordError(f"{describe(key)}: {stored.event_count} events are recorded, not all are there.")
+            raise CorruptRecordError(f"{key}: {stored.event_count} events are recorded, not all are there.")
         with foreign_type_named(key):
             app = self._split.read(SessionKeys.of(self.prefix, key), stored) if self._split else state_of(reply[4], key)
         return SessionRecord(
@@ -203,7 +202,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         if int(status) == 0:
             return None
         if int(status) < 0:
-            raise CorruptRecordError(f"{describe(key)} is damaged, foreign or of another format.")
+            raise CorruptRecordError(f"{key} is damaged, foreign or of another format.")
         session, expires_at = found
         return StoredSession.of(session, expires_at, key).details
 

@@ -9,7 +9,6 @@ from attrs import frozen
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import SessionKeys
 from adk_extra_sessions.backends.redis.replies import Reply, checked
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
 
 
@@ -34,7 +33,7 @@ class History:
         call = scripts.Call(scripts.PAGE, [self.keys.session, self.keys.events], [first, last])
         revision, kept, bodies = checked(scripts.run_many(self.client, [call])[0], self.keys.owner)
         if revision is None or int(revision) != self.start_revision:
-            raise SessionNotFoundError(f"{describe(self.keys.owner)} was deleted while it was read. Try again.")
+            raise SessionNotFoundError(f"{self.keys.owner} was deleted while it was read. Try again.")
         if len(bodies) != max(last - max(first, int(kept)) + 1, 0):
-            raise CorruptRecordError(f"{describe(self.keys.owner)}: events {first} to {last} are not all there.")
+            raise CorruptRecordError(f"{self.keys.owner}: events {first} to {last} are not all there.")
         return list(bodies)

@@ -12,10 +12,11 @@ from redis.exceptions import ResponseError
 from adk_extra_sessions.backends.damaged import damage_named
 from adk_extra_sessions.backends.redis.layout import Field
 from adk_extra_sessions.backends.redis.scripts import Argument
-from adk_extra_sessions.codec import FORMAT, check_format, decode_value, describe, joined_json
+from adk_extra_sessions.backends.stored_format import FORMAT, check_format
 from adk_extra_sessions.details import DEFAULT, NEVER, UNSET, Changes, Lifetime, SessionDetails
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import NewSession, SessionKey
+from adk_extra_sessions.state_json import decode_value, joined_json
 
 Reply: TypeAlias = bytes | str
 
@@ -216,7 +217,7 @@ def checked(reply: Any, key: SessionKey) -> Any:
 
 def _named(error: Exception, key: SessionKey) -> Exception:
     if "WRONGTYPE" in str(error):
-        return CorruptRecordError(f"{describe(key)} cannot be used: one of its keys is of a foreign type.")
+        return CorruptRecordError(f"{key} cannot be used: one of its keys is of a foreign type.")
     return error
 
 

@@ -26,7 +26,7 @@ from redis.exceptions import (
 from adk_extra_sessions.backends.redis.layout import Field
 from adk_extra_sessions.backends.redis.reading import RAW
 from adk_extra_sessions.backends.redis.replication import Replication
-from adk_extra_sessions.codec import FORMAT
+from adk_extra_sessions.backends.stored_format import FORMAT
 
 logger = logging.getLogger(__name__)
 

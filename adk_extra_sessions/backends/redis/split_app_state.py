@@ -28,8 +28,8 @@ from adk_extra_sessions.backends.redis.replies import (
 )
 from adk_extra_sessions.backends.redis.scripts import Argument
 from adk_extra_sessions.backends.shared_deltas import merged
-from adk_extra_sessions.codec import decode_value, encode_value
 from adk_extra_sessions.records import AppendRequest, NewSession
+from adk_extra_sessions.state_json import decode_value, encode_value
 
 logger = logging.getLogger(__name__)
 

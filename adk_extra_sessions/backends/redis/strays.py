@@ -12,7 +12,6 @@ from attrs import frozen
 from adk_extra_sessions.backends.findings import Finding, Level, rm_command
 from adk_extra_sessions.backends.redis.layout import SessionKeys, encoded, matching
 from adk_extra_sessions.backends.redis.replies import text
-from adk_extra_sessions.codec import describe
 from adk_extra_sessions.records import SessionKey
 
 AT_ONCE = 500
@@ -77,7 +76,7 @@ def lost(client: Any, prefix: str, keys: Iterable[SessionKey]) -> Iterator[Findi
                 yield Finding(
                     Level.PROBLEM,
                     "records",
-                    f"{describe(key)} is listed but does not exist: it was evicted or deleted by hand, or has expired",
+                    f"{key} is listed but does not exist: it was evicted or deleted by hand, or has expired",
                     "If it has expired, listing the sessions removes it. Otherwise restore it from a backup, or remove "
                     f"it from the list: {rm_command(key)}",
                 )
@@ -115,5 +114,5 @@ def _finding(found: _Found, problem: str) -> Finding:
         remedy = "Restore it from a backup, or delete it: redis-cli DEL KEY"
         return Finding(Level.PROBLEM, "records", f"The key {found.name} {problem}", remedy)
     remedy = f"Restore it from a backup, or delete what is left of it: {rm_command(found.session)}"
-    subject = describe(found.session) if "not a" not in problem else f"A key of {describe(found.session)}"
+    subject = str(found.session) if "not a" not in problem else f"A key of {found.session}"
     return Finding(Level.PROBLEM, "records", f"{subject} {problem}", remedy)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from adk_extra_sessions.backends.base import Copyable
-from adk_extra_sessions.codec import encode_state
 from adk_extra_sessions.records import SessionKey, Window
+from adk_extra_sessions.state_json import encode_state
 from adk_extra_sessions.testing.backend_contract.samples import (
     KEY,
     append,
@@ -47,6 +47,7 @@ class CopyableContract:
             KEY.user_id: {"ours": 2, "more": 3},
             "alone": {"x": 1},
         }
+        assert dict(session_backend.user_states(KEY.app_name, "alone")) == {"alone": {"x": 1}}
         append(session_backend, [record("x", delta={"user:ours": 4, "app:more": 5})])
         assert session_backend.user_state(KEY.app_name, KEY.user_id) == {"ours": 4, "more": 3}
         assert session_backend.app_state(KEY.app_name) == {"everyones": 1, "more": 5}

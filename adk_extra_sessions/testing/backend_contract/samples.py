@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from adk_extra_sessions.backends.base import Backend
-from adk_extra_sessions.codec import decode_events, encode_event, encode_state
+from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.records import (
     AppendOutcome,
     AppendRequest,
@@ -20,6 +20,7 @@ from adk_extra_sessions.records import (
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
 
 KEY = SessionKey(APP, USER, "one")
+CODEC = Codec()
 
 _revisions = itertools.count(1_700_000_000_000_000, 1_000_000)
 _nonces = map(str, itertools.count())
@@ -28,7 +29,7 @@ _nonces = map(str, itertools.count())
 def new_session(key: SessionKey = KEY, state: dict[str, Any] | None = None, **more: Any) -> NewSession:
     """Makes a session to be created, with a revision and a nonce of its own."""
     given = {"revision": next(_revisions), "nonce": next(_nonces), "created": 100.0}
-    return NewSession(key=key, state=encode_state(state or {}, coerce=False), **{**given, **more})
+    return NewSession(key=key, state=CODEC.encode_state(state or {}), **{**given, **more})
 
 
 def created(backend: Backend, key: SessionKey = KEY, state: dict[str, Any] | None = None, **more: Any) -> NewSession:
@@ -40,7 +41,7 @@ def created(backend: Backend, key: SessionKey = KEY, state: dict[str, Any] | Non
 
 def record(text: str, at: float = 200.0, delta: dict[str, Any] | None = None) -> EventRecord:
     """Makes an event as it is stored."""
-    return encode_event(an_event(text, at=at, delta=delta), coerce=False)
+    return CODEC.encode(an_event(text, at=at, delta=delta))
 
 
 def append(
@@ -68,5 +69,5 @@ def read(backend: Backend, key: SessionKey = KEY, **window: Any) -> SessionRecor
 
 def texts_of(found: SessionRecord) -> list[str | None]:
     """Returns the texts of a record's events."""
-    events = decode_events(found.bodies, found.key, found.first)
+    events = CODEC.decode(found.bodies, found.key, found.first)
     return [event.content.parts[0].text for event in events if event.content and event.content.parts]

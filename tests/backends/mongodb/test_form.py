@@ -13,7 +13,7 @@ from support.histories import NAMES
 
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.backends.mongodb import layout, limits
-from adk_extra_sessions.codec import encode_event
+from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.history.outline import NewOutline, Outline
 from adk_extra_sessions.records import AppendRequest, SessionKey, Window
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
@@ -77,9 +77,9 @@ def test_a_body_comes_back_byte_for_byte(store: MongoSessionStore, body: bytes, 
     """Whatever the codec makes of an event: nothing else looks into it."""
     session = store.create_session(**NAMES)
     bodies = [body + b"%d" % number + b"." * size for number in range(70)]
-    plain = encode_event(an_event())
+    plain = Codec().encode(an_event())
     for at, one in enumerate(bodies):
-        record = attrs.evolve(plain, body=one, timestamp=float(at))
+        record = attrs.evolve(plain, digest=Codec().digest(one), body=one, timestamp=float(at))
         asked = AppendRequest(KEY, [record], int(session._storage_update_marker or 0) + at)
         (outcome,) = store.backend.append([asked])
         assert outcome.error is None

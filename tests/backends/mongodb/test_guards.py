@@ -14,14 +14,14 @@ from adk_extra_sessions.backends.mongodb import documents, guards, layout, limit
 from adk_extra_sessions.backends.mongodb.expiry import NEVER, Expiry, date_of
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.parsing import Head
-from adk_extra_sessions.codec import encode_event
+from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.details import DEFAULT, Lifetime
 from adk_extra_sessions.details import NEVER as LASTING
 from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey, StateTexts
 from adk_extra_sessions.testing.contract.samples import an_event
 
 KEY = SessionKey("app", "user", "one")
-EVENTS = [encode_event(an_event(f"{n}", at=100.0 + n)) for n in range(2)]
+EVENTS = [Codec().encode(an_event(f"{n}", at=100.0 + n)) for n in range(2)]
 SIZE = len(EVENTS[0].body)
 OLD = documents.event_document(EVENTS[0])
 EXPIRY = Expiry(1_000_000)

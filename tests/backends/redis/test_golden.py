@@ -1,6 +1,6 @@
 """What format 2 stores on Redis stays readable, and stays what is stored: `golden/` has it, key by key.
 
-Whoever changes the form needs a new number in `codec.FORMAT`, a migration, and a dump of the new form beside this one.
+Whoever changes the form needs a new `stored_format.FORMAT`, a migration, and a dump of the new form beside this one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from support.redis_dump import Keys, bodies, dump, load
 from adk_extra_sessions import RedisSessionStore
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, Field
-from adk_extra_sessions.codec import encode_event, encode_state
+from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.details import Lifetime
 from adk_extra_sessions.history.outline import NewOutline, Outline
 from adk_extra_sessions.records import AppendRequest, NewSession, SessionKey, Window
@@ -62,17 +62,17 @@ def fill(store: RedisSessionStore) -> None:
     backend = store.backend
 
     def create(key: SessionKey, revision: int, state: dict[str, Any] | None = None, **details: Any) -> None:
-        texts = encode_state(state or {}, coerce=False)
+        texts = Codec().encode_state(state or {})
         assert backend.create(NewSession(key, revision, f"nonce-{revision}", 900.5, texts, **details)) is not None
 
     def append(key: SessionKey, one: Event) -> None:
-        (outcome,) = backend.append([AppendRequest(key, [encode_event(one)])])
+        (outcome,) = backend.append([AppendRequest(key, [Codec().encode(one)])])
         assert outcome.error is None
 
     create(KEY, 1000, {"cart": ["ä"], "n": 1, "user:plan": "gold"})
     for number in range(len(TEXTS) - 1):
         append(KEY, event(number, {"n": number, "user:seen": number}))
-    newest = encode_event(event(len(TEXTS) - 2, {"n": len(TEXTS) - 2, "user:seen": len(TEXTS) - 2})).digest
+    newest = Codec().encode(event(len(TEXTS) - 2, {"n": len(TEXTS) - 2, "user:seen": len(TEXTS) - 2})).digest
     backend.store_outline(KEY, NewOutline("compacted", OUTLINE, 1000, newest))
     create(HOSTILE, 2000)
     append(HOSTILE, event(0, {"a:b.$%\0": None}))
@@ -84,13 +84,13 @@ def fill(store: RedisSessionStore) -> None:
     create(UNTIL, 5000, lifetime=YEAR_2100, parent_session_id="s1", root_session_id="s0")
     assert backend.turns.swap(KEY, None, '{"made": "for the test"}')
     app = AppKeys.of(store.prefix, APP).state
-    change = AppendRequest(KEY, [encode_event(event(5, {"app:open": True}))])
+    change = AppendRequest(KEY, [Codec().encode(event(5, {"app:open": True}))])
     if backend.appending.split:
         backend.appending.split.apply(app, 7, {"motd": '"hi"'})
         # As a writer leaves it who dies before the change is applied.
         scripts.run(store.client, store.backend.appending.call(change, 8))
     else:
-        backend.write_shared_state(APP, "", encode_state({"app:motd": "hi"}, coerce=False))
+        backend.write_shared_state(APP, "", Codec().encode_state({"app:motd": "hi"}))
         assert store.backend.append([change])[0].error is None
 
 

@@ -1,8 +1,8 @@
-"""The errors this package adds to those of ADK.
+"""The errors that this package raises.
 
-Where ADK has an error for a situation, that error is raised and found here by
-name too: `AlreadyExistsError`, `SessionNotFoundError`, `StaleSessionError` and
-`InputValidationError`. No message ever holds a password or a stored value.
+Where ADK has an error for a situation, ADK's is raised and can be imported from
+here too: `AlreadyExistsError`, `SessionNotFoundError`, `StaleSessionError` and
+`InputValidationError`. No message shows a password or a stored value.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class MissingExtraError(ModuleNotFoundError, ConfigurationError):
 
 
 class ClosedError(RuntimeError):
-    """A store, or the service that made it, was used after it was closed."""
+    """A store or a service was used after it was closed."""
 
 
 class StateValueError(ValueError, TypeError):
@@ -51,7 +51,7 @@ class StateValueError(ValueError, TypeError):
     Attributes:
         key: The state key, with its `app:` or `user:` prefix.
         reason: What is wrong with it; no values.
-        path: Where in a nested value, such as `cart['items'][3]`; else empty.
+        path: Where in a nested value, such as `cart['items'][3]`; otherwise empty.
     """
 
     def __init__(self, key: object, reason: str, path: str = "") -> None:
@@ -66,17 +66,17 @@ class StateValueError(ValueError, TypeError):
 
 
 class EventValueError(ValueError):
-    """An event, outside its state delta, has no JSON form that can be read back."""
+    """A value in an event, outside its state delta, has no JSON form from which it can be read back."""
 
 
 class EventTooLargeError(ValueError):
-    """An event, or the state it would leave, is over what the server stores.
+    """An event, or the state after it, is larger than the server can store.
 
     Attributes:
         what: What is too large: an event, or a document.
-        size: What it would take, in bytes.
-        limit: What is accepted, in bytes.
-        held: How many of these bytes are stored already.
+        size: Its size in bytes.
+        limit: The largest size that can be stored, in bytes.
+        held: How many of its bytes are stored already.
     """
 
     def __init__(self, what: str, size: int, limit: int, held: int = 0) -> None:
@@ -115,11 +115,11 @@ class SessionFileError(ValueError):
 
 
 class CorruptRecordError(RuntimeError):
-    """A stored record cannot be read: foreign, damaged, or from another version."""
+    """What is stored cannot be read: it is damaged, or was stored by another program or another version."""
 
 
 class NotReplicatedError(RuntimeError):
-    """Redis has stored a write, but too few replicas acknowledged it in time; a failover may lose it.
+    """Redis has stored a write, but too few replicas acknowledged it in time: a failover may lose it.
 
     Attributes:
         wanted: How many replicas the store's `wait_replicas` asks for.
@@ -136,7 +136,7 @@ class NotReplicatedError(RuntimeError):
 
 
 class SessionBusyError(RuntimeError):
-    """Somebody else has the turn on a session, and has not given it back in time.
+    """Another run has the turn on a session, and did not end while this one waited.
 
     Attributes:
         session_id: The session's id.
@@ -156,10 +156,10 @@ class SessionBusyError(RuntimeError):
 
 
 class TurnLostError(RuntimeError):
-    """A turn on a session ended before it was given back: it could not be renewed in time.
+    """A turn on a session was lost while it was held, because it could not be renewed in time.
 
-    Somebody else may have had a turn meanwhile. Nothing was overwritten: an
-    append to a session that had changed was refused with `StaleSessionError`.
+    Another run may have had a turn meanwhile. Nothing was overwritten: an append
+    to a session that had changed meanwhile was refused with `StaleSessionError`.
 
     Attributes:
         session_id: The session's id.

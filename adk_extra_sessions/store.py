@@ -31,14 +31,14 @@ from adk_extra_sessions.validation import (
 
 
 class SessionStore(BasicStore):
-    """A blocking session store: ADK's `BaseSessionService` minus `await`, and calls to manage sessions.
+    """A blocking session store: ADK's `BaseSessionService` without `await`, and methods to manage sessions.
 
-    Safe to share between threads. A context manager: leaving it closes the
-    client, unless that was the caller's own.
+    Threads may share it. As a context manager it closes itself at the end,
+    and its client if it made that.
 
     Args:
         backend: The database that keeps the sessions.
-        options: What the rules leave open; None for the defaults.
+        options: Options that do not depend on the database; None for the defaults.
     """
 
     @traced
@@ -55,16 +55,16 @@ class SessionStore(BasicStore):
         ttl: float | timedelta | str | Unset | None = UNSET,
         expire_time: float | datetime | str | Unset | None = UNSET,
     ) -> Session:
-        """Reads a session, or creates it if there is none; callers at the same moment get the same session.
+        """Reads a session, or creates it if it does not exist; callers at the same moment get the same session.
 
         Args:
             app_name: The app's name.
             user_id: The user's id.
             session_id: The session's id.
-            state: Its initial state, if it is created; as for `create_session`, like all that follow.
-            config: Which events to read, if it is there; as for `get_session`.
-            display_name: What people call it.
-            labels: Texts by which to find it, by name.
+            state: Its initial state if it is created, as for `create_session`.
+            config: Which events to read if it exists, as for `get_session`.
+            display_name: A name to show to people.
+            labels: Names and short texts to find it by, such as `{"topic": "returns"}`.
             ttl: How long after its last write it expires; None for never.
             expire_time: When it expires; None for never.
 
@@ -96,23 +96,23 @@ class SessionStore(BasicStore):
         ttl: float | timedelta | str | Unset | None = UNSET,
         expire_time: float | datetime | str | Unset | None = UNSET,
     ) -> SessionDetails:
-        """Changes a session's name, labels or expiry; what is not given stays.
+        """Changes a session's display name, labels or expiry; what is not given stays as it is.
 
-        Whoever holds the session can go on writing: neither its events and
-        state nor its last_update_time change.
+        Events, state and `last_update_time` do not change: a `Session` that was
+        loaded before does not become stale.
 
         Args:
             app_name: The app's name.
             user_id: The user's id.
             session_id: The session's id.
-            display_name: Its new name; None for none.
-            labels: All its new labels, in place of those it has; None for none.
-            ttl: How long after its last write it expires, counted from now at
-                first; as for `create_session`. None for never.
-            expire_time: When it expires; as for `create_session`. None for never.
+            display_name: Its new name; None removes it.
+            labels: Its new labels, which replace all that it has; None removes them.
+            ttl: How long after its last write it expires, as for `create_session`; this
+                call counts as a write. None for never.
+            expire_time: When it expires, as for `create_session`; None for never.
 
         Returns:
-            Its name, labels and times since.
+            Its details after the change.
 
         Raises:
             SessionNotFoundError: There is no such session.
@@ -141,28 +141,28 @@ class SessionStore(BasicStore):
         order_by: str | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> SessionsPage:
-        """Lists sessions with their merged state, without events: all, or with `page_size` page by page.
+        """Lists sessions with their merged state and without events: all at once, or with `page_size` in pages.
 
-        A page costs the same however many sessions there are. While others
-        write, a session that nobody writes to is on exactly one page. One that
-        is written to may come again; with "update_time desc", it moves to the
+        Reading a page takes the same time however many sessions there are. A
+        session that does not change meanwhile is on exactly one page. One that
+        changes may be on two pages; with "update_time desc" it moves to the
         front and may be on none.
 
         Args:
             app_name: The app's name.
             user_id: The user's id; None for the sessions of all users.
-            page_size: How many at most; None for all.
-            page_token: `next_page_token` of the page before, of the same query; None for the first page.
-            order_by: "update_time" for the oldest first, "update_time desc"
-                for the newest first; of one user only. None for pages in the
-                storage's order, and all ascending by (last_update_time, user_id, id).
-            labels: Only sessions that have all of these.
+            page_size: How many sessions a page has at most; None for all sessions at once.
+            page_token: `next_page_token` of the previous page of the same query; None for the first page.
+            order_by: "update_time" for the oldest first, "update_time desc" for
+                the newest first; both need `user_id`. None for any order in
+                pages; all at once are sorted by `last_update_time`, `user_id` and `id`.
+            labels: Only sessions that have all of these labels.
 
         Returns:
             The sessions. With `page_size`, `next_page_token` is None on the last page.
 
         Raises:
-            InputValidationError: An argument is wrong, or the token is that of another query.
+            InputValidationError: An argument is wrong, or the token belongs to another query.
         """
         if page_size is None and page_token is not None:
             raise InputValidationError("page_token needs page_size.")
@@ -178,16 +178,16 @@ class SessionStore(BasicStore):
         page_size: int = 100,
         labels: Mapping[str, str] | None = None,
     ) -> Iterator[Session]:
-        """Iterates over sessions as `list_sessions` has them, in constant memory.
+        """Iterates over sessions, read as by `list_sessions`, in constant memory.
 
-        The order is the storage's own. A session that is there during the
-        whole iteration is met; one that is written to meanwhile may be met again.
+        They come in any order. A session that exists during the whole
+        iteration is not missed; one that changes meanwhile may come twice.
 
         Args:
             app_name: The app's name.
             user_id: The user's id; None for all users.
             page_size: About how many sessions to read at once.
-            labels: Only sessions that have all of these.
+            labels: Only sessions that have all of these labels.
 
         Raises:
             InputValidationError: An argument is wrong.
@@ -203,7 +203,7 @@ class SessionStore(BasicStore):
         Args:
             app_name: The app's name.
             user_id: The user's id; None for all users.
-            labels: Only sessions that have all of these.
+            labels: Only sessions that have all of these labels.
 
         Raises:
             InputValidationError: An argument is wrong.
@@ -224,10 +224,10 @@ class SessionStore(BasicStore):
         dry_run: bool = False,
         progress: Callable[[Pruned], object] | None = None,
     ) -> Pruned:
-        """Deletes sessions by age or number, with their events; state of users and the app stays.
+        """Deletes sessions by age or number, with their events; the state of users and of the app stays.
 
-        A session goes if all that is given says so. One that is written to
-        meanwhile stays. Several processes may prune at once.
+        A session is deleted if all given conditions apply to it, and nobody
+        writes to it meanwhile. Several processes may prune at the same time.
 
         Args:
             app_name: The app's name.
@@ -235,10 +235,10 @@ class SessionStore(BasicStore):
             before: Only sessions last updated before this: seconds since the
                 epoch, a datetime with a time zone or its text in ISO 8601; or
                 how long ago: a timedelta or a text such as "30d".
-            keep_last: How many of each user's newest sessions (of those that have the labels) stay.
-            labels: Only sessions that have all of these.
-            dry_run: Only count.
-            progress: Called now and then with what has been done so far; what it raises ends the pruning.
+            keep_last: How many of each user's newest sessions to keep, not counting those without the labels.
+            labels: Only sessions that have all of these labels.
+            dry_run: Whether only to count what would be deleted.
+            progress: Called after each step with the numbers so far; an exception that it raises ends the pruning.
 
         Raises:
             InputValidationError: An argument is wrong, or none of `before`, `keep_last` and `labels` is given.
@@ -252,10 +252,11 @@ class SessionStore(BasicStore):
 
     @traced
     def delete_user(self, *, app_name: str, user_id: str) -> ErasureReceipt:
-        """Deletes everything of a user: sessions, events, state, turns, and every trace in indexes.
+        """Deletes everything of a user: sessions, events, state, turns and entries in indexes.
 
-        An append of a run that is under way fails with `SessionNotFoundError`
-        and leaves nothing. If it is broken off, call it again.
+        If the agent is running for this user, its next append fails with
+        `SessionNotFoundError` and stores nothing. If this call is interrupted,
+        repeat it.
 
         Args:
             app_name: The app's name.
@@ -270,7 +271,7 @@ class SessionStore(BasicStore):
 
     @traced
     def delete_app(self, *, app_name: str) -> ErasureReceipt:
-        """Deletes everything of an app and all its users, as `delete_user` does of one.
+        """Deletes everything of an app and of all its users, in the same way as `delete_user`.
 
         Args:
             app_name: The app's name.

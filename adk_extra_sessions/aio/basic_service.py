@@ -1,7 +1,7 @@
-"""The async services: ADK's `BaseSessionService` over a blocking store, and nothing more.
+"""The async services: ADK's `BaseSessionService`, by calls of a blocking store.
 
 Every method is one call in a worker thread, waited for by `threads.settle`.
-Appends go through a queue, so that those waiting at one moment travel together.
+Appends go through a queue, so that those that wait at the same moment are one batch.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ READ_THREADS = 16
 
 
 class BasicService(BaseSessionService):
-    """What `BasicStore` does, awaited. `SessionService` adds the rest.
+    """The methods of `BasicStore` with `await`. `SessionService` adds the rest.
 
     Args:
-        store: The store to run.
+        store: The store.
         owns_store: Whether closing the service closes the store.
     """
 
@@ -79,18 +79,18 @@ class BasicService(BaseSessionService):
         Args:
             app_name: The app's name.
             user_id: The user's id.
-            state: Initial state, with `app:`, `user:` and `temp:` keys if need be.
-            session_id: Its id; blank or None to have one made.
-            display_name: What people call it.
-            labels: Texts by which to find it, by name.
-            ttl: How long after its last write it expires, in place of the store's `ttl`; None for never.
-            expire_time: When it expires, whatever is written; None for never.
+            state: Initial state; keys may begin with `app:`, `user:` or `temp:`.
+            session_id: Its id; if blank or None, a new one is made.
+            display_name: A name to show to people.
+            labels: Names and short texts to find it by, such as `{"topic": "returns"}`.
+            ttl: How long after its last write it expires, instead of the store's `ttl`; None for never.
+            expire_time: When it expires, however often it is written to; None for never.
 
         Returns:
             The session, with its merged state and no events.
 
         Raises:
-            AlreadyExistsError: The user has a session of this id.
+            AlreadyExistsError: The user has a session with this id.
             InputValidationError: An argument is wrong, or both `ttl` and `expire_time` are given.
             StateValueError: A state value has no JSON form.
         """
@@ -109,10 +109,11 @@ class BasicService(BaseSessionService):
             app_name: The app's name.
             user_id: The user's id.
             session_id: The session's id.
-            config: Which events: the newest so many, or those since a time; None for all.
+            config: Which events to load: a number of the newest, or those since a time. Without it, the
+                option `history` decides.
 
         Returns:
-            The session, or None when there is none.
+            The session, or None if it does not exist.
         """
         names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
         return await settle(self._threads.run(self.store.get_session, config=config, **names))
@@ -120,14 +121,14 @@ class BasicService(BaseSessionService):
     @override
     @traced
     async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
-        """Deletes a session and its events, if there is such a session; state of app and user stays."""
+        """Deletes a session and its events, if it exists; the state of the app and of the user stays."""
         names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
         await settle(self._threads.run(self.store.delete_session, **names))
 
     # Not marked as an override: google-adk has it since 2.3 only.
     @traced
     async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
-        """Reads the user's state, keys without the `user:` prefix."""
+        """Reads the user's state; its keys are without the prefix `user:`."""
         return await settle(self._threads.run(self.store.get_user_state, app_name=app_name, user_id=user_id))
 
     @override
@@ -135,21 +136,22 @@ class BasicService(BaseSessionService):
     async def append_event(self, session: AdkSession, event: Event) -> Event:
         """Stores an event and applies its state delta, or does nothing at all.
 
-        Appends started at once on one session object are stored in the order
-        started. Cancelling the call waits for its outcome.
+        Concurrent appends to one `Session` object are stored in the order in
+        which they were started. A cancelled call returns only once the append
+        has succeeded or failed.
 
         Args:
-            session: A live session of this service.
+            session: The session, as this service returned it.
             event: The event. A partial one is returned and not stored.
 
         Returns:
-            The event. Temporary keys of its state delta are now only in `session.state`.
+            The event, without the `temp:` keys of its state delta; these are in `session.state`.
 
         Raises:
-            SessionNotFoundError: The session was deleted, has expired, or never was.
-            StaleSessionError: Storage has moved on since `session` was loaded.
+            SessionNotFoundError: The session was deleted, has expired, or never existed.
+            StaleSessionError: The session was changed in storage since `session` was loaded.
             StateValueError: A value of its state delta has no JSON form.
-            EventTooLargeError: It is over what the server stores.
+            EventTooLargeError: It is larger than the server can store.
         """
         append = Append.of(session, event)
         await settle(self._commits.submit(append))
@@ -158,7 +160,7 @@ class BasicService(BaseSessionService):
     def turn(
         self, *, app_name: str, user_id: str, session_id: str, wait: float | timedelta | str | None = WAIT
     ) -> AbstractAsyncContextManager[Turn]:
-        """Holds the turn on a session, as `SessionStore.turn` does: one holder at a time, wherever they run.
+        """Holds the turn on a session, as `SessionStore.turn` does: one holder at a time, on all machines.
 
         Run the agent inside, so that two messages to one session follow each other:
 
@@ -170,13 +172,13 @@ class BasicService(BaseSessionService):
             app_name: The app's name.
             user_id: The user's id.
             session_id: The session's id; it need not exist yet.
-            wait: How long to wait for it: seconds, a timedelta or a text such
-                as "2m"; 0 not to wait, None for as long as it takes.
+            wait: How long to wait for the turn: seconds, a timedelta or a text such
+                as "2m"; 0 for not at all, None for as long as it takes.
 
         Raises:
-            SessionBusyError: On entering: others had it all that time.
-            InputValidationError: `wait` is no duration, or this task has the turn already.
-            TurnLostError: On leaving: the process had been paused for so long that somebody else could have it.
+            SessionBusyError: On entering: it was not free in that time.
+            InputValidationError: `wait` is not a duration, or this task has the turn already.
+            TurnLostError: On leaving: this process was paused for so long that the turn was free for others.
         """
         key = SessionKey.of(app_name, user_id, session_id)
         return self._turn(key, seconds(wait))
@@ -191,20 +193,20 @@ class BasicService(BaseSessionService):
 
     @override
     async def flush(self) -> None:
-        """Returns when every append started before has its outcome."""
+        """Waits until every append that was started before has succeeded or failed."""
         await settle(self._commits.flushed())
 
     async def ping(self) -> None:
         """Makes one round trip to the server, for health checks; raises the driver's error.
 
-        Unlike the other methods, it can be cancelled at once: what becomes of a ping matters to nobody.
+        Unlike the other methods, it can be cancelled at once.
         """
         await self._threads.run(self.store.ping)
 
     async def close(self) -> None:
-        """Waits for what is under way and closes the store, if this service made it.
+        """Waits for calls that are under way, and closes the store if this service made it.
 
-        From then on the service of a closed store raises `ClosedError`. May be called more than once.
+        Every later call raises `ClosedError` if the store is closed. May be called more than once.
         """
         closing = WorkerThreads(1, "adk-close")
         try:

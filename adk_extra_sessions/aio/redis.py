@@ -24,25 +24,26 @@ class RedisSessionService(SessionService):
 
     Args:
         redis_url: As for `RedisSessionStore`.
-        uri: The same; what ADK's `services.yaml` calls it.
-        store: Instead of a URL, a store. It is not closed with the service.
-        agents_dir: Passed by ADK's command line; not needed.
-        client: As for `RedisSessionStore`, and so are all that follow.
-        prefix: What all keys begin with. None: "adk".
-        ttl: Seconds, a timedelta or a text such as "30d" after its last
-            write at which a session expires. None: never.
-        refresh_on_read: Whether reading a session renews its expiry too.
-        wait_replicas: How many replicas must have a write before it counts
-            as stored. None: it need not leave the master.
-        wait_timeout: How long to wait for them, as for `ttl`. None: 2 seconds.
-        on_stale: What an append to a superseded session does: "raise"
-            `StaleSessionError`, or "append" the event at the end.
-        unserializable: What to do with a state value without a JSON form:
+        uri: The same as `redis_url`, by the name that ADK's `services.yaml` uses.
+        store: Instead of a URL: a store. The service does not close it.
+        agents_dir: Not used; ADK's command line passes it.
+        client: As for `RedisSessionStore`, like all options below.
+        prefix: The prefix of all keys; None for "adk".
+        ttl: How long after its last write a session expires: seconds, a
+            timedelta or a text such as "30d"; None for never.
+        refresh_on_read: Whether reading a session starts its `ttl` again, like a write.
+        wait_replicas: How many replicas must have a write before the call
+            returns; None for none.
+        wait_timeout: How long to wait for them, given like `ttl`; None for 2 seconds.
+        on_stale: What to do with an event for a session that was changed in
+            storage since it was loaded: "raise" `StaleSessionError`, or
+            "append" it at the end.
+        unserializable: What to do with a state value that has no JSON form:
             "raise" `StateValueError`, or "coerce" it to a string with a warning.
-        history: Which events `get_session` loads when it is given no config:
-            "all"; "compacted", those that no summary of ADK's compaction
-            replaces; or at least so many of the newest. In both cases calls
-            that wait for an answer are loaded too.
+        history: Which events `get_session` loads without a config: "all";
+            "compacted" for those that no summary of ADK's event compaction
+            replaces; or a number, for at least that many of the newest.
+            Function calls that wait for a response are always among them.
         **from_url_options: Passed to `redis.Redis.from_url`.
 
     Raises:

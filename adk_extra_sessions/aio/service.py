@@ -20,10 +20,10 @@ from adk_extra_sessions.telemetry import traced
 
 
 class SessionService(BasicService):
-    """A session service over any store. May be shared by any number of event loops.
+    """A session service that calls a store in worker threads. Any number of event loops may share it.
 
     Args:
-        store: The store to run.
+        store: The store.
         owns_store: Whether closing the service closes the store.
     """
 
@@ -41,16 +41,16 @@ class SessionService(BasicService):
         ttl: float | timedelta | str | Unset | None = UNSET,
         expire_time: float | datetime | str | Unset | None = UNSET,
     ) -> Session:
-        """Reads a session, or creates it if there is none; callers at the same moment get the same session.
+        """Reads a session, or creates it if it does not exist; callers at the same moment get the same session.
 
         Args:
             app_name: The app's name.
             user_id: The user's id.
             session_id: The session's id.
-            state: Its initial state, if it is created; as for `create_session`, like all that follow.
-            config: Which events to read, if it is there; as for `get_session`.
-            display_name: What people call it.
-            labels: Texts by which to find it, by name.
+            state: Its initial state if it is created, as for `create_session`.
+            config: Which events to read if it exists, as for `get_session`.
+            display_name: A name to show to people.
+            labels: Names and short texts to find it by, such as `{"topic": "returns"}`.
             ttl: How long after its last write it expires; None for never.
             expire_time: When it expires; None for never.
 
@@ -74,19 +74,21 @@ class SessionService(BasicService):
         ttl: float | timedelta | str | Unset | None = UNSET,
         expire_time: float | datetime | str | Unset | None = UNSET,
     ) -> SessionDetails:
-        """Changes a session's name, labels or expiry, as `SessionStore.update_session` does; what is not given stays.
+        """Changes a session's display name, labels or expiry, as `SessionStore.update_session` does.
+
+        What is not given stays as it is.
 
         Args:
             app_name: The app's name.
             user_id: The user's id.
             session_id: The session's id.
-            display_name: Its new name; None for none.
-            labels: All its new labels; None for none.
-            ttl: How long after its last write it expires, counted from now at first; None for never.
+            display_name: Its new name; None removes it.
+            labels: Its new labels, which replace all that it has; None removes them.
+            ttl: How long after its last write it expires; this call counts as a write. None for never.
             expire_time: When it expires; None for never.
 
         Returns:
-            Its name, labels and times since.
+            Its details after the change.
 
         Raises:
             SessionNotFoundError: There is no such session.
@@ -108,19 +110,20 @@ class SessionService(BasicService):
         order_by: str | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> SessionsPage:
-        """Lists sessions with merged state and without events, as `SessionStore.list_sessions` does.
+        """Lists sessions with their merged state and without events, as `SessionStore.list_sessions` does.
 
         Args:
             app_name: The app's name.
             user_id: The user's id; None for the sessions of all users.
-            page_size: How many at most; None for all.
-            page_token: `next_page_token` of the page before, of the same query; None for the first page.
-            order_by: "update_time" or "update_time desc", of one user only; None for the storage's
-                order, without `page_size` for ascending (last_update_time, user_id, id).
-            labels: Only sessions that have all of these.
+            page_size: How many sessions a page has at most; None for all sessions at once.
+            page_token: `next_page_token` of the previous page of the same query; None for the first page.
+            order_by: "update_time" for the oldest first, "update_time desc" for
+                the newest first; both need `user_id`. None for any order in
+                pages; all at once are sorted by `last_update_time`, `user_id` and `id`.
+            labels: Only sessions that have all of these labels.
 
         Raises:
-            InputValidationError: An argument is wrong, or the token is that of another query.
+            InputValidationError: An argument is wrong, or the token belongs to another query.
         """
         names = {"app_name": app_name, "user_id": user_id, "labels": labels}
         page = {"page_size": page_size, "page_token": page_token, "order_by": order_by}
@@ -140,7 +143,7 @@ class SessionService(BasicService):
             app_name: The app's name.
             user_id: The user's id; None for all users.
             page_size: About how many sessions to read at once.
-            labels: Only sessions that have all of these.
+            labels: Only sessions that have all of these labels.
 
         Raises:
             InputValidationError: An argument is wrong.
@@ -162,7 +165,7 @@ class SessionService(BasicService):
         Args:
             app_name: The app's name.
             user_id: The user's id; None for all users.
-            labels: Only sessions that have all of these.
+            labels: Only sessions that have all of these labels.
 
         Raises:
             InputValidationError: An argument is wrong.
@@ -181,7 +184,7 @@ class SessionService(BasicService):
         dry_run: bool = False,
         progress: Callable[[Pruned], object] | None = None,
     ) -> Pruned:
-        """Deletes sessions by age or number, as `SessionStore.prune_sessions` does; can be cancelled between pages.
+        """Deletes sessions by age or number, as `SessionStore.prune_sessions` does; can be cancelled between steps.
 
         Args:
             app_name: The app's name.
@@ -189,10 +192,10 @@ class SessionService(BasicService):
             before: Only sessions last updated before this: seconds since the
                 epoch, a datetime with a time zone or its text in ISO 8601; or
                 how long ago: a timedelta or a text such as "30d".
-            keep_last: How many of each user's newest sessions (of those that have the labels) stay.
-            labels: Only sessions that have all of these.
-            dry_run: Only count.
-            progress: Called now and then with what has been done so far; what it raises ends the pruning.
+            keep_last: How many of each user's newest sessions to keep, not counting those without the labels.
+            labels: Only sessions that have all of these labels.
+            dry_run: Whether only to count what would be deleted.
+            progress: Called after each step with the numbers so far; an exception that it raises ends the pruning.
 
         Raises:
             InputValidationError: An argument is wrong, or none of `before`, `keep_last` and `labels` is given.
@@ -221,7 +224,7 @@ class SessionService(BasicService):
 
     @traced
     async def delete_app(self, *, app_name: str) -> ErasureReceipt:
-        """Deletes everything of an app and all its users, as `SessionStore.delete_app` does.
+        """Deletes everything of an app and of all its users, as `SessionStore.delete_app` does.
 
         Args:
             app_name: The app's name.

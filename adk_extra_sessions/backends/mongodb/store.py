@@ -30,18 +30,19 @@ class MongoSessionStore(SessionStore):
             `mongomock://NAME` for an in-process fake. The options below may
             be given in its query string.
         db_name: The database; may be the URL's path instead.
-        client: Instead of a URL, a `pymongo.MongoClient`. It is never closed by this store.
-        collection_prefix: What the names of the collections begin with.
-        ttl: Seconds, a timedelta or a text such as "30d" after its last
-            write at which a session expires. None: never.
-        on_stale: What an append to a superseded session does: "raise"
-            `StaleSessionError`, or "append" the event at the end.
-        unserializable: What to do with a state value without a JSON form:
+        client: Instead of a URL: a `pymongo.MongoClient`. The store never closes it.
+        collection_prefix: The prefix of the names of the collections.
+        ttl: How long after its last write a session expires: seconds, a
+            timedelta or a text such as "30d"; None for never.
+        on_stale: What to do with an event for a session that was changed in
+            storage since it was loaded: "raise" `StaleSessionError`, or
+            "append" it at the end.
+        unserializable: What to do with a state value that has no JSON form:
             "raise" `StateValueError`, or "coerce" it to a string with a warning.
-        history: Which events `get_session` loads when it is given no config:
-            "all"; "compacted", those that no summary of ADK's compaction
-            replaces; or at least so many of the newest. In both cases calls
-            that wait for an answer are loaded too.
+        history: Which events `get_session` loads without a config: "all";
+            "compacted" for those that no summary of ADK's event compaction
+            replaces; or a number, for at least that many of the newest.
+            Function calls that wait for a response are always among them.
         **client_options: Passed to `pymongo.MongoClient`.
 
     Raises:

@@ -15,7 +15,8 @@ from adk_extra_sessions.backends.findings import Finding
 from adk_extra_sessions.details import Changes
 from adk_extra_sessions.driver_errors import DriverErrors
 from adk_extra_sessions.errors import ConfigurationError
-from adk_extra_sessions.records import AppendRequest, NewSession, SessionKey, SessionRecord, StateTexts, Window
+from adk_extra_sessions.records import AppendRequest, NewSession, SessionKey, SessionRecord, Window
+from adk_extra_sessions.state import StateTexts
 
 T = TypeVar("T")
 

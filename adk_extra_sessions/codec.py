@@ -16,7 +16,8 @@ from google.adk.events import Event
 
 from adk_extra_sessions import event_json, state_json
 from adk_extra_sessions.history.calls import long_running_ids
-from adk_extra_sessions.records import EventRecord, SessionKey, StateTexts
+from adk_extra_sessions.records import EventRecord, SessionKey
+from adk_extra_sessions.state import StateTexts
 
 
 @frozen

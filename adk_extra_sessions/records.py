@@ -8,14 +8,13 @@ stored: tools that collect errors print the local variables of a traceback.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from attrs import astuple, field, frozen
 
 from adk_extra_sessions.details import DEFAULT, Lifetime, SessionDetails
 from adk_extra_sessions.errors import InputValidationError
-from adk_extra_sessions.state import prefixed
+from adk_extra_sessions.state import SharedState, StateTexts
 
 
 def checked_name(what: str, value: object) -> str:
@@ -64,15 +63,6 @@ class SessionKey:
         if self.session_id:
             return f"Session {self.session_id!r} of user {self.user_id!r} in {app}"
         return f"The state of user {self.user_id!r} in {app}" if self.user_id else f"The state of {app}"
-
-
-@frozen
-class StateTexts:
-    """State by scope: raw key (without prefix) to the value's JSON text."""
-
-    session: Mapping[str, str] = field(factory=dict, repr=False)
-    user: Mapping[str, str] = field(factory=dict, repr=False)
-    app: Mapping[str, str] = field(factory=dict, repr=False)
 
 
 @frozen
@@ -173,19 +163,6 @@ class Window:
 
     recent: int | None = None
     after: float | None = None
-
-
-@frozen(slots=False)
-class SharedState:
-    """The app's and the user's state, raw key to value."""
-
-    app: Mapping[str, Any] = field(repr=False)
-    user: Mapping[str, Any] = field(repr=False)
-
-    @cached_property
-    def prefixed(self) -> Mapping[str, Any]:
-        """Both with the prefixes that `Session.state` has."""
-        return prefixed(self.user, self.app)
 
 
 @frozen

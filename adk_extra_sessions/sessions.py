@@ -16,9 +16,9 @@ from adk_extra_sessions.adk.private import set_storage_marker
 from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.details import SessionDetails
 from adk_extra_sessions.errors import InputValidationError
-from adk_extra_sessions.records import NewSession, SessionKey, SessionRecord, SharedState, Window
+from adk_extra_sessions.records import NewSession, SessionKey, SessionRecord, Window
 from adk_extra_sessions.session import Session, set_lifetime
-from adk_extra_sessions.state import split
+from adk_extra_sessions.state import SharedState, split
 from adk_extra_sessions.state_json import decode_value
 
 

@@ -1,17 +1,27 @@
-"""ADK's state scopes: which keys belong to the app, the user, the session, or to no storage."""
+"""The scopes of state, in one order everywhere: session, user, app.
+
+To add one that sessions share, begin with `SharedScope`; mypy and `PREFIXES` lead to the rest.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 from google.adk.sessions import State
 
+SharedScope: TypeAlias = Literal["user", "app"]
+"""The scopes that sessions share. The names are also those of stored fields."""
+
+PREFIXES: Mapping[SharedScope, str] = {"user": State.USER_PREFIX, "app": State.APP_PREFIX}
+"""What the keys of each shared scope begin with in `Session.state`."""
+
 
 @frozen
 class ScopedState:
-    """State by scope. Keys have lost their prefix, save in `temp`."""
+    """State by scope. Keys have no prefix, except in `temp`."""
 
     session: dict[str, Any] = field(factory=dict, repr=False)
     user: dict[str, Any] = field(factory=dict, repr=False)
@@ -19,26 +29,49 @@ class ScopedState:
     temp: dict[str, Any] = field(factory=dict, repr=False)
 
 
+@frozen
+class StateTexts:
+    """State to be stored, by scope: key without prefix to the JSON text of its value."""
+
+    session: Mapping[str, str] = field(factory=dict, repr=False)
+    user: Mapping[str, str] = field(factory=dict, repr=False)
+    app: Mapping[str, str] = field(factory=dict, repr=False)
+
+    @property
+    def shared(self) -> dict[SharedScope, Mapping[str, str]]:
+        """The state that sessions share, by scope."""
+        return {scope: getattr(self, scope) for scope in PREFIXES}
+
+
+@frozen(kw_only=True, slots=False)
+class SharedState:
+    """The state that sessions share, as it is read: key without prefix to value."""
+
+    user: Mapping[str, Any] = field(repr=False)
+    app: Mapping[str, Any] = field(repr=False)
+
+    @cached_property
+    def prefixed(self) -> Mapping[str, Any]:
+        """All of it, with the prefixes that `Session.state` has."""
+        return {
+            prefix + key: value for scope, prefix in PREFIXES.items() for key, value in getattr(self, scope).items()
+        }
+
+
 def split(state: Mapping[str, Any]) -> ScopedState:
-    """Sorts `state` into its scopes by the prefixes `app:`, `user:` and `temp:`."""
+    """Sorts `state` into its scopes by the prefixes of its keys."""
     scoped = ScopedState()
     for key, value in state.items():
-        if key.startswith(State.APP_PREFIX):
-            scoped.app[key.removeprefix(State.APP_PREFIX)] = value
-        elif key.startswith(State.USER_PREFIX):
-            scoped.user[key.removeprefix(State.USER_PREFIX)] = value
-        elif key.startswith(State.TEMP_PREFIX):
+        if key.startswith(State.TEMP_PREFIX):
             scoped.temp[key] = value
+            continue
+        for scope, prefix in PREFIXES.items():
+            if key.startswith(prefix):
+                getattr(scoped, scope)[key.removeprefix(prefix)] = value
+                break
         else:
             scoped.session[key] = value
     return scoped
-
-
-def prefixed(user: Mapping[str, Any], app: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the state that sessions share as `Session.state` holds it, with its prefixes."""
-    merged = {State.APP_PREFIX + key: value for key, value in app.items()}
-    merged.update((State.USER_PREFIX + key, value) for key, value in user.items())
-    return merged
 
 
 def without_temp(delta: Mapping[str, Any]) -> dict[str, Any]:

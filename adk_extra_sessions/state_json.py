@@ -10,8 +10,7 @@ from pydantic_core import from_json, to_json, to_jsonable_python
 
 from adk_extra_sessions.errors import StateValueError
 from adk_extra_sessions.json_form import NoJsonFormError, encoding, readable_json, without_json_form
-from adk_extra_sessions.records import StateTexts
-from adk_extra_sessions.state import split, without_temp
+from adk_extra_sessions.state import StateTexts, split, without_temp
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ import attrs
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore
 from adk_extra_sessions.backends.mongodb import documents
 from adk_extra_sessions.backends.redis import scripts
-from adk_extra_sessions.records import NewSession, SessionKey, StateTexts
+from adk_extra_sessions.records import NewSession, SessionKey
+from adk_extra_sessions.state import StateTexts
 from adk_extra_sessions.store import SessionStore
 from benchmarks.budgets import Result, ms
 from benchmarks.measure import progress

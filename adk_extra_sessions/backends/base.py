@@ -25,10 +25,9 @@ from adk_extra_sessions.records import (
     NewSession,
     SessionKey,
     SessionRecord,
-    SharedState,
-    StateTexts,
     Window,
 )
+from adk_extra_sessions.state import SharedState, StateTexts
 from adk_extra_sessions.turns.storage import TurnStorage
 
 

@@ -20,8 +20,8 @@ from google.adk.sessions import Session
 from adk_extra_sessions.adk.private import storage_marker
 from adk_extra_sessions.appends import REQUEST_BYTES, REQUEST_EVENTS
 from adk_extra_sessions.errors import SessionConflictError, SessionNotFoundError
-from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey, StateTexts
-from adk_extra_sessions.state import split
+from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey
+from adk_extra_sessions.state import StateTexts, split
 from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.transfer.comparing import events_to_copy, state_differences
 from adk_extra_sessions.transfer.details import update_details, with_details

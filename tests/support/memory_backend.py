@@ -22,10 +22,9 @@ from adk_extra_sessions.records import (
     NewSession,
     SessionKey,
     SessionRecord,
-    SharedState,
-    StateTexts,
     Window,
 )
+from adk_extra_sessions.state import SharedState, StateTexts
 from adk_extra_sessions.state_json import decode_value
 from adk_extra_sessions.turns.storage import TurnStorage
 
@@ -292,7 +291,9 @@ class MemoryBackend(TakesTurns, Copyable, ReadsParts):
             self._users.setdefault((key.app_name, key.user_id), {}).update(state.user)
 
     def _shared(self, key: SessionKey) -> SharedState:
-        return SharedState(decoded(self._apps.get(key.app_name, {})), self.user_state(key.app_name, key.user_id))
+        return SharedState(
+            user=self.user_state(key.app_name, key.user_id), app=decoded(self._apps.get(key.app_name, {}))
+        )
 
     def _record(self, found: Stored, bodies: Sequence[bytes] = (), first: int = 0) -> SessionRecord:
         key = found.new.key

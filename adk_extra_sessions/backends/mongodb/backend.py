@@ -41,10 +41,9 @@ from adk_extra_sessions.records import (
     NewSession,
     SessionKey,
     SessionRecord,
-    SharedState,
-    StateTexts,
     Window,
 )
+from adk_extra_sessions.state import SharedState, StateTexts
 
 
 class MongoBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinable):

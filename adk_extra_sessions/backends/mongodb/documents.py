@@ -13,7 +13,8 @@ from adk_extra_sessions.backends.mongodb.parsing import Head
 from adk_extra_sessions.backends.mongodb.values import field_name, stored_state
 from adk_extra_sessions.backends.stored_format import FORMAT
 from adk_extra_sessions.details import UNSET, Changes
-from adk_extra_sessions.records import EventRecord, NewSession, StateTexts
+from adk_extra_sessions.records import EventRecord, NewSession
+from adk_extra_sessions.state import StateTexts
 
 WITHOUT_STATE: Document = {"state": 0, "initial_state": 0}
 """A projection: what an append needs of a session, all but what may be its largest parts."""
@@ -92,8 +93,9 @@ def pending_delta(state: StateTexts, name: str) -> Document | None:
 
     Each scope still needs its `ticket`.
     """
-    scopes = {"app": state.app, "user": state.user}
-    parts = {scope: {"state": stored_state(texts)} for scope, texts in scopes.items() if texts}
+    parts: dict[str, Document] = {
+        scope: {"state": stored_state(texts)} for scope, texts in state.shared.items() if texts
+    }
     return {"id": name, **parts} if parts else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from adk_extra_sessions.backends.mongodb.layout import Document
+from adk_extra_sessions.state import PREFIXES
 
 
 def utc(date: object) -> datetime:
@@ -50,7 +51,7 @@ def to_events(value: object) -> list[Document]:
 def to_deltas(value: object) -> list[Document]:
     """Returns pending changes of shared state."""
     deltas = _each(value, id=str)
-    for scope in ("app", "user"):
+    for scope in PREFIXES:
         _each([one[scope] for one in deltas if scope in one], ticket=int, state=dict, birth=str)
     return deltas
 

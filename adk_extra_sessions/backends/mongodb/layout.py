@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.state import SharedScope
 
 Document = dict[str, Any]
 
@@ -172,6 +173,6 @@ def user_filter(app_name: str, user: str) -> Document:
     return {"_id": user_id(app_name, user), "app_name": app_name, "user_id": user}
 
 
-def shared_filters(key: SessionKey) -> list[tuple[str, Document]]:
-    """Selects the app's and the user's state, by scope."""
-    return [("app", app_filter(key.app_name)), ("user", user_filter(key.app_name, key.user_id))]
+def shared_filters(key: SessionKey) -> dict[SharedScope, Document]:
+    """Selects the state that a session shares, by scope."""
+    return {"user": user_filter(key.app_name, key.user_id), "app": app_filter(key.app_name)}

@@ -17,7 +17,8 @@ from adk_extra_sessions.backends.mongodb.parsing import Remains
 from adk_extra_sessions.backends.mongodb.retry import retried
 from adk_extra_sessions.backends.mongodb.shared_state import Pending, SharedStates
 from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
-from adk_extra_sessions.records import NewSession, SessionKey, SharedState
+from adk_extra_sessions.records import NewSession, SessionKey
+from adk_extra_sessions.state import SharedState
 
 TRIES = 20
 """Tries of what fails only when another is quicker, or when something foreign is in the way."""

@@ -20,14 +20,15 @@ from adk_extra_sessions.backends.mongodb.values import field_name
 from adk_extra_sessions.backends.stored_format import check_format
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery, checked_cursor
-from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState
+from adk_extra_sessions.records import SessionKey, SessionRecord
+from adk_extra_sessions.state import SharedState
 
 logger = logging.getLogger(__name__)
 
 FIELDS = ("format", "user_id", "session_id", *Listed.fields())
 """What a list needs of a session, beside its state."""
 
-NOTHING = SharedState({}, {})
+NOTHING = SharedState(user={}, app={})
 
 
 @frozen

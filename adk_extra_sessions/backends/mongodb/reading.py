@@ -17,7 +17,8 @@ from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
 from adk_extra_sessions.backends.mongodb.state_parsing import state_in
 from adk_extra_sessions.backends.stored_format import check_format
 from adk_extra_sessions.errors import CorruptRecordError
-from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState, Window
+from adk_extra_sessions.records import SessionKey, SessionRecord, Window
+from adk_extra_sessions.state import SharedState
 
 
 @frozen
@@ -54,7 +55,7 @@ class Reader:
         recent = window.recent
         newest = {"$cond": [{"$isArray": "$tail"}, {"$slice": ["$tail", -(recent or 1)]}, "$tail"]}
         tail = "$tail" if recent is None else newest if recent else {"$literal": []}
-        ids = {"$literal": [selected["_id"] for _, selected in layout.shared_filters(key)]}
+        ids = {"$literal": [selected["_id"] for selected in layout.shared_filters(key).values()]}
         lookup = {"from": self.shared.states.name, "localField": "ids", "foreignField": "_id", "as": "shared"}
         stages = [
             {"$match": layout.session_filter(key)},

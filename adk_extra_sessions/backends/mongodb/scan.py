@@ -17,6 +17,7 @@ from adk_extra_sessions.backends.mongodb.paging import pages
 from adk_extra_sessions.backends.mongodb.parsing import Holder
 from adk_extra_sessions.backends.mongodb.shared_state import Delta, state_with
 from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.state import SharedScope
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class Scan:
                     text = "Left out: document %r in state has no user_id, or one that is no text."
                     logger.warning(text, found["_id"])
 
-    def _pending(self, app_name: str, user_id: str | None, scope: str) -> Iterator[tuple[str, Delta]]:
+    def _pending(self, app_name: str, user_id: str | None, scope: SharedScope) -> Iterator[tuple[str, Delta]]:
         """Yields the deltas of a scope that sessions still hold, each with its user."""
         prefix = layout.app_id(app_name) if user_id is None else layout.user_id(app_name, user_id)
         # The server is not asked to look for them: that could take longer than the driver waits for an answer.

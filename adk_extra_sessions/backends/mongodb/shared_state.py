@@ -20,7 +20,8 @@ from adk_extra_sessions.backends.mongodb.state_parsing import mapping, read_stat
 from adk_extra_sessions.backends.mongodb.tickets import Tickets, in_the_way
 from adk_extra_sessions.backends.shared_deltas import merged
 from adk_extra_sessions.errors import CorruptRecordError
-from adk_extra_sessions.records import SessionKey, SharedState, StateTexts
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.state import SharedScope, SharedState, StateTexts
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +55,12 @@ class SharedStates:
     def view(self, found: Sequence[Document], pending: Sequence[Document], key: SessionKey) -> SharedState:
         """Returns shared state as a reader of a session must see it, its pending deltas included."""
         by_id = {document["_id"]: document for document in found}
-        states = []
-        for scope, selected in layout.shared_filters(key):
+        states: dict[SharedScope, dict[str, Any]] = {}
+        for scope, selected in layout.shared_filters(key).items():
             document = by_id.get(selected["_id"])
             deltas = [(one[scope]["ticket"], one[scope]["state"]) for one in pending if scope in one]
-            states.append(state_with(document, deltas, key))
-        return SharedState(*states)
+            states[scope] = state_with(document, deltas, key)
+        return SharedState(**states)
 
     def views(self, app_name: str, users: Iterable[str], found: Sequence[Document]) -> dict[str, SharedState]:
         """Returns the state that each user's sessions share, where nothing is pending.
@@ -73,14 +74,15 @@ class SharedStates:
         for user in users:
             key = SessionKey(app_name, user, "")
             try:
-                shared[user] = SharedState(app, state_in(by_id.get(layout.user_id(app_name, user)), key))
+                state = state_in(by_id.get(layout.user_id(app_name, user)), key)
+                shared[user] = SharedState(user=state, app=app)
             except CorruptRecordError as error:
                 leave_out(key, error)
         return shared
 
     def read(self, key: SessionKey) -> list[Document]:
         """Reads the documents that a session shares."""
-        return list(self.states.find({"$or": [selected for _, selected in layout.shared_filters(key)]}))
+        return list(self.states.find({"$or": [*layout.shared_filters(key).values()]}))
 
     def write(self, key: SessionKey, state: StateTexts) -> None:
         """Sets keys of the app's and the user's state that no session's event changes."""
@@ -101,7 +103,7 @@ class SharedStates:
         Where later deltas have replaced all of its values, nobody can tell any more.
         """
         for one in pending:
-            for scope, selected in layout.shared_filters(one.key):
+            for scope, selected in layout.shared_filters(one.key).items():
                 part = one.delta.get(scope, {"state": {}})
                 proof = [
                     {f"tickets.{name}": part["ticket"], "birth": part["birth"], f"state.{name}": {"$eq": value}}
@@ -189,7 +191,7 @@ def state_with(document: Document | None, deltas: Sequence[Delta], key: SessionK
 def _changes(pending: Iterable[Pending]) -> list[Change]:
     by_document: dict[tuple[str, str], Change] = {}
     for one in pending:
-        for scope, selected in layout.shared_filters(one.key):
+        for scope, selected in layout.shared_filters(one.key).items():
             if scope in one.delta:
                 made_for = {**selected, "birth": one.delta[scope]["birth"]}
                 by_document.setdefault((selected["_id"], made_for["birth"]), Change(made_for)).add(one.delta[scope])

@@ -20,7 +20,8 @@ from pymongo.errors import DuplicateKeyError, WriteError
 from adk_extra_sessions.backends.mongodb import bulk, documents, layout, limits
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.errors import CorruptRecordError, EventTooLargeError
-from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey, StateTexts
+from adk_extra_sessions.records import AppendRequest, EventRecord, SessionKey
+from adk_extra_sessions.state import PREFIXES, SharedScope, StateTexts
 
 TRIES = 20
 """Tries of what fails only when another is quicker, or when something foreign is in the way."""
@@ -35,12 +36,12 @@ class Reservation:
     """Tickets and room in one state document.
 
     Attributes:
-        scope: "app" or "user".
+        scope: Whose state it has.
         parts: The parts of deltas that change this document.
         size: Bytes that they may add to it.
     """
 
-    scope: str
+    scope: SharedScope
     selected: Document
     parts: list[Document] = field(factory=list, repr=False)
     size: int = 0
@@ -174,13 +175,13 @@ def _pending(deltas: Mapping[str, StateTexts]) -> list[Document]:
 
 
 def _is_numbered(delta: Document) -> bool:
-    return all("ticket" in delta[scope] for scope in ("app", "user") if scope in delta)
+    return all("ticket" in delta[scope] for scope in PREFIXES if scope in delta)
 
 
 def _reservations(deltas: Iterable[tuple[SessionKey, Document]]) -> list[Reservation]:
     by_document: dict[str, Reservation] = {}
     for key, delta in deltas:
-        for scope, selected in layout.shared_filters(key):
+        for scope, selected in layout.shared_filters(key).items():
             if scope in delta:
                 by_document.setdefault(selected["_id"], Reservation(scope, selected)).add(delta[scope])
     return list(by_document.values())

@@ -46,10 +46,9 @@ from adk_extra_sessions.records import (
     NewSession,
     SessionKey,
     SessionRecord,
-    SharedState,
-    StateTexts,
     Window,
 )
+from adk_extra_sessions.state import SharedState, StateTexts
 
 EVENTS = 500
 """Events that one round trip of a copy reads."""
@@ -124,7 +123,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
                 return None
             users.look_after_overdue(reply[3])
             app_state = self._split.after_create(keys, new, ticket) if self._split else state_of(reply[2], new.key)
-            return SharedState(app_state, state_of(reply[1], new.key))
+            return SharedState(user=state_of(reply[1], new.key), app=app_state)
 
     def create_call(self, new: NewSession, ticket: int = 0) -> Call:
         """Returns the script call that creates a session; `ticket` is that of its app state on a cluster."""
@@ -178,7 +177,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
             stored.revision,
             stored.update_time,
             stored.state,
-            SharedState(app, state_of(reply[3], key)),
+            SharedState(user=state_of(reply[3], key), app=app),
             bodies,
             stored.first_position + stored.event_count - len(bodies),
             stored.details,

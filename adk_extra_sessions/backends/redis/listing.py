@@ -24,7 +24,8 @@ from adk_extra_sessions.backends.redis.scripts import Argument, Call
 from adk_extra_sessions.backends.redis.split_app_state import with_pending
 from adk_extra_sessions.backends.redis.users import UserIndex
 from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery, checked_cursor
-from adk_extra_sessions.records import SessionKey, SessionRecord, SharedState
+from adk_extra_sessions.records import SessionKey, SessionRecord
+from adk_extra_sessions.state import SharedState
 
 USERS = 1000
 """Users that one round trip counts sessions of."""
@@ -154,7 +155,7 @@ class Listing:
         records: list[SessionRecord] = []
         with left_out_if_damaged(user):
             time, name, state, _, *found = checked(reply, user)
-            shared = SharedState(app, state_of(state, user))
+            shared = SharedState(user=state_of(state, user), app=app)
             for session, fields_, expires_at in zip(found[::3], found[1::3], found[2::3], strict=True):
                 key = SessionKey(query.app_name, user_id, decoded(session))
                 with left_out_if_damaged(key):
@@ -165,7 +166,7 @@ class Listing:
     def _record(self, stored: StoredSession, key: SessionKey, shared: SharedState) -> SessionRecord:
         if self.is_split and stored.pending:
             app = read_hash(self.client, AppKeys.of(self.prefix, key.app_name).state)
-            shared = SharedState(with_pending(fields(app), stored.pending), shared.user)
+            shared = SharedState(user=shared.user, app=with_pending(fields(app), stored.pending))
         return SessionRecord(key, stored.revision, stored.update_time, stored.state, shared, details=stored.details)
 
     def _app(self, query: SessionQuery) -> str:

@@ -17,7 +17,8 @@ from adk_extra_sessions.backends.mongodb.parsing import Head
 from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.details import DEFAULT, Lifetime
 from adk_extra_sessions.details import NEVER as LASTING
-from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey, StateTexts
+from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey
+from adk_extra_sessions.state import StateTexts
 from adk_extra_sessions.testing.contract.samples import an_event
 
 KEY = SessionKey("app", "user", "one")

@@ -12,7 +12,8 @@ from support.histories import NAMES
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.backends.mongodb import limits
 from adk_extra_sessions.errors import EventTooLargeError
-from adk_extra_sessions.records import SessionKey, StateTexts
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.state import StateTexts
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 MANY = 40_000

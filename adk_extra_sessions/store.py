@@ -210,7 +210,7 @@ class SessionStore(BasicStore):
         """
         query = self._listing(app_name, user_id, labels, 1).query
         with self.operation("count_sessions"):
-            return managed(self.backend).count(query.app_name, query.user_id, query.labels)
+            return managed(self.backend).count(query)
 
     @traced
     def prune_sessions(

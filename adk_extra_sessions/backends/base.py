@@ -159,13 +159,11 @@ class Managed(Backend):
     """
 
     @abstractmethod
-    def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
-        """Counts sessions without reading them, as far as the database can.
+    def count(self, query: SessionQuery) -> int:
+        """Counts all sessions of a query without reading them, as far as the database can.
 
         Args:
-            app_name: The app's name.
-            user_id: The user's id; None for all users.
-            labels: Only sessions that have all of these.
+            query: Which sessions; its `order`, `size` and `after` have no effect.
         """
 
     @abstractmethod

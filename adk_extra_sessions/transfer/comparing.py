@@ -15,7 +15,7 @@ from adk_extra_sessions.errors import SessionConflictError
 from adk_extra_sessions.event_json import encode_event
 from adk_extra_sessions.state import split
 from adk_extra_sessions.state_json import encode_state
-from adk_extra_sessions.transfer.details import detail_differences
+from adk_extra_sessions.transfer.copying_details import detail_differences
 
 
 def same_event(one: Event, other: Event) -> bool:

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from adk_extra_sessions.errors import AlreadyExistsError, ConfigurationError, CorruptRecordError, SessionFileError
 from adk_extra_sessions.transfer.comparing import events_to_copy, session_differences, state_differences
-from adk_extra_sessions.transfer.details import changed_details
+from adk_extra_sessions.transfer.copying_details import changed_details
 from adk_extra_sessions.transfer.items import Item, SharedStateItem
 from adk_extra_sessions.transfer.places import Place
 from adk_extra_sessions.transfer.workers import each

@@ -36,7 +36,7 @@ from adk_extra_sessions.event_json import encode_event
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.state import split
 from adk_extra_sessions.transfer.copying import Outcome, Result, attempt
-from adk_extra_sessions.transfer.details import session_with_details, written
+from adk_extra_sessions.transfer.copying_details import session_with_details, written
 from adk_extra_sessions.transfer.items import Item, SessionItem, SharedStateItem
 from adk_extra_sessions.transfer.streams import AT_ONCE, StreamedSession
 

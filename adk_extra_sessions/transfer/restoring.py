@@ -24,7 +24,7 @@ from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, S
 from adk_extra_sessions.state import StateTexts, split
 from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.transfer.comparing import events_to_copy, state_differences
-from adk_extra_sessions.transfer.details import update_details, with_details
+from adk_extra_sessions.transfer.copying_details import update_details, with_details
 from adk_extra_sessions.transfer.streams import stream_session
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from attrs import evolve
@@ -12,6 +11,7 @@ from typing_extensions import override
 
 from adk_extra_sessions.backends.base import Erasable, Managed
 from adk_extra_sessions.details import UNSET, Changes, SessionDetails
+from adk_extra_sessions.queries import SessionQuery
 from adk_extra_sessions.records import Erased, SessionKey, SessionRecord
 
 
@@ -28,9 +28,9 @@ class ManagedMemoryBackend(MemoryBackend, Managed, Erasable):
         self._expire_times: dict[SessionKey, float | None] = {}
 
     @override
-    def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
+    def count(self, query: SessionQuery) -> int:
         with self._lock:
-            return sum(has_labels(one, labels) for one in self._alive(app_name, user_id))
+            return sum(has_labels(one, query.labels) for one in self._alive(query.app_name, query.user_id))
 
     @override
     def update(self, key: SessionKey, changes: Changes) -> SessionDetails | None:

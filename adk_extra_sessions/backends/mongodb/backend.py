@@ -15,19 +15,19 @@ from adk_extra_sessions.backends.findings import Finding
 from adk_extra_sessions.backends.mongodb import doctor, indexes, layout, strays
 from adk_extra_sessions.backends.mongodb.append import AppendPath
 from adk_extra_sessions.backends.mongodb.batched_append import BatchedAppend
+from adk_extra_sessions.backends.mongodb.changing_details import ChangingDetails
 from adk_extra_sessions.backends.mongodb.checked_append import CheckedAppend
 from adk_extra_sessions.backends.mongodb.chunk_writer import ChunkWriter
 from adk_extra_sessions.backends.mongodb.client import address_of
-from adk_extra_sessions.backends.mongodb.details import Details
 from adk_extra_sessions.backends.mongodb.erasing import Erasing
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.history import History
 from adk_extra_sessions.backends.mongodb.lifecycle import Lifecycle
-from adk_extra_sessions.backends.mongodb.listing import Listing
 from adk_extra_sessions.backends.mongodb.parts import Parts
 from adk_extra_sessions.backends.mongodb.reading import Reader
 from adk_extra_sessions.backends.mongodb.retry import retried
 from adk_extra_sessions.backends.mongodb.scan import Scan
+from adk_extra_sessions.backends.mongodb.session_queries import SessionQueries
 from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
 from adk_extra_sessions.backends.mongodb.state_parsing import state_in
 from adk_extra_sessions.backends.mongodb.turns import MongoTurns
@@ -84,8 +84,8 @@ class MongoBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         self._append_path = AppendPath(batched, checked)
         self._reader = Reader(self.sessions, self.history, self.shared, self.expiry)
         self._parts = Parts(self.sessions, self.history, self._reader)
-        self._listing = Listing(self.sessions, self.shared, self.expiry)
-        self._details = Details(self.sessions, self._chunk_writer, self.expiry)
+        self._queries = SessionQueries(self.sessions, self.shared, self.expiry)
+        self._details = ChangingDetails(self.sessions, self._chunk_writer, self.expiry)
         self._scan = Scan(self.sessions, self.states)
         self._indexed = False
 
@@ -121,11 +121,11 @@ class MongoBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
 
     @override
     def list(self, query: SessionQuery) -> RecordPage:
-        return self._listing.page(query)
+        return self._queries.page(query)
 
     @override
-    def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
-        return self._listing.count(app_name, user_id, labels)
+    def count(self, query: SessionQuery) -> int:
+        return self._queries.count(query)
 
     @override
     def update(self, key: SessionKey, changes: Changes) -> SessionDetails | None:

@@ -16,7 +16,6 @@ from adk_extra_sessions.backends.redis.client import address_of, database_number
 from adk_extra_sessions.backends.redis.erasing import Erasing
 from adk_extra_sessions.backends.redis.history import History
 from adk_extra_sessions.backends.redis.layout import AppKeys, Field, SessionKeys, UserKeys
-from adk_extra_sessions.backends.redis.listing import Listing
 from adk_extra_sessions.backends.redis.parts import outline_call, part_call, part_of
 from adk_extra_sessions.backends.redis.reading import read_hash
 from adk_extra_sessions.backends.redis.replication import Replication
@@ -32,6 +31,7 @@ from adk_extra_sessions.backends.redis.replies import (
 )
 from adk_extra_sessions.backends.redis.scan import Scan
 from adk_extra_sessions.backends.redis.scripts import Argument, Call
+from adk_extra_sessions.backends.redis.session_queries import SessionQueries
 from adk_extra_sessions.backends.redis.split_app_state import SplitAppState, pending_pairs
 from adk_extra_sessions.backends.redis.turns import RedisTurns
 from adk_extra_sessions.backends.redis.users import UserIndex
@@ -92,7 +92,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         # On a cluster the app's state is in a slot of its own, out of a script's reach.
         self._split = SplitAppState(client) if isinstance(client, redis.RedisCluster) else None
         self._scan = Scan(client, prefix)
-        self._listing = Listing(client, prefix, self._split is not None)
+        self._queries = SessionQueries(client, prefix, self._split is not None)
         self.appending = Appending(client, prefix, ttl_ms, replication, self._split)
 
     @override
@@ -186,11 +186,11 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
 
     @override
     def list(self, query: SessionQuery) -> RecordPage:
-        return self._listing.page(query)
+        return self._queries.page(query)
 
     @override
-    def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
-        return self._listing.count(app_name, user_id, labels)
+    def count(self, query: SessionQuery) -> int:
+        return self._queries.count(query)
 
     @override
     def update(self, key: SessionKey, changes: Changes) -> SessionDetails | None:

@@ -30,7 +30,7 @@ class History:
         Raises:
             SessionNotFoundError: The session has been deleted.
         """
-        call = scripts.Call(scripts.PAGE, [self.keys.session, self.keys.events], [first, last])
+        call = scripts.Call(scripts.EVENTS_PAGE, [self.keys.session, self.keys.events], [first, last])
         revision, kept, bodies = checked(scripts.run_many(self.client, [call])[0], self.keys.owner)
         if revision is None or int(revision) != self.start_revision:
             raise SessionNotFoundError(f"{self.keys.owner} was deleted while it was read. Try again.")

@@ -29,7 +29,7 @@ class LabelVerbs:
                 for size in (1, 2, 100):
                     found = listed(session_backend, SessionQuery(APP, user_id, labels, size=size))
                     assert "".join(sorted(one.key.session_id for one in found)) == wanted
-                assert session_backend.count(APP, user_id, labels) == len(wanted)
+                assert session_backend.count(SessionQuery(APP, user_id, labels)) == len(wanted)
             newest = listed(session_backend, SessionQuery(APP, "u", labels, "update_time desc", size=2))
             assert "".join(one.key.session_id for one in newest) == of_u[::-1]
 
@@ -43,4 +43,5 @@ class LabelVerbs:
             assert sorted(found) == ["250", "7"]
 
     def test_nothing_is_counted_where_nothing_is(self, session_backend: Managed) -> None:
-        assert session_backend.count(APP, None, {}) == session_backend.count(APP, "u", {"a": "b"}) == 0
+        assert session_backend.count(SessionQuery(APP)) == 0
+        assert session_backend.count(SessionQuery(APP, "u", {"a": "b"})) == 0

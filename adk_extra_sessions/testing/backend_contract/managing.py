@@ -68,7 +68,7 @@ class ManagedContract(LabelVerbs):
             session_backend.update(KEY, Changes(display_name=str(number), labels={"n": str(number)}, lifetime=lifetime))
             stored = append(session_backend, [record("hello", 200.0 + number)], expected=new.revision + number)
             assert stored.error is None
-        assert session_backend.count(KEY.app_name, KEY.user_id, {"n": "3"}) == 1
+        assert session_backend.count(SessionQuery(KEY.app_name, KEY.user_id, {"n": "3"})) == 1
 
     def test_what_is_missing_is_not_changed(self, session_backend: Managed) -> None:
         assert session_backend.update(KEY, Changes(display_name="a", labels={}, lifetime=NEVER)) is None
@@ -95,7 +95,7 @@ class ManagedContract(LabelVerbs):
         time.sleep(0.3)
         assert session_backend.read(KEY, Window()) is None
         assert session_backend.update(KEY, Changes(display_name="late")) is None
-        assert session_backend.count(KEY.app_name, KEY.user_id, {}) == 0
+        assert session_backend.count(SessionQuery(KEY.app_name, KEY.user_id)) == 0
         assert not session_backend.list(SessionQuery(KEY.app_name, KEY.user_id)).records
         assert not session_backend.delete_unchanged(KEY, 0)
         created(session_backend, lifetime=NEVER)

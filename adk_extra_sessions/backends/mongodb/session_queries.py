@@ -1,4 +1,4 @@
-"""Lists of sessions without events: in pages, by labels, and counted."""
+"""Answers of a `SessionQuery` on MongoDB: a page of sessions without their events, or their number."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ NOTHING = SharedState(user={}, app={})
 
 
 @frozen
-class Listing:
-    """The sessions of an app or of a user."""
+class SessionQueries:
+    """Finds the sessions of an app or of a user."""
 
     sessions: Any
     shared: SharedStates
@@ -41,7 +41,7 @@ class Listing:
 
     def page(self, query: SessionQuery) -> RecordPage:
         """Reads one page; see `Managed.list`."""
-        selected = self._selected(query.app_name, query.user_id, query.labels)
+        selected = self._selected(query)
         fields = [*FIELDS, "state"] if query.with_state else list(FIELDS)
         if query.order == "storage":
             prefix = _prefix(query.app_name, query.user_id)
@@ -57,14 +57,14 @@ class Listing:
         page = found[: query.size]
         return RecordPage(self._records(query, page), _place(page[-1], query) if len(found) == size else None)
 
-    def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
+    def count(self, query: SessionQuery) -> int:
         """Counts sessions; see `Managed.count`."""
-        return int(self.sessions.count_documents(self._selected(app_name, user_id, labels)))
+        return int(self.sessions.count_documents(self._selected(query)))
 
-    def _selected(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> Document:
-        user = {} if user_id is None else {"user_id": user_id}
-        wanted = {f"labels.{field_name(name)}": text for name, text in labels.items()}
-        return {"app_name": app_name, **user, **wanted, **guards.alive_query(self.expiry)}
+    def _selected(self, query: SessionQuery) -> Document:
+        user = {} if query.user_id is None else {"user_id": query.user_id}
+        labels = {f"labels.{field_name(name)}": text for name, text in query.labels.items()}
+        return {"app_name": query.app_name, **user, **labels, **guards.alive_query(self.expiry)}
 
     def _records(self, query: SessionQuery, page: Sequence[Document]) -> list[SessionRecord]:
         named = [session for session in page if _names_its_user(session)]

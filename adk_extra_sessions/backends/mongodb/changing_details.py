@@ -11,17 +11,17 @@ from adk_extra_sessions.backends.mongodb import documents, guards, layout
 from adk_extra_sessions.backends.mongodb.chunk_writer import ChunkWriter
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.layout import Document
-from adk_extra_sessions.backends.mongodb.listing import FIELDS
 from adk_extra_sessions.backends.mongodb.parsing import Head, Listed
 from adk_extra_sessions.backends.mongodb.retry import retried
+from adk_extra_sessions.backends.mongodb.session_queries import FIELDS
 from adk_extra_sessions.backends.stored_format import FORMAT, check_format
 from adk_extra_sessions.details import UNSET, Changes, Lifetime, SessionDetails
 from adk_extra_sessions.records import SessionKey
 
 
 @frozen
-class Details:
-    """What sessions have beside their state and events."""
+class ChangingDetails:
+    """Changes sessions' names, labels and lifetimes."""
 
     sessions: Any
     chunks: ChunkWriter

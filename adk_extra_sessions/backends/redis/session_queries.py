@@ -1,4 +1,4 @@
-"""Lists of sessions on Redis without events: in pages, by labels, and counted."""
+"""Answers of a `SessionQuery` on Redis: a page of sessions without their events, or their number."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class _Chosen:
 
 
 @frozen
-class Listing:
-    """The sessions of an app or of a user.
+class SessionQueries:
+    """Finds the sessions of an app or of a user.
 
     Attributes:
         is_split: Whether sessions may hold changes of the app's state (Redis Cluster).
@@ -77,19 +77,19 @@ class Listing:
         records, beyond, _ = self._records(query, query.user_id, found[0], self._app_state(query, app, found))
         return RecordPage(records, beyond if beyond != FIRST else None)
 
-    def count(self, app_name: str, user_id: str | None, labels: Mapping[str, str]) -> int:
+    def count(self, query: SessionQuery) -> int:
         """Counts sessions; see `Managed.count`."""
-        pairs = label_pairs(labels)
-        total, users = 0, [] if user_id is None else [user_id]
+        app_name, labels = query.app_name, label_pairs(query.labels)
+        total, users = 0, [] if query.user_id is None else [query.user_id]
         while True:
-            if user_id is None:
+            if query.user_id is None:
                 users = self._users(app_name, users[-1] if users else None, USERS)
             indexes = [UserKeys.of(self.prefix, app_name, user).index for user in users]
-            replies = scripts.run_many(self.client, [Call(scripts.COUNT, [index], pairs) for index in indexes])
+            replies = scripts.run_many(self.client, [Call(scripts.COUNT, [index], labels) for index in indexes])
             for user, reply in zip(users, replies, strict=True):
                 with left_out_if_damaged(SessionKey(app_name, user, "")):
                     total += int(checked(reply, SessionKey(app_name, user, "")))
-            if user_id is not None or len(users) < USERS:
+            if query.user_id is not None or len(users) < USERS:
                 return total
 
     def _of_app(self, query: SessionQuery) -> RecordPage:
@@ -144,7 +144,7 @@ class Listing:
             arguments: list[Argument] = [newest_first, size, time, name, int(query.with_state)]
             app = [] if self.is_split or calls else [self._app(query)]  # the first call reads it for all
             names = [keys.index, keys.state, *app]
-            calls.append(Call(scripts.LIST, names, [*arguments, *label_pairs(query.labels)]))
+            calls.append(Call(scripts.SESSIONS_PAGE, names, [*arguments, *label_pairs(query.labels)]))
         return scripts.run_many(self.client, calls) if calls else []
 
     def _records(

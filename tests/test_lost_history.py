@@ -55,7 +55,7 @@ REDIS_SHARED: dict[str, Damage] = {
     "index of another type": lambda store: replaced(store, keys(store).index),
     "user's state of another type": lambda store: replaced(store, keys(store).user),
     "app's state of another type": lambda store: replaced(store, keys(store).app),
-    "app's users of another type": lambda store: replaced(store, AppKeys.of(store.prefix, APP).users),
+    "app's users of another type": lambda store: replaced(store, AppKeys.of(store.prefix, APP).users_by_expiry),
 }
 
 

@@ -13,7 +13,7 @@ from google.adk.sessions import Session
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
 from adk_extra_sessions.backends.mongodb import layout
 from adk_extra_sessions.backends.mongodb.parsing import Head
-from adk_extra_sessions.backends.redis.layout import AppKeys, SessionKeys
+from adk_extra_sessions.backends.redis.layout import SessionKeys
 from adk_extra_sessions.errors import AlreadyExistsError, CorruptRecordError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
@@ -237,18 +237,17 @@ def test_damaged_app_state_is_named_and_in_no_other_apps_way(
 
 @pytest.mark.parametrize(
     ("backend", "damage"),
-    kinds(dict.fromkeys(("index", "users", "names")), {}),
+    kinds(dict.fromkeys(("index", "users_by_expiry", "users_by_name")), {}),
     indirect=["backend"],
 )
 def test_a_foreign_index_is_named_before_anything_is_written(
     store: RedisSessionStore, others: list[Session], damaged: Session, damage: str
 ) -> None:
-    app = AppKeys.of(store.prefix, APP)
-    replaced(lambda keys: app.names if damage == "names" else getattr(keys, damage), "SET", "foreign")(store)
+    replaced(lambda keys: getattr(keys, damage), "SET", "foreign")(store)
     before = raw(store)
     if damage == "index":
         assert [one.id for one in store.list_sessions(app_name=APP).sessions] == [others[1].id]
-    elif damage == "users":  # lists do not read it
+    elif damage == "users_by_expiry":  # lists do not read it
         assert len(store.list_sessions(app_name=APP).sessions) == 3
     else:
         with pytest.raises(CorruptRecordError, match=APP):

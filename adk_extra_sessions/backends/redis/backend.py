@@ -132,7 +132,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         names = [keys.session, keys.events, keys.index, keys.user]
         app: list[Argument] = []
         if self._split is None:
-            names += [keys.app, keys.users]
+            names += [keys.app, *keys.users]
             app = state_pairs(new.state.app)
         elif new.state.app:
             session += pending_pairs(new.state.app, new.nonce, ticket)
@@ -209,7 +209,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         keys = SessionKeys.of(self.prefix, key)
         lifetime = "=" if changes.lifetime is UNSET else own_ttl(changes.lifetime)
         removed: list[Argument] = [Field.display_name] if changes.display_name is None else []
-        names = [keys.session, keys.events, keys.index] + ([] if self._split else [keys.users])
+        names = [keys.session, keys.events, keys.index] + ([] if self._split else keys.users)
         replaced = int(changes.labels is not UNSET)
         arguments: list[Argument] = [self.ttl_ms, lifetime, keys.user_name, replaced, len(removed)]
         return Call(scripts.UPDATE, names, [*arguments, *removed, *details_pairs(changes)])
@@ -228,7 +228,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
 
     def _delete(self, key: SessionKey, revision: str) -> bool:
         keys = SessionKeys.of(self.prefix, key)
-        names = [keys.session, keys.events, keys.index] + ([] if self._split else [keys.users])
+        names = [keys.session, keys.events, keys.index] + ([] if self._split else keys.users)
         with foreign_type_named(key):
             call = Call(scripts.DELETE, names, [keys.user_name, revision])
             last, pending, there = self._run(call, key, self.replication)

@@ -32,11 +32,11 @@ class Erasing:
             return self._user(app_name, user_id) + self._left(app_name, user_id)
         app = AppKeys.of(self.prefix, app_name)
         total = Erased()
-        for key in (app.names, app.users):
+        for key in (app.users_by_name, app.users_by_expiry):
             for user in self._members(key):
                 total += self._user(app_name, user)
         total += self._left(app_name, None)
-        return total + self._keys([app.state], states=1) + self._keys([app.users, app.names])
+        return total + self._keys([app.state], states=1) + self._keys([app.users_by_expiry, app.users_by_name])
 
     def _user(self, app_name: str, user_id: str) -> Erased:
         keys = UserKeys.of(self.prefix, app_name, user_id)
@@ -48,7 +48,7 @@ class Erasing:
             total += Erased(sessions=sessions, events=events, turns=turns, records=records)
         total += self._keys([keys.state], states=1)
         app = AppKeys.of(self.prefix, app_name)
-        for key in (app.users, app.names):
+        for key in (app.users_by_expiry, app.users_by_name):
             self.client.zrem(key, encoded(user_id))
         return total
 

@@ -182,13 +182,13 @@ class AppKeys:
         return f"{self.prefix}a"
 
     @property
-    def users(self) -> str:
-        """The index of users who have sessions."""
+    def users_by_expiry(self) -> str:
+        """The index of users who have sessions, by when these will have expired."""
         return f"{self.prefix}i"
 
     @property
-    def names(self) -> str:
-        """The same users by name."""
+    def users_by_name(self) -> str:
+        """The index of the same users by name."""
         return f"{self.prefix}n"
 
 
@@ -198,7 +198,7 @@ class SessionKeys:
 
     Attributes:
         owner: The session, to name it in errors.
-        user_name: The user in the app's index.
+        user_name: The user in the indexes of the app's users.
     """
 
     owner: SessionKey
@@ -208,7 +208,13 @@ class SessionKeys:
     index: str
     user: str
     app: str
-    users: str
+    users_by_expiry: str
+    users_by_name: str
+
+    @property
+    def users(self) -> list[str]:
+        """The indexes of the app's users, as scripts take them."""
+        return [self.users_by_expiry, self.users_by_name]
 
     @classmethod
     @lru_cache(maxsize=4096)
@@ -224,5 +230,6 @@ class SessionKeys:
             user.index,
             user.state,
             app.state,
-            app.users,
+            app.users_by_expiry,
+            app.users_by_name,
         )

@@ -122,7 +122,7 @@ class SessionQueries:
         pipeline = self.client.pipeline(transaction=False)
         for user in users:
             pipeline.zcard(UserKeys.of(self.prefix, query.app_name, user).index)
-            pipeline.zscore(AppKeys.of(self.prefix, query.app_name).users, encoded(user))
+            pipeline.zscore(AppKeys.of(self.prefix, query.app_name).users_by_expiry, encoded(user))
         if self.is_split and query.with_state:
             read_hash(pipeline, self._app(query))
         replies = pipeline.execute(raise_on_error=False)
@@ -183,7 +183,7 @@ class SessionQueries:
     def _users(self, app_name: str, after: str | None, count: int) -> list[str]:
         """Reads names of users in their order, from the one after `after` on."""
         start = "-" if after is None else f"({encoded(after)}"
-        key = AppKeys.of(self.prefix, app_name).names
+        key = AppKeys.of(self.prefix, app_name).users_by_name
         with foreign_type_named(SessionKey(app_name, "", "")):
             names = self.client.zrangebylex(key, start, "+", start=0, num=count)
         return [decoded(name) for name in names]

@@ -1,4 +1,4 @@
-"""The index of an app's users: entered before their first session, removed after their last one."""
+"""The indexes of an app's users: entered before their first session, removed after their last one."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ GONE = -2
 class UserIndex:
     """Which users of an app have sessions, and until when.
 
-    A user's sessions may be in another slot of a Redis Cluster than this index.
-    So a user may be in it without a session, but never the other way round.
+    A user's sessions may be in another slot of a Redis Cluster than these indexes.
+    So a user may be in them without a session, but never the other way round.
     """
 
     client: Any
@@ -35,7 +35,7 @@ class UserIndex:
 
     def enter(self, user_id: str, ttl: str) -> None:
         """Enters a user before a session is created by another call; `ttl` as create.lua takes it."""
-        call = scripts.Call(scripts.ENTER, [self._key], [ttl, encoded(user_id)])
+        call = scripts.Call(scripts.ENTER, self._keys, [ttl, encoded(user_id)])
         owner = SessionKey(self.app_name, user_id, "")
         self.look_after_overdue(checked(scripts.run_many(self.client, [call])[0], owner))
 
@@ -44,7 +44,7 @@ class UserIndex:
         cursor: int | None = None
         while cursor != 0:
             with foreign_type_named(SessionKey(self.app_name, "", "")):
-                cursor, found = scan_index(self.client, self._key, cursor or 0, page_size)
+                cursor, found = scan_index(self.client, self._keys[0], cursor or 0, page_size)
             yield {decoded(user): float(time) for user, time in found}
 
     def look_after_overdue(self, overdue: Sequence[Any]) -> None:
@@ -80,10 +80,11 @@ class UserIndex:
     def _run(self, arguments: Sequence[scripts.Argument]) -> None:
         """Runs the script, whose failure must not be one of the operation that it comes after."""
         try:
-            scripts.run(self.client, scripts.Call(scripts.LOOK_AFTER, [self._key], arguments))
+            scripts.run(self.client, scripts.Call(scripts.LOOK_AFTER, self._keys, arguments))
         except RedisError as error:
             logger.debug("Users without sessions stay in an index: %s", type(error).__name__)
 
     @property
-    def _key(self) -> str:
-        return AppKeys.of(self.prefix, self.app_name).users
+    def _keys(self) -> list[str]:
+        app = AppKeys.of(self.prefix, self.app_name)
+        return [app.users_by_expiry, app.users_by_name]

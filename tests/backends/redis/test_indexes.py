@@ -27,13 +27,13 @@ def index(store: RedisSessionStore, user: str = USER) -> str:
 
 
 def users(store: RedisSessionStore) -> dict[str, float]:
-    found = store.client.zrange(AppKeys.of(store.prefix, APP).users, 0, -1, withscores=True)
+    found = store.client.zrange(AppKeys.of(store.prefix, APP).users_by_expiry, 0, -1, withscores=True)
     return {user.decode(): score for user, score in found}
 
 
 def let_time_pass(store: RedisSessionStore) -> None:
     """Has all users' times in the app's index pass, which takes ten minutes at least."""
-    key = AppKeys.of(store.prefix, APP).users
+    key = AppKeys.of(store.prefix, APP).users_by_expiry
     for user in users(store):
         store.client.zadd(key, {user: 1.0})
 
@@ -110,7 +110,7 @@ def test_a_list_leaves_users_in_the_index_who_may_be_creating_a_session(make_sto
     store.list_sessions(app_name=APP)
     store.list_sessions(app_name=APP)
     assert "new" in users(store)
-    store.client.zadd(keys.users, {"new": 1.0})
+    store.client.zadd(keys.users_by_expiry, {"new": 1.0})
     creating.enter("new", 0)
     creating.remove({"new": 1.0})  # by a list that had read the time before
     assert "new" in users(store)

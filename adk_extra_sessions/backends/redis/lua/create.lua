@@ -1,7 +1,7 @@
 -- Creates a session, and applies its state to the user and the app.
 --
 -- KEYS  1 session, 2 its events, 3 index of the user's sessions, 4 user's state,
---       [5 app's state, 6 index of the app's users]
+--       [5 app's state, 6 the app's users by expiry, 7 the same by name]
 -- ARGV  1 nonce, 2 time to live in ms (0 for none) or until:MS since the epoch, 3 time of creation,
 --       4 the user's name in the app's index, then three times (session, user,
 --       app) a count followed by that many pairs of FIELD, VALUE
@@ -9,7 +9,7 @@
 --         arrays, or {0} if the session exists.
 --
 -- The same nonce again is the same request again, and succeeds without a change.
-local session, events, index, users = KEYS[1], KEYS[2], KEYS[3], KEYS[6]
+local session, events, index, by_expiry, by_name = KEYS[1], KEYS[2], KEYS[3], KEYS[6], KEYS[7]
 local time, overdue, ttl = now(), {}, ttl_of(ARGV[2], '0')
 
 -- Removes from the user's index some sessions that have expired: among the
@@ -27,9 +27,9 @@ if redis.call('EXISTS', session) == 0 then
   -- A key of a foreign type fails here.
   redis.call('HLEN', KEYS[4])
   if KEYS[5] then redis.call('HLEN', KEYS[5]) end
-  if users then
-    redis.call('ZSCORE', users, NOBODY)
-    overdue = overdue_users(users, time)
+  if by_expiry then
+    redis.call('ZSCORE', by_name, NOBODY)
+    overdue = overdue_users(by_expiry, time)
   end
   -- A full server fails here, and a missing right; see append.lua.
   local name = name_of(session, index)
@@ -46,7 +46,7 @@ if redis.call('EXISTS', session) == 0 then
   set_expiry(session, ttl)
   redis.call('ZADD', index, ARGV[3], name)
   set_index_expiry(index, ttl)
-  if users then enter_user(users, ARGV[4], ttl, time) end
+  if by_expiry then enter_user(by_expiry, by_name, ARGV[4], ttl, time) end
 elseif redis.call('HGET', session, FIELD.nonce) ~= ARGV[1] then
   return {0}
 else

@@ -1,12 +1,12 @@
 -- Changes a session's name, labels and lifetime.
 --
--- KEYS  1 session, 2 its events, 3 index of the user's sessions, [4 index of the app's users]
+-- KEYS  1 session, 2 its events, 3 index of the user's sessions, [4 the app's users by expiry, 5 the same by name]
 -- ARGV  1 time to live in ms of the store (0 for none), 2 the session's own from now on: "" for none, "=" to leave it
 --       3 the user's name in the app's index, 4 "1" to remove all labels, 5 how many fields to remove,
 --       then their names, then pairs of FIELD, VALUE to set
 -- Returns {1, session as a flat array, when it expires in ms since the epoch, -1 for never}; {0} if there is no
 --         session, {-2} if it is damaged, foreign or of another format.
-local session, events, index, users = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local session, events, index, by_expiry, by_name = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local revision, format = unpack(redis.call('HMGET', session, FIELD.revision, FIELD.format))
 if not revision then return {redis.call('EXISTS', session) == 0 and 0 or -2} end
 if format ~= FORMAT then return {-2} end
@@ -15,7 +15,7 @@ redis.call('HSET', session, FIELD.revision, revision)
 redis.call('HDEL', session, '')
 if ARGV[2] ~= '=' then
   local ttl = ttl_of(ARGV[2], ARGV[1])
-  if users then enter_user(users, ARGV[3], ttl, now()) end
+  if by_expiry then enter_user(by_expiry, by_name, ARGV[3], ttl, now()) end
   set_index_expiry(index, ttl)
   set_expiry(events, ttl)
   set_expiry(session, ttl)

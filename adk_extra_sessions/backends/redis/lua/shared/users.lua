@@ -5,30 +5,25 @@ local GRACE = 600000
 -- When the sessions of a user expire who has one that never does.
 local NEVER = 9007199254740992
 
--- The app's users by name, beside the index of when their sessions will have expired.
-local function by_name(users)
-  return string.sub(users, 1, -2) .. 'n'
-end
-
 -- Enters a user into an app's indexes until the time when the user's sessions
 -- will have expired, and at least for a while in which one is being created.
-local function enter_user(users, user, ttl, time)
+local function enter_user(by_expiry, by_name, user, ttl, time)
   local until_then = ttl == '0' and NEVER or time + math.max(tonumber(ttl), GRACE)
-  local before = tonumber(redis.call('ZSCORE', users, user) or '')
+  local before = tonumber(redis.call('ZSCORE', by_expiry, user) or '')
   if not before or before < until_then then
-    redis.call('ZADD', users, string.format('%.0f', until_then), user)
+    redis.call('ZADD', by_expiry, string.format('%.0f', until_then), user)
   end
-  redis.call('ZADD', by_name(users), 0, user)
+  redis.call('ZADD', by_name, 0, user)
 end
 
 -- Removes a user from an app's indexes.
-local function remove_user(users, user)
-  redis.call('ZREM', users, user)
-  redis.call('ZREM', by_name(users), user)
+local function remove_user(by_expiry, by_name, user)
+  redis.call('ZREM', by_expiry, user)
+  redis.call('ZREM', by_name, user)
 end
 
 -- Some users whose time has passed, if there are enough of them to look after: {USER, TIME, ...}.
-local function overdue_users(users, time)
-  local found = redis.call('ZRANGEBYSCORE', users, '-inf', string.format('(%.0f', time), 'WITHSCORES', 'LIMIT', 0, 10)
+local function overdue_users(by_expiry, time)
+  local found = redis.call('ZRANGEBYSCORE', by_expiry, '-inf', string.format('(%.0f', time), 'WITHSCORES', 'LIMIT', 0, 10)
   return #found == 20 and found or {}
 end

@@ -103,14 +103,14 @@ class EventRecord:
         timestamp: Seconds since the epoch.
         body: The event itself. Only the codec looks into it.
         state: The values of its state delta.
-        long_running: Whether it calls long-running tools; how many such events a session has is stored with it.
+        calls_long_running: Whether it calls long-running tools; how many such events a session has is stored with it.
     """
 
     digest: bytes
     timestamp: float
     body: bytes = field(repr=False)
     state: StateTexts
-    long_running: bool = False
+    calls_long_running: bool = False
 
 
 @frozen
@@ -135,7 +135,7 @@ class AppendRequest:
     @property
     def long_running(self) -> int:
         """How many of the events call long-running tools."""
-        return sum(event.long_running for event in self.events)
+        return sum(event.calls_long_running for event in self.events)
 
 
 @frozen

@@ -38,15 +38,6 @@ def damaged(key: SessionKey) -> CorruptRecordError:
     return CorruptRecordError(f"{key} cannot be used: what is stored is damaged.")
 
 
-def lifetime_of(ttl_ms: int | None, expires_at: datetime) -> Lifetime:
-    """Returns the lifetime that a session's `ttl_ms` and `expires_at` say."""
-    if ttl_ms is None:
-        return DEFAULT
-    if ttl_ms == UNTIL:
-        return Lifetime.until(seconds_of(expires_at))
-    return Lifetime.sliding(ttl_ms) if ttl_ms else lifetimes.NEVER
-
-
 @frozen
 class _Parsed:
     key: SessionKey
@@ -77,8 +68,25 @@ class Holder(_Parsed):
     pending: list[Document] = field(converter=to_deltas, repr=False)
 
 
+class _Expiring:
+    """A session whose expiry was parsed."""
+
+    __slots__ = ()
+    expires_at: datetime
+    ttl_ms: int | None
+
+    @property
+    def lifetime(self) -> Lifetime:
+        """From what its expiry follows."""
+        if self.ttl_ms is None:
+            return DEFAULT
+        if self.ttl_ms == UNTIL:
+            return Lifetime.until(seconds_of(self.expires_at))
+        return Lifetime.sliding(self.ttl_ms) if self.ttl_ms else lifetimes.NEVER
+
+
 @frozen
-class Listed(Holder):
+class Listed(_Expiring, Holder):
     """A session as a list needs it, beside its state."""
 
     revision: int = field(converter=to_integer)
@@ -90,11 +98,6 @@ class Listed(Holder):
     labels: dict[str, str] = field(factory=dict, converter=to_labels, repr=False)
     parent_session_id: str | None = field(default=None, converter=optional(to_text))
     root_session_id: str | None = field(default=None, converter=optional(to_text))
-
-    @property
-    def lifetime(self) -> Lifetime:
-        """From what its expiry follows."""
-        return lifetime_of(self.ttl_ms, self.expires_at)
 
     @property
     def details(self) -> SessionDetails:
@@ -130,7 +133,7 @@ class Remains(Holder):
 
 
 @frozen
-class Head(Remains):
+class Head(_Expiring, Remains):
     """A session's document as an append needs it: without state. `layout.FIELDS` tells what its fields mean.
 
     The bodies of the tail's events may be missing.
@@ -149,11 +152,6 @@ class Head(Remains):
     chunks_fence: int = field(converter=to_integer)
     expires_at: datetime = field(default=NEVER, converter=utc)
     ttl_ms: int | None = field(default=None, converter=optional(to_integer))
-
-    @property
-    def lifetime(self) -> Lifetime:
-        """From what its expiry follows."""
-        return lifetime_of(self.ttl_ms, self.expires_at)
 
     @property
     def chunk_prefix(self) -> str:

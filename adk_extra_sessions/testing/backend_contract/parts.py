@@ -76,7 +76,7 @@ class ReadsPartsContract:
 
     def test_calls_of_long_running_tools_are_counted(self, session_backend: ReadsParts) -> None:
         created(session_backend)
-        calls = [evolve(record(str(number), 200.0 + number), long_running=number != 1) for number in range(3)]
+        calls = [evolve(record(str(number), 200.0 + number), calls_long_running=number != 1) for number in range(3)]
         append(session_backend, calls)
         append(session_backend, [calls[2]])
         append(session_backend, [record("no call", 300.0)])

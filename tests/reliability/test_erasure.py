@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
@@ -155,6 +156,16 @@ def test_nothing_of_an_erased_app_is_left(store: SessionStore, word: str, use: U
     store.delete_app(app_name="another")
 
 
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads that take turns fifty times as often as by default, so that races come about."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(before / 50)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hasty_threads")
 @pytest.mark.parametrize("erased", ["user", "app"])
 def test_appends_that_race_with_it_leave_nothing(store: SessionStore, word: str, erased: str) -> None:
     user = {"app_name": uuid.uuid4().hex if erased == "user" else word, "user_id": word}
@@ -173,7 +184,7 @@ def test_appends_that_race_with_it_leave_nothing(store: SessionStore, word: str,
                 return
             started.set()
 
-    for _ in range(6):
+    for _ in range(40):
         refused.clear()
         started = [threading.Event() for _ in range(3)]
         sessions = [created(store, user, word, session_id=f"{word}{number}") for number in range(3)]

@@ -7,7 +7,7 @@ the server keeps of a retryable write costs it as much as a sixth of an append.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -55,9 +55,11 @@ class Sent:
 
     Attributes:
         matched: How many of them matched a document or made one.
+        refused: The places, among the updates, of those that the server refused; only from `send_each`.
     """
 
     matched: int
+    refused: Collection[int] = ()
 
 
 def send(collection: Any, updates: Sequence[Update]) -> Sent:
@@ -70,18 +72,35 @@ def send(collection: Any, updates: Sequence[Update]) -> Sent:
     Raises:
         pymongo.errors.PyMongoError: One failed; others may have been done.
     """
-    client = collection.database.client
-    if not isinstance(client, MongoClient):
+    if not isinstance(collection.database.client, MongoClient):
         return Sent(sum(_done_by_fake(collection, one) for one in updates))
-    concern = collection.write_concern.document
     matched = 0
     for part in portions(updates, STATEMENTS, PART_BYTES, lambda one: one.size):
-        statements = [{"q": one.filter, "u": one.update, **({"upsert": True} if one.upsert else {})} for one in part]
-        command = {"update": collection.name, "updates": statements, "ordered": False}
-        reply = collection.database.command(command | ({"writeConcern": concern} if concern else {}))
+        reply = _reply(collection, part)
         _check(reply)
         matched += reply["n"]
     return Sent(matched)
+
+
+def send_each(collection: Any, updates: Sequence[Update]) -> Sent:
+    """Sends updates as `send` does, but tells which of them the server refused instead of raising.
+
+    Raises:
+        pymongo.errors.PyMongoError: It is not known which were done.
+    """
+    matched, begin = 0, 0
+    refused: set[int] = set()
+    for part in portions(updates, STATEMENTS, PART_BYTES, lambda one: one.size):
+        if isinstance(collection.database.client, MongoClient):
+            reply = _reply(collection, part)
+        else:
+            reply = _reply_of_fake(collection, part)
+        errors = reply.get("writeErrors") or ()
+        _check(reply | {"writeErrors": [error for error in errors if error.get("code") in IN_DOUBT]})
+        matched += reply["n"]
+        refused.update(begin + error["index"] for error in errors)
+        begin += len(part)
+    return Sent(matched, refused)
 
 
 def confirm(collection: Any, selected: dict[str, Any]) -> bool:
@@ -170,6 +189,24 @@ def _check(reply: dict[str, Any]) -> None:
     for error in refused:
         of_error = DuplicateKeyError if error["code"] == _DUPLICATE_KEY else WriteError
         raise of_error(error.get("errmsg", ""), error["code"], {"index": error["index"]})
+
+
+def _reply(collection: Any, updates: Sequence[Update]) -> dict[str, Any]:
+    concern = collection.write_concern.document
+    statements = [{"q": one.filter, "u": one.update, **({"upsert": True} if one.upsert else {})} for one in updates]
+    command = {"update": collection.name, "updates": statements, "ordered": False}
+    reply: dict[str, Any] = collection.database.command(command | ({"writeConcern": concern} if concern else {}))
+    return reply
+
+
+def _reply_of_fake(collection: Any, updates: Sequence[Update]) -> dict[str, Any]:
+    matched, refused = 0, []
+    for index, one in enumerate(updates):
+        try:
+            matched += _done_by_fake(collection, one)
+        except WriteError as error:
+            refused.append({"index": index, "code": error.code})
+    return {"n": matched, "writeErrors": refused}
 
 
 def _done_by_fake(collection: Any, one: Update) -> int:

@@ -31,7 +31,7 @@ RESERVED = {"ticket": 1, "bytes": 1, "birth": 1}
 """A projection: what taking tickets needs of a state document."""
 
 
-@define
+@define(eq=False)
 class Reservation:
     """Tickets and room in one state document.
 
@@ -92,41 +92,54 @@ class Tickets:
         pending = [_pending(states_of(request.events)) for request in requests]
         owned = [(request.key, one) for request, deltas in zip(requests, pending, strict=True) for one in deltas]
         reservations = _reservations(owned)
-        if len(reservations) == 1 or not self._take_together(reservations):
-            for reservation in reservations:
-                with suppress(WriteError, CorruptRecordError, EventTooLargeError):
-                    self._take(reservation)
-        return [deltas if all(map(_is_numbered, deltas)) else None for deltas in pending]
+        for reservation in self._take_together(reservations) if len(reservations) > 1 else reservations:
+            with suppress(WriteError, CorruptRecordError, EventTooLargeError):
+                self._take(reservation)
+        return [
+            deltas if self._are_numbered(request.key, deltas) else None
+            for request, deltas in zip(requests, pending, strict=True)
+        ]
 
     def give_back(self, key: SessionKey, deltas: Sequence[Document]) -> None:
-        """Gives back the tickets of deltas none of which was stored.
+        """Gives back the tickets of deltas none of which was stored; some may have none.
 
         Whoever gives the last one back removes a document that was made for
         them alone: nothing else would, once its user is erased.
         """
         for reservation in _reservations((key, one) for one in deltas):
-            made = {**reservation.selected, "birth": reservation.parts[0]["birth"], "state": {"$exists": False}}
-            returned = {"$inc": {"returned": len(reservation.parts)}}
+            numbered = [part for part in reservation.parts if "ticket" in part]
+            if not numbered:
+                continue
+            made = {**reservation.selected, "birth": numbered[0]["birth"], "state": {"$exists": False}}
+            returned = {"$inc": {"returned": len(numbered)}}
             counts = {"ticket": 1, "returned": 1}
             found = self.states.find_one_and_update(made, returned, counts, return_document=ReturnDocument.AFTER)
-            if found and found["ticket"] == found["returned"]:
+            # More than were taken, where somebody erased the document that a ticket was of before it was read.
+            if found and found["ticket"] <= found["returned"]:
                 self.states.delete_one({**made, **{name: found[name] for name in counts}})
 
-    def _take_together(self, reservations: Sequence[Reservation]) -> bool:
-        """Takes tickets in two messages; returns whether that was possible."""
-        try:
-            bulk.send(self.states, [bulk.Update(one.selected, one.update, upsert=True) for one in reservations])
-        except WriteError:  # a document made at the same moment, or a foreign one
-            return False
+    def _are_numbered(self, key: SessionKey, deltas: Sequence[Document]) -> bool:
+        """Whether deltas have all tickets that they need; gives those back that are of no use alone."""
+        if all(map(_is_numbered, deltas)):
+            return True
+        self.give_back(key, deltas)
+        return False
+
+    def _take_together(self, reservations: Sequence[Reservation]) -> list[Reservation]:
+        """Takes tickets in two messages; returns those that must be taken alone."""
+        sent = bulk.send_each(self.states, [bulk.Update(one.selected, one.update, upsert=True) for one in reservations])
+        # A document made at the same moment, or a foreign one.
+        refused = [one for index, one in enumerate(reservations) if index in sent.refused]
         selected = {
             name: {"$in": [one.selected[name] for one in reservations]} for name in ("_id", "app_name", "user_id")
         }
         found = {one["_id"]: one for one in self.states.find(selected, RESERVED)}
         for one in reservations:
-            if one.selected["_id"] in found:  # else it was erased since: the checked append finds its session gone
+            # If it is not found, it was erased since: the checked append finds its session gone.
+            if one.selected["_id"] in found and one not in refused:
                 with suppress(EventTooLargeError):
                     self._accept(one, found[one.selected["_id"]])
-        return True
+        return refused
 
     def _take(self, reservation: Reservation) -> None:
         for _ in range(TRIES):

@@ -113,7 +113,7 @@ class BasicStore:
             raise AlreadyExistsError(f"Session with id {new.key.session_id!r} already exists.")
         if isinstance(self.backend, Managed):  # as it is read from storage
             expire_time = details.lifetime.expire_time_after(time.time(), self.options.ttl_ms)
-            details = evolve(details, create_time=new.created, expire_time=expire_time)
+            details = evolve(new.details, expire_time=expire_time)
         return created_session(new, state, shared, details)
 
     @traced

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final, Literal
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 from typing_extensions import Self
 
 
@@ -74,13 +74,13 @@ class SessionDetails:
     """What a session has beside its state and events.
 
     Attributes:
-        display_name: What people call it.
-        labels: Texts by which sessions are found, by name.
-        create_time: Seconds since the epoch.
-        expire_time: When it expires, if nothing is written before: seconds since the epoch; None for never.
+        display_name: A name to show to people.
+        labels: Names and short texts to find it by.
+        create_time: When it was created, in seconds since the epoch.
+        expire_time: When it expires if nobody writes to it before, in seconds since the epoch; None for never.
         parent_session_id: The session that it was forked from.
         root_session_id: The first session of that line.
-        lifetime: From what its expiry follows at the next write.
+        lifetime: Decides when it expires after the next write.
     """
 
     display_name: str | None = field(default=None, repr=False)
@@ -94,14 +94,19 @@ class SessionDetails:
 
 @frozen
 class Changes:
-    """What is to change of a session's details; what is UNSET stays.
+    """Changes of a session's details; what is UNSET stays.
 
     Attributes:
-        display_name: The new name; None for none.
-        labels: All its new labels, in the place of those it has.
-        lifetime: From what its expiry follows from now on.
+        display_name: The new name; None removes it.
+        labels: The new labels, which replace all that it has.
+        lifetime: Decides when it expires from now on.
     """
 
     display_name: str | Unset | None = field(default=UNSET, repr=False)
     labels: Mapping[str, str] | Unset = field(default=UNSET, repr=False)
     lifetime: Lifetime | Unset = UNSET
+
+    @classmethod
+    def to(cls, details: SessionDetails) -> Self:
+        """Returns the changes that give any session the details of this one, as far as they can be changed."""
+        return cls(**{one.name: getattr(details, one.name) for one in fields(cls)})

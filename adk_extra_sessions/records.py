@@ -74,24 +74,15 @@ class NewSession:
             time of creation in microseconds, so that a session created again
             under an old id never repeats a revision of its predecessor.
         nonce: Tells a repeated request from another caller's.
-        created: Its time of creation and its first last_update_time, in seconds since the epoch.
-        display_name: What people call it.
-        labels: Texts by which it is found, by name.
-        lifetime: From what its expiry follows.
-        parent_session_id: The session that it was forked from.
-        root_session_id: The first session of that line.
+        details: Its name, labels, lifetime, and time of creation, which is also its
+            first last_update_time. Its `expire_time` follows from the lifetime.
     """
 
     key: SessionKey
     revision: int
     nonce: str
-    created: float
     state: StateTexts
-    display_name: str | None = field(default=None, repr=False)
-    labels: Mapping[str, str] = field(factory=dict, repr=False)
-    lifetime: Lifetime = DEFAULT
-    parent_session_id: str | None = None
-    root_session_id: str | None = None
+    details: SessionDetails
 
 
 @frozen

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import fields
 from google.adk.sessions import Session as AdkSession
 from google.adk.sessions.base_session_service import ListSessionsResponse
 from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 
-from adk_extra_sessions.details import DEFAULT, Lifetime
+from adk_extra_sessions.details import DEFAULT, Lifetime, SessionDetails
 
-_OWN_FIELDS = ("display_name", "labels", "create_time", "expire_time", "parent_session_id", "root_session_id")
+SHOWN = tuple(one.name for one in fields(SessionDetails) if one.name != "lifetime")
+"""The details that are fields of a `Session`."""
 
 
 class Session(AdkSession):
@@ -20,8 +22,8 @@ class Session(AdkSession):
     neither name nor labels nor parent is the same as ADK's.
     """
 
-    display_name: str | None = Field(default=None, description="What people call it.")
-    labels: dict[str, str] = Field(default_factory=dict, description="Texts by which sessions are found, by name.")
+    display_name: str | None = Field(default=None, description="A name to show to people.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Names and short texts to find it by.")
     create_time: float = Field(default=0.0, description="When it was created, in seconds since the epoch.")
     expire_time: float | None = Field(
         default=None, description="When it would expire, as of when it was loaded; in seconds since the epoch."
@@ -47,7 +49,7 @@ class Session(AdkSession):
         # ADK's own Session refuses fields that it does not know: `adk run --resume` could not read what it has saved.
         written: dict[str, Any] = serialize(self)
         if self.display_name is None and not self.labels and self.parent_session_id is None:
-            for name in _OWN_FIELDS:
+            for name in SHOWN:
                 written.pop(name, None)
                 written.pop(type(self).model_fields[name].alias or name, None)
         return written
@@ -58,6 +60,11 @@ class SessionsPage(ListSessionsResponse):
 
     sessions: list[Session] = Field(default_factory=list)  # type: ignore[assignment]
     next_page_token: str | None = Field(default=None, description="For the next page; None after the last one.")
+
+
+def details_of(session: Session) -> SessionDetails:
+    """Returns the details that a session was loaded with."""
+    return SessionDetails(**{name: getattr(session, name) for name in SHOWN}, lifetime=session._lifetime)
 
 
 def lifetime_of(session: AdkSession) -> Lifetime:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import evolve
 from google.adk.events import Event
 from google.adk.platform import time as platform_time
 from google.adk.platform import uuid as platform_uuid
@@ -17,7 +18,7 @@ from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.details import SessionDetails
 from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.records import NewSession, SessionKey, SessionRecord, Window
-from adk_extra_sessions.session import Session, set_lifetime
+from adk_extra_sessions.session import SHOWN, Session, set_lifetime
 from adk_extra_sessions.state import SharedState, split
 from adk_extra_sessions.state_json import decode_value
 
@@ -46,7 +47,7 @@ def new_session(key: SessionKey, state: object, details: SessionDetails, codec: 
     Args:
         key: Its names; with a blank session id, it gets one.
         state: Its initial state in all scopes, or None.
-        details: Its name, labels and lifetime.
+        details: Its details, without a time of creation.
         codec: The store's.
 
     Raises:
@@ -61,13 +62,8 @@ def new_session(key: SessionKey, state: object, details: SessionDetails, codec: 
         key,
         time.time_ns() // 1000,
         uuid.uuid4().hex,
-        platform_time.get_time(),
         codec.encode_state(state or {}),
-        details.display_name,
-        details.labels,
-        details.lifetime,
-        details.parent_session_id,
-        details.root_session_id,
+        evolve(details, create_time=platform_time.get_time()),
     )
 
 
@@ -80,10 +76,11 @@ def created_session(
         new: The request that created it.
         state: The state that its caller gave.
         shared: The app's and the user's state since.
-        details: Its name, labels, times and lifetime.
+        details: Its details, as they are read from storage.
     """
     own = {name: decode_value(text) for name, text in new.state.session.items()}
-    session = session_of(SessionRecord(new.key, new.revision, new.created, own, shared, details=details), [])
+    record = SessionRecord(new.key, new.revision, new.details.create_time, own, shared, details=details)
+    session = session_of(record, [])
     session.state.update(split(state or {}).temp)
     return session
 
@@ -97,12 +94,7 @@ def session_of(record: SessionRecord, events: list[Event]) -> Session:
         user_id=key.user_id,
         state={**record.state, **record.shared.prefixed},
         last_update_time=record.last_update_time,
-        display_name=details.display_name,
-        labels=dict(details.labels),
-        create_time=details.create_time,
-        expire_time=details.expire_time,
-        parent_session_id=details.parent_session_id,
-        root_session_id=details.root_session_id,
+        **{name: getattr(details, name) for name in SHOWN},
     )
     set_lifetime(session, details.lifetime)
     if events:

@@ -14,6 +14,7 @@ from adk_extra_sessions import MongoSessionStore, RedisSessionStore
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.backends.mongodb import documents
 from adk_extra_sessions.backends.redis import scripts
+from adk_extra_sessions.details import SessionDetails
 from adk_extra_sessions.records import NewSession, SessionKey
 from adk_extra_sessions.state import StateTexts
 from adk_extra_sessions.store import SessionStore
@@ -39,7 +40,7 @@ def fill(store: SessionStore, count: int, start: int) -> None:
 
 def _new(number: int) -> NewSession:
     key = SessionKey(APP, f"other-{number}", str(uuid.uuid4()))
-    return NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, time.time(), STATE)
+    return NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, STATE, SessionDetails(create_time=time.time()))
 
 
 async def growth(service: SessionService, backend: str, many: int, rounds: int) -> list[Result]:

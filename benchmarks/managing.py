@@ -14,6 +14,7 @@ import attrs
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore
 from adk_extra_sessions.backends.mongodb import documents
 from adk_extra_sessions.backends.redis import scripts
+from adk_extra_sessions.details import SessionDetails
 from adk_extra_sessions.records import NewSession, SessionKey
 from adk_extra_sessions.state import StateTexts
 from adk_extra_sessions.store import SessionStore
@@ -56,7 +57,13 @@ def _filled(store: SessionStore, user: str | None, count: int) -> list[SessionKe
     progress(f"{count:,} sessions of {user or 'others'}")
     keys = [SessionKey(APP, user or f"other-{number // 10}", uuid.uuid4().hex) for number in range(count)]
     new = [
-        NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, 1_000_000.0 + number, STATE)
+        NewSession(
+            key,
+            time.time_ns() // 1000,
+            uuid.uuid4().hex,
+            STATE,
+            SessionDetails(create_time=1_000_000.0 + number),
+        )
         for number, key in enumerate(keys)
     ]
     for start in range(0, count, 5000):

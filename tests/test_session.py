@@ -7,13 +7,15 @@ import pickle
 from typing import Any
 
 import pytest
+from attrs import fields
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from google.adk.sessions import Session as AdkSession
 
 from adk_extra_sessions import Session, SessionStore
-from adk_extra_sessions.details import Lifetime
+from adk_extra_sessions.details import Lifetime, SessionDetails
 from adk_extra_sessions.session import lifetime_of
+from adk_extra_sessions.testing.backend_contract.managing import DETAILS
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
 
 NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
@@ -48,3 +50,9 @@ def test_a_session_of_adks_class_may_be_appended_to(store: SessionStore) -> None
     store.append_event(plain, an_event())
     found = store.get_session(**NAMES)
     assert found is not None and lifetime_of(found) == Lifetime.sliding(3_600_000)
+
+
+def test_every_detail_is_shown_by_a_session_and_tried_by_the_contract_of_backends() -> None:
+    details = {one.name for one in fields(SessionDetails)}
+    assert details - {"lifetime"} <= set(Session.model_fields)
+    assert details - {"create_time", "expire_time"} == set(DETAILS)

@@ -6,16 +6,19 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, fields
 from google.adk.sessions import Session as AdkSession
 
 from adk_extra_sessions.backends.base import Managed
 from adk_extra_sessions.details import DEFAULT, NEVER, Changes, Lifetime
 from adk_extra_sessions.errors import SessionNotFoundError
 from adk_extra_sessions.records import NewSession, SessionKey
-from adk_extra_sessions.session import Session, lifetime_of, set_lifetime
+from adk_extra_sessions.session import SHOWN, Session, details_of, lifetime_of, set_lifetime
 from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.validation import checked_display_name, checked_labels
+
+DIFFERENCES = {"labels": "labels differ", "lifetime": "its own expiry differs"}
+"""What is said of a detail that differs, where that is not the name and `differs`."""
 
 
 def with_details(new: NewSession, session: AdkSession) -> NewSession:
@@ -26,18 +29,10 @@ def with_details(new: NewSession, session: AdkSession) -> NewSession:
     """
     if not isinstance(session, Session):
         return new
-    lifetime = lifetime_of(session)
-    if lifetime.kind == "fixed" and lifetime.expire_time <= time.time():
+    details = details_of(session)
+    if details.lifetime.kind == "fixed" and details.lifetime.expire_time <= time.time():
         raise SessionNotFoundError(f"{new.key} has expired since it was read.")
-    return evolve(
-        new,
-        created=session.create_time or new.created,
-        display_name=session.display_name,
-        labels=session.labels,
-        lifetime=lifetime,
-        parent_session_id=session.parent_session_id,
-        root_session_id=session.root_session_id,
-    )
+    return evolve(new, details=evolve(details, create_time=details.create_time or new.details.create_time))
 
 
 def update_details(store: SessionStore, key: SessionKey, session: AdkSession, stored: AdkSession) -> bool:
@@ -55,7 +50,7 @@ def update_details(store: SessionStore, key: SessionKey, session: AdkSession, st
     if not isinstance(store.backend, Managed) or not any(changed_details(session, stored)):
         return False
     assert isinstance(session, Session)
-    store.archive.update(key, Changes(session.display_name, session.labels, lifetime_of(session)))
+    store.archive.update(key, Changes.to(details_of(session)))
     return True
 
 
@@ -73,20 +68,17 @@ def changed_details(session: AdkSession, other: AdkSession) -> Iterator[str]:
     if not isinstance(session, Session):
         return
     copied = other if isinstance(other, Session) else Session(id=other.id, app_name=other.app_name, user_id="")
-    if session.display_name != copied.display_name:
-        yield "display_name differs"
-    if session.labels != copied.labels:
-        yield "labels differ"
-    if lifetime_of(session) != lifetime_of(copied):
-        yield "its own expiry differs"
+    wanted, found = details_of(session), details_of(copied)
+    for name in (one.name for one in fields(Changes)):
+        if getattr(wanted, name) != getattr(found, name):
+            yield DIFFERENCES.get(name, f"{name} differs")
 
 
 def written(session: AdkSession) -> dict[str, Any]:
     """Returns a session's details for a file of exported sessions; only those that are set."""
     if not isinstance(session, Session):
         return {}
-    names = ("display_name", "labels", "create_time", "parent_session_id", "root_session_id")
-    found = {name: value for name in names if (value := getattr(session, name))}
+    found = {name: value for name in SHOWN if name != "expire_time" and (value := getattr(session, name))}
     lifetime = lifetime_of(session)
     if lifetime.kind == "ttl":
         found["ttl"] = lifetime.ttl_ms / 1000
@@ -95,20 +87,16 @@ def written(session: AdkSession) -> dict[str, Any]:
     return found
 
 
-def session_with_details(head: Mapping[str, Any], **fields: Any) -> Session:
+def session_with_details(head: Mapping[str, Any], **named: Any) -> Session:
     """Creates a session from what `written` returned, and the fields that ADK's sessions have.
 
     Raises:
         ValueError: A value has a wrong type.
     """
-    session = Session(
-        **fields,
-        display_name=checked_display_name(head.get("display_name")),
-        labels=checked_labels(head.get("labels")),
-        create_time=head.get("create_time", 0.0),
-        parent_session_id=head.get("parent_session_id"),
-        root_session_id=head.get("root_session_id"),
-    )
+    details = {name: head[name] for name in SHOWN if name != "expire_time" and name in head}
+    checked_display_name(details.get("display_name"))
+    checked_labels(details.get("labels"))
+    session = Session(**named, **details)
     if "ttl" in head:
         set_lifetime(session, Lifetime.sliding(int(head["ttl"] * 1000)))
     elif "expire_time" in head:

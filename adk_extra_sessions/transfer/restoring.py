@@ -19,6 +19,7 @@ from google.adk.sessions import Session
 
 from adk_extra_sessions.adk.private import storage_marker
 from adk_extra_sessions.appends import REQUEST_BYTES, REQUEST_EVENTS
+from adk_extra_sessions.details import SessionDetails
 from adk_extra_sessions.errors import SessionConflictError, SessionNotFoundError
 from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey
 from adk_extra_sessions.state import StateTexts, split
@@ -66,12 +67,11 @@ def restore_session(store: SessionStore, session: Session, events: Iterable[Even
     """
     key = SessionKey.of(session.app_name, session.user_id, session.id)
     state = StateTexts(session=store.codec.encode_state(split(session.state).session).session)
-    new = with_details(
-        NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, session.last_update_time, state), session
-    )
+    details = SessionDetails(create_time=session.last_update_time)
+    new = with_details(NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, state, details), session)
     created = store.archive.create(new)
     if created:
-        copy = _Copy(store, key, new.revision, new.created)
+        copy = _Copy(store, key, new.revision, new.details.create_time)
         copy.append(map(store.codec.encode, events), StateTexts())
     else:
         copy = _continued(store, key, session, events, state)

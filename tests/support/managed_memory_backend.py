@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from attrs import evolve
+from attrs import asdict, evolve
 from support.memory_backend import MemoryBackend, Stored, has_labels
 from typing_extensions import override
 
@@ -38,9 +38,8 @@ class ManagedMemoryBackend(MemoryBackend, Managed, Erasable):
             found = self._find(key)
             if found is None:
                 return None
-            changed: dict[str, Any] = {"display_name": changes.display_name, "labels": changes.labels}
-            changed["lifetime"] = changes.lifetime
-            found.new = evolve(found.new, **{name: value for name, value in changed.items() if value is not UNSET})
+            changed = {name: value for name, value in asdict(changes, recurse=False).items() if value is not UNSET}
+            found.new = evolve(found.new, details=evolve(found.new.details, **changed))
             if changes.lifetime is not UNSET:
                 self._written(found)
             return self._details(found)
@@ -79,20 +78,11 @@ class ManagedMemoryBackend(MemoryBackend, Managed, Erasable):
 
     @override
     def _written(self, found: Stored) -> None:
-        self._expire_times[found.new.key] = found.new.lifetime.expire_time_after(time.time(), self.ttl_ms)
+        self._expire_times[found.new.key] = found.new.details.lifetime.expire_time_after(time.time(), self.ttl_ms)
 
     @override
     def _record(self, found: Stored, *events: Any) -> SessionRecord:
         return evolve(super()._record(found, *events), details=self._details(found))
 
     def _details(self, found: Stored) -> SessionDetails:
-        new = found.new
-        return SessionDetails(
-            new.display_name,
-            new.labels,
-            new.created,
-            self._expire_times[new.key],
-            new.parent_session_id,
-            new.root_session_id,
-            new.lifetime,
-        )
+        return evolve(found.new.details, expire_time=self._expire_times[found.new.key])

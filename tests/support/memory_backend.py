@@ -103,7 +103,7 @@ class MemoryBackend(TakesTurns, Copyable, ReadsParts):
         with self._lock:
             found = self._find(new.key)
             if found is None:
-                self._sessions[new.key] = Stored(new, new.created, dict(new.state.session))
+                self._sessions[new.key] = Stored(new, new.details.create_time, dict(new.state.session))
                 self._written(self._sessions[new.key])
                 self._apply(new.key, new.state)
             elif found.new.nonce != new.nonce:
@@ -312,4 +312,4 @@ def _place(query: SessionQuery, found: Stored) -> Cursor:
 
 def has_labels(found: Stored, labels: Mapping[str, str]) -> bool:
     """Whether a session has all of some labels."""
-    return labels.items() <= found.new.labels.items()
+    return labels.items() <= found.new.details.labels.items()

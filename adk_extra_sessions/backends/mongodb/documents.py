@@ -12,7 +12,7 @@ from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.parsing import Head
 from adk_extra_sessions.backends.mongodb.values import field_name, stored_state
 from adk_extra_sessions.backends.stored_format import FORMAT
-from adk_extra_sessions.details import UNSET, Changes
+from adk_extra_sessions.details import UNSET, Changes, SessionDetails
 from adk_extra_sessions.records import EventRecord, NewSession
 from adk_extra_sessions.state import StateTexts
 
@@ -23,11 +23,10 @@ WITHOUT_BODIES: Document = {**WITHOUT_STATE, "tail.body": 0}
 """A projection: what a session is compared by."""
 
 
-def details_fields(details: NewSession | Changes) -> Document:
-    """Returns the fields for a session's name, labels and lifetime, as far as given; None for what it has not."""
-    fields: Document = {}
-    if details.display_name is not UNSET:
-        fields["display_name"] = details.display_name
+def details_fields(details: SessionDetails | Changes) -> Document:
+    """Returns the fields for a session's details but its times, as far as given; None for what it has not."""
+    given = {name: getattr(details, name, UNSET) for name in layout.TEXT_DETAILS}
+    fields: Document = {name: value for name, value in given.items() if value is not UNSET}
     if details.labels is not UNSET:
         fields["labels"] = {field_name(name): text for name, text in details.labels.items()} or None
     if details.lifetime is not UNSET:
@@ -40,8 +39,7 @@ def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetim
     """Returns the document of a session without events."""
     key, state = new.key, stored_state(new.state.session)
     size = sum(len(name) + len(text) for name, text in new.state.session.items())
-    forks = {"parent_session_id": new.parent_session_id, "root_session_id": new.root_session_id}
-    optional = {**details_fields(new), **forks}
+    created, optional = new.details.create_time, details_fields(new.details)
     return {
         **layout.session_filter(key),
         "session_id": key.session_id,
@@ -49,8 +47,8 @@ def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetim
         "nonce": new.nonce,
         "base": new.revision,
         "revision": new.revision,
-        "create_time": new.created,
-        "last_update_time": new.created,
+        "create_time": created,
+        "last_update_time": created,
         "expires_at": expires_at,
         "state": state,
         **({"initial_state": state if size <= limits.INITIAL_STATE_BYTES else None} if state else {}),

@@ -117,6 +117,10 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 """Every field of each kind of document and sub-document. `chunk` and `large body` are both in event_chunks."""
 
 
+TEXT_DETAILS = ("display_name", "parent_session_id", "root_session_id")
+"""The details of a session that are texts: their names in `SessionDetails`, and their fields."""
+
+
 def encoded(name: str) -> str:
     """Percent-encodes all of a name but ASCII letters, digits and `_.-~`."""
     return quote(name, safe="")

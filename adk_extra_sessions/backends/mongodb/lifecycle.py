@@ -41,7 +41,7 @@ class Lifecycle:
 
     @retried
     def _create(self, new: NewSession, reserved: list[Document]) -> SharedState | None:
-        expiry = self.expiry.of(new.lifetime)
+        expiry = self.expiry.of(new.details.lifetime)
         document = documents.new_session(new, expiry.expires_at(), expiry.chunks_expire_at(), reserved)
         pending = self._inserted(new, document)
         if pending is None:

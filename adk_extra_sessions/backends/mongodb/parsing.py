@@ -103,12 +103,10 @@ class Listed(_Expiring, Holder):
     def details(self) -> SessionDetails:
         """Its name, labels, times and lifetime."""
         return SessionDetails(
-            display_name=self.display_name,
+            **{name: getattr(self, name) for name in layout.TEXT_DETAILS},
             labels={state_key(name): text for name, text in self.labels.items()},
             create_time=self.create_time,
             expire_time=None if self.expires_at >= NEVER else seconds_of(self.expires_at),
-            parent_session_id=self.parent_session_id,
-            root_session_id=self.root_session_id,
             lifetime=self.lifetime,
         )
 

@@ -15,7 +15,7 @@ from adk_extra_sessions.backends.redis.appending import Appending
 from adk_extra_sessions.backends.redis.client import address_of, database_number
 from adk_extra_sessions.backends.redis.erasing import Erasing
 from adk_extra_sessions.backends.redis.history import History
-from adk_extra_sessions.backends.redis.layout import AppKeys, Field, SessionKeys, UserKeys
+from adk_extra_sessions.backends.redis.layout import TEXT_DETAILS, AppKeys, Field, SessionKeys, UserKeys
 from adk_extra_sessions.backends.redis.parts import outline_call, part_call, part_of
 from adk_extra_sessions.backends.redis.reading import read_hash
 from adk_extra_sessions.backends.redis.replication import Replication
@@ -116,7 +116,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         with foreign_type_named(new.key):
             ticket = 0
             if self._split:  # entered before, so that no crash can hide the user from lists
-                users.enter(new.key.user_id, self._ttl(new.lifetime))
+                users.enter(new.key.user_id, self._ttl(new.details.lifetime))
                 ticket = self._split.before_create(keys, new)
             reply = self._run(self.create_call(new, ticket), new.key, self.replication)
             if int(reply[0]) == 0:
@@ -136,7 +136,8 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
             app = state_pairs(new.state.app)
         elif new.state.app:
             session += pending_pairs(new.state.app, new.nonce, ticket)
-        arguments: list[Argument] = [new.nonce, self._ttl(new.lifetime), repr(new.created), keys.user_name]
+        ttl, created = self._ttl(new.details.lifetime), repr(new.details.create_time)
+        arguments: list[Argument] = [new.nonce, ttl, created, keys.user_name]
         for pairs in (session, state_pairs(new.state.user), app):
             arguments += (len(pairs) // 2, *pairs)
         return Call(scripts.CREATE, names, arguments)
@@ -208,7 +209,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
     def _update_call(self, key: SessionKey, changes: Changes) -> Call:
         keys = SessionKeys.of(self.prefix, key)
         lifetime = "=" if changes.lifetime is UNSET else own_ttl(changes.lifetime)
-        removed: list[Argument] = [Field.display_name] if changes.display_name is None else []
+        removed = [one for name, one in TEXT_DETAILS.items() if getattr(changes, name, UNSET) is None]
         names = [keys.session, keys.events, keys.index] + ([] if self._split else keys.users)
         replaced = int(changes.labels is not UNSET)
         arguments: list[Argument] = [self.ttl_ms, lifetime, keys.user_name, replaced, len(removed)]

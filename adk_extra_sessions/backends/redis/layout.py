@@ -130,6 +130,14 @@ class Field:
     """Who has the turn and who waits, as JSON."""
 
 
+TEXT_DETAILS = {
+    "display_name": Field.display_name,
+    "parent_session_id": Field.parent,
+    "root_session_id": Field.root,
+}
+"""The details of a session that are texts, by their names in `SessionDetails`, and the field of each."""
+
+
 @frozen
 class UserKeys:
     """The keys of one user of one app."""

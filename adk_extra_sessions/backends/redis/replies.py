@@ -10,7 +10,7 @@ from attrs import field, frozen
 from redis.exceptions import ResponseError
 
 from adk_extra_sessions.backends.damaged import damage_named
-from adk_extra_sessions.backends.redis.layout import Field
+from adk_extra_sessions.backends.redis.layout import TEXT_DETAILS, Field
 from adk_extra_sessions.backends.redis.scripts import Argument
 from adk_extra_sessions.backends.stored_format import FORMAT, check_format
 from adk_extra_sessions.details import DEFAULT, NEVER, UNSET, Changes, Lifetime, SessionDetails
@@ -49,22 +49,24 @@ def state_pairs(texts: Mapping[str, str]) -> list[Argument]:
 
 def new_session_pairs(new: NewSession) -> list[Argument]:
     """Returns the fields of a new session's hash, its state left aside, each followed by its value."""
-    created = repr(new.created)
+    created = repr(new.details.create_time)
     pairs: list[Argument] = [Field.format, FORMAT, Field.nonce, new.nonce, Field.create_time, created]
     pairs += [Field.start_revision, new.revision, Field.revision, new.revision, Field.update_time, created]
-    pairs += [Field.first_position, 0, Field.event_count, 0, *details_pairs(new)]
-    forks = {Field.parent: new.parent_session_id, Field.root: new.root_session_id, Field.ttl: own_ttl(new.lifetime)}
-    pairs += [part for name, value in forks.items() if value for part in (name, value)]
+    pairs += [Field.first_position, 0, Field.event_count, 0, *details_pairs(new.details)]
+    if ttl := own_ttl(new.details.lifetime):
+        pairs += [Field.ttl, ttl]
     if new.state.session:
         pairs += [Field.initial_state, joined_json(new.state.session)]
     return pairs
 
 
-def details_pairs(details: NewSession | Changes) -> list[Argument]:
-    """Returns the fields of a session's name and labels, as far as it has them, each followed by its value."""
+def details_pairs(details: SessionDetails | Changes) -> list[Argument]:
+    """Returns the fields of a session's labels and of details that are texts, each followed by its value."""
     pairs: list[Argument] = []
-    if details.display_name is not UNSET and details.display_name is not None:
-        pairs += [Field.display_name, details.display_name]
+    for name, field_name in TEXT_DETAILS.items():
+        value = getattr(details, name, UNSET)
+        if value is not UNSET and value is not None:
+            pairs += [field_name, value]
     if details.labels is not UNSET:
         pairs += label_pairs(details.labels)
     return pairs
@@ -148,18 +150,14 @@ class StoredSession:
 
 
 def _details(found: Mapping[str, Reply], expires_at: int) -> SessionDetails:
-    plain = {
-        name: text(found[name]) for name in (Field.display_name, Field.parent, Field.root, Field.ttl) if name in found
-    }
+    details = {name: text(found[one]) for name, one in TEXT_DETAILS.items() if one in found}
     labels = {name[len(Field.label) :]: text(one) for name, one in found.items() if name.startswith(Field.label)}
-    lifetime = lifetime_of(plain.get(Field.ttl, ""))
+    lifetime = lifetime_of(text(found.get(Field.ttl, "")))
     return SessionDetails(
-        display_name=plain.get(Field.display_name),
+        **details,
         labels=labels,
         create_time=float(found[Field.create_time]),
         expire_time=lifetime.expire_time or (expires_at / 1000 if expires_at >= 0 else None),
-        parent_session_id=plain.get(Field.parent),
-        root_session_id=plain.get(Field.root),
         lifetime=lifetime,
     )
 

@@ -15,7 +15,7 @@ class LabelVerbs:
     def test_labels_select(self, session_backend: Managed) -> None:
         given = [{}, {"team": "a"}, {"team": "b"}, {"team": "a", "x.$y": "*"}, {"team": "a", "x.$y": ""}, {"team": ""}]
         for number, labels in enumerate(given):
-            created(session_backend, SessionKey(APP, "u", str(number)), created=float(number), labels=labels)
+            created(session_backend, SessionKey(APP, "u", str(number)), create_time=float(number), labels=labels)
         created(session_backend, SessionKey(APP, "v", "6"), labels={"team": "a"})
         for labels, of_u, of_all in (
             ({}, "012345", "0123456"),
@@ -36,7 +36,7 @@ class LabelVerbs:
     def test_a_rare_label_is_found_among_many(self, session_backend: Managed) -> None:
         for number in range(300):
             labels = {"rare": "yes"} if number in (7, 250) else {"rare": "no"}
-            created(session_backend, SessionKey(APP, "u", str(number)), created=float(number), labels=labels)
+            created(session_backend, SessionKey(APP, "u", str(number)), create_time=float(number), labels=labels)
         for order in ("storage", "update_time", "update_time desc"):
             query = SessionQuery(APP, "u", {"rare": "yes"}, order, size=1)
             found = [one.key.session_id for one in listed(session_backend, query)]

@@ -50,7 +50,7 @@ class ListVerb:
         assert (found.state, found.shared.user, found.shared.app) == ({"own": 1}, {"ours": 2}, {"everyones": 3})
         assert not found.bodies
         (bare,) = listed(session_backend, SessionQuery(APP, with_state=False))
-        assert (bare.key, bare.revision, bare.last_update_time) == (new.key, new.revision, new.created)
+        assert (bare.key, bare.revision, bare.last_update_time) == (new.key, new.revision, new.details.create_time)
 
     @pytest.mark.parametrize("order", ["storage", "update_time", "update_time desc"])
     def test_what_stands_still_is_met_once_while_others_come_and_go(self, session_backend: Backend, order: Any) -> None:
@@ -103,7 +103,7 @@ class ListVerb:
 def _sessions(backend: Backend, user_id: str, times: Sequence[float]) -> list[SessionKey]:
     keys = [SessionKey(APP, user_id, str(number)) for number in range(len(times))]
     for key, time in zip(keys, times, strict=True):
-        created(backend, key, created=time)
+        created(backend, key, create_time=time)
     return keys
 
 

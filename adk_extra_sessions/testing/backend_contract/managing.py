@@ -30,7 +30,7 @@ class ManagedContract(LabelVerbs):
     """Names, labels and expiry of sessions; counts. Supply the fixture `session_backend`."""
 
     def test_what_a_session_is_created_with_is_read_and_listed(self, session_backend: Managed) -> None:
-        created(session_backend, created=123.456, **DETAILS)
+        created(session_backend, create_time=123.456, **DETAILS)
         found = read(session_backend, recent=0).details
         assert {name: getattr(found, name) for name in DETAILS} == DETAILS
         assert (found.create_time, found.expire_time) == (123.456, 4_000_000_000.5)

@@ -8,6 +8,7 @@ from typing import Any
 
 from adk_extra_sessions.backends.base import Backend
 from adk_extra_sessions.codec import Codec
+from adk_extra_sessions.details import SessionDetails
 from adk_extra_sessions.records import (
     AppendOutcome,
     AppendRequest,
@@ -26,15 +27,15 @@ _revisions = itertools.count(1_700_000_000_000_000, 1_000_000)
 _nonces = map(str, itertools.count())
 
 
-def new_session(key: SessionKey = KEY, state: dict[str, Any] | None = None, **more: Any) -> NewSession:
+def new_session(key: SessionKey = KEY, state: dict[str, Any] | None = None, **given: Any) -> NewSession:
     """Makes a session to be created, with a revision and a nonce of its own."""
-    given = {"revision": next(_revisions), "nonce": next(_nonces), "created": 100.0}
-    return NewSession(key=key, state=CODEC.encode_state(state or {}), **{**given, **more})
+    details = SessionDetails(**{"create_time": 100.0, **given})
+    return NewSession(key, next(_revisions), next(_nonces), CODEC.encode_state(state or {}), details)
 
 
-def created(backend: Backend, key: SessionKey = KEY, state: dict[str, Any] | None = None, **more: Any) -> NewSession:
+def created(backend: Backend, key: SessionKey = KEY, state: dict[str, Any] | None = None, **given: Any) -> NewSession:
     """Creates a session that is not there yet."""
-    new = new_session(key, state, **more)
+    new = new_session(key, state, **given)
     assert backend.create(new) is not None
     return new
 

@@ -15,7 +15,7 @@ from adk_extra_sessions.backends.mongodb.expiry import NEVER, Expiry, date_of
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.parsing import Head
 from adk_extra_sessions.codec import Codec
-from adk_extra_sessions.details import DEFAULT, Lifetime
+from adk_extra_sessions.details import DEFAULT, Lifetime, SessionDetails
 from adk_extra_sessions.details import NEVER as LASTING
 from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey
 from adk_extra_sessions.state import StateTexts
@@ -88,7 +88,7 @@ def test_both_forms_agree(store: MongoSessionStore, name: str) -> None:
     known: list[dict[str, Any]] = [{"expected": 10}, {"not_after": 50.0}, {}]
     requests = [request(EVENTS[:count], **one) for count in (1, 2) for one in known]
     answers = set()
-    new = NewSession(KEY, 10, "nonce", 50.0, StateTexts())
+    new = NewSession(KEY, 10, "nonce", StateTexts(), SessionDetails(create_time=50.0))
     plain = documents.new_session(new, NEVER, NEVER, [])
     changes = [{field: one} for field, ones in values().items() for one in ones]
     changes += [

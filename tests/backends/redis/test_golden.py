@@ -18,7 +18,7 @@ from adk_extra_sessions import RedisSessionStore
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, Field
 from adk_extra_sessions.codec import Codec
-from adk_extra_sessions.details import Lifetime
+from adk_extra_sessions.details import Lifetime, SessionDetails
 from adk_extra_sessions.history.outline import NewOutline, Outline
 from adk_extra_sessions.records import AppendRequest, NewSession, SessionKey, Window
 from adk_extra_sessions.testing.contract.samples import an_event
@@ -63,7 +63,8 @@ def fill(store: RedisSessionStore) -> None:
 
     def create(key: SessionKey, revision: int, state: dict[str, Any] | None = None, **details: Any) -> None:
         texts = Codec().encode_state(state or {})
-        assert backend.create(NewSession(key, revision, f"nonce-{revision}", 900.5, texts, **details)) is not None
+        new = NewSession(key, revision, f"nonce-{revision}", texts, SessionDetails(create_time=900.5, **details))
+        assert backend.create(new) is not None
 
     def append(key: SessionKey, one: Event) -> None:
         (outcome,) = backend.append([AppendRequest(key, [Codec().encode(one)])])

@@ -73,7 +73,7 @@ def _filled(store: SessionStore, user: str | None, count: int) -> list[SessionKe
             dates = store.backend.expiry.expires_at(), store.backend.expiry.chunks_expire_at()
             store.backend.sessions.insert_many([documents.new_session(one, *dates, []) for one in batch], ordered=False)
         elif isinstance(store, RedisSessionStore):
-            scripts.run_many(store.client, [store.backend.create_call(one) for one in batch])
+            scripts.run_many(store.client, [store.backend.lifecycle.create_call(one) for one in batch])
     return keys
 
 

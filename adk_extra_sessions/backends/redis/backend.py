@@ -15,27 +15,23 @@ from adk_extra_sessions.backends.redis.appending import Appending
 from adk_extra_sessions.backends.redis.client import address_of, database_number
 from adk_extra_sessions.backends.redis.erasing import Erasing
 from adk_extra_sessions.backends.redis.history import History
-from adk_extra_sessions.backends.redis.layout import TEXT_DETAILS, AppKeys, Field, SessionKeys, UserKeys
+from adk_extra_sessions.backends.redis.layout import AppKeys, Field, SessionKeys, UserKeys
+from adk_extra_sessions.backends.redis.lifecycle import Lifecycle
 from adk_extra_sessions.backends.redis.parts import outline_call, part_call, part_of
 from adk_extra_sessions.backends.redis.reading import read_hash
 from adk_extra_sessions.backends.redis.replication import Replication
 from adk_extra_sessions.backends.redis.replies import (
     StoredSession,
     checked,
-    details_pairs,
     foreign_type_named,
-    new_session_pairs,
-    own_ttl,
     state_of,
-    state_pairs,
 )
 from adk_extra_sessions.backends.redis.scan import Scan
-from adk_extra_sessions.backends.redis.scripts import Argument, Call
+from adk_extra_sessions.backends.redis.scripts import Call
 from adk_extra_sessions.backends.redis.session_queries import SessionQueries
-from adk_extra_sessions.backends.redis.split_app_state import SplitAppState, pending_pairs
+from adk_extra_sessions.backends.redis.split_app_state import SplitAppState
 from adk_extra_sessions.backends.redis.turns import RedisTurns
-from adk_extra_sessions.backends.redis.users import UserIndex
-from adk_extra_sessions.details import UNSET, Changes, Lifetime, SessionDetails
+from adk_extra_sessions.details import Changes, SessionDetails
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.history.outline import NewOutline, OutlineName, Part
 from adk_extra_sessions.queries import RecordPage, SessionQuery
@@ -93,6 +89,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         self._split = SplitAppState(client) if isinstance(client, redis.RedisCluster) else None
         self._scan = Scan(client, prefix)
         self._queries = SessionQueries(client, prefix, self._split is not None)
+        self.lifecycle = Lifecycle(client, prefix, ttl_ms, replication, self._split)
         self.appending = Appending(client, prefix, ttl_ms, replication, self._split)
 
     @override
@@ -111,36 +108,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
 
     @override
     def create(self, new: NewSession) -> SharedState | None:
-        keys = SessionKeys.of(self.prefix, new.key)
-        users = self._users(new.key)
-        with foreign_type_named(new.key):
-            ticket = 0
-            if self._split:  # entered before, so that no crash can hide the user from lists
-                users.enter(new.key.user_id, self._ttl(new.details.lifetime))
-                ticket = self._split.before_create(keys, new)
-            reply = self._run(self.create_call(new, ticket), new.key, self.replication)
-            if int(reply[0]) == 0:
-                return None
-            users.look_after_overdue(reply[3])
-            app_state = self._split.after_create(keys, new, ticket) if self._split else state_of(reply[2], new.key)
-            return SharedState(user=state_of(reply[1], new.key), app=app_state)
-
-    def create_call(self, new: NewSession, ticket: int = 0) -> Call:
-        """Returns the script call that creates a session; `ticket` is that of its app state on a cluster."""
-        keys = SessionKeys.of(self.prefix, new.key)
-        session = [*new_session_pairs(new), *state_pairs(new.state.session)]
-        names = [keys.session, keys.events, keys.index, keys.user]
-        app: list[Argument] = []
-        if self._split is None:
-            names += [keys.app, *keys.users]
-            app = state_pairs(new.state.app)
-        elif new.state.app:
-            session += pending_pairs(new.state.app, new.nonce, ticket)
-        ttl, created = self._ttl(new.details.lifetime), repr(new.details.create_time)
-        arguments: list[Argument] = [new.nonce, ttl, created, keys.user_name]
-        for pairs in (session, state_pairs(new.state.user), app):
-            arguments += (len(pairs) // 2, *pairs)
-        return Call(scripts.CREATE, names, arguments)
+        return self.lifecycle.create(new)
 
     @override
     def read(self, key: SessionKey, window: Window) -> SessionRecord | None:
@@ -195,50 +163,15 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
 
     @override
     def update(self, key: SessionKey, changes: Changes) -> SessionDetails | None:
-        if self._split and changes.lifetime is not UNSET:
-            self._users(key).enter(key.user_id, self._ttl(changes.lifetime))
-        with foreign_type_named(key):
-            status, *found = self._run(self._update_call(key, changes), key, self.replication)
-        if int(status) == 0:
-            return None
-        if int(status) < 0:
-            raise CorruptRecordError(f"{key} is damaged, foreign or of another format.")
-        session, expires_at = found
-        return StoredSession.of(session, expires_at, key).details
-
-    def _update_call(self, key: SessionKey, changes: Changes) -> Call:
-        keys = SessionKeys.of(self.prefix, key)
-        lifetime = "=" if changes.lifetime is UNSET else own_ttl(changes.lifetime)
-        removed = [one for name, one in TEXT_DETAILS.items() if getattr(changes, name, UNSET) is None]
-        names = [keys.session, keys.events, keys.index] + ([] if self._split else keys.users)
-        replaced = int(changes.labels is not UNSET)
-        arguments: list[Argument] = [self.ttl_ms, lifetime, keys.user_name, replaced, len(removed)]
-        return Call(scripts.UPDATE, names, [*arguments, *removed, *details_pairs(changes)])
-
-    def _ttl(self, lifetime: Lifetime) -> str:
-        """Returns the time to live of a session that is created now, as create.lua takes it."""
-        return own_ttl(lifetime) or str(self.ttl_ms)
+        return self.lifecycle.update(key, changes)
 
     @override
     def delete(self, key: SessionKey) -> None:
-        self._delete(key, "")
+        self.lifecycle.delete(key)
 
     @override
     def delete_unchanged(self, key: SessionKey, revision: int) -> bool:
-        return self._delete(key, str(revision))
-
-    def _delete(self, key: SessionKey, revision: str) -> bool:
-        keys = SessionKeys.of(self.prefix, key)
-        names = [keys.session, keys.events, keys.index] + ([] if self._split else keys.users)
-        with foreign_type_named(key):
-            call = Call(scripts.DELETE, names, [keys.user_name, revision])
-            last, pending, there = self._run(call, key, self.replication)
-            while self._split and pending:
-                self._split.apply_left(keys, pending)
-                last, pending, there = self._run(call, key, self.replication)
-            if self._split and last:
-                self._users(key).look_after_gone(key.user_id)
-        return bool(there)
+        return self.lifecycle.delete(key, str(revision))
 
     @override
     def erase(self, app_name: str, user_id: str | None) -> Erased:
@@ -309,8 +242,5 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         keys = (key for app_name in self.app_names() for key in self.session_keys(app_name, None))
         yield from strays.lost(self.client, self.prefix, keys)
 
-    def _users(self, key: SessionKey) -> UserIndex:
-        return UserIndex(self.client, self.prefix, key.app_name)
-
-    def _run(self, call: Call, key: SessionKey, wait: Replication = scripts.NO_WAIT) -> Any:
-        return checked(scripts.run_many(self.client, [call], wait)[0], key)
+    def _run(self, call: Call, key: SessionKey) -> Any:
+        return checked(scripts.run_many(self.client, [call])[0], key)

@@ -10,6 +10,7 @@ import pytest
 
 from adk_extra_sessions import RedisSessionStore
 from adk_extra_sessions.backends.redis.layout import AppKeys, UserKeys
+from adk_extra_sessions.backends.redis.users import UserIndex
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
 
 NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER}
@@ -105,7 +106,7 @@ def test_a_list_leaves_users_in_the_index_who_may_be_creating_a_session(make_sto
     store = make_store(ttl="30d")
     keys = AppKeys.of(store.prefix, APP)
     store.create_session(**NAMES)
-    creating = store.backend._users(_key("new"))
+    creating = UserIndex(store.client, store.prefix, APP)
     creating.enter("new", 0)
     store.list_sessions(app_name=APP)
     store.list_sessions(app_name=APP)
@@ -126,40 +127,3 @@ def test_the_last_session_of_a_user_takes_the_user_along(store: RedisSessionStor
         let_time_pass(store)
         assert store.list_sessions(app_name=APP).sessions == []
     assert users(store) == {}
-
-
-def _key(user: str) -> Any:
-    from adk_extra_sessions.records import SessionKey
-
-    return SessionKey(APP, user, "")
-
-
-def test_a_list_beside_a_bulk_clean_up_has_each_session_once(
-    store: RedisSessionStore, server: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = store.create_session(**NAMES, session_id="original")
-    keys = UserKeys.of(store.prefix, APP, USER)
-    content = store.client.dump(keys.session(session.id))
-    names = [f"copy{number}" for number in range(25_000)]
-    with store.client.pipeline(transaction=False) as pipeline:
-        for name in names:
-            pipeline.restore(keys.session(name), 0, content)
-        pipeline.zadd(keys.index, dict.fromkeys(names, 1.0))
-        pipeline.execute()
-    execute, pages = store.client.execute_command, []
-
-    def interrupted(*arguments: Any, **options: Any) -> Any:
-        if arguments[0] != "ZSCAN":
-            return execute(*arguments, **options)
-        # Redis mostly repeats members where many go, and some stay that it has just told.
-        kept = {name.decode() for name, _ in pages[0][-100:]}
-        execute("ZREM", keys.index, *(name for name in names if name not in kept))
-        cursor, page = execute(*arguments, **options)
-        pages.append(page)
-        return cursor, page
-
-    _, page = store.client.zscan(keys.index, 0, count=10_000)  # as the list begins
-    pages.append(page)
-    monkeypatch.setattr(store.client, "execute_command", interrupted)
-    found = [one.id for one in store.list_sessions(**NAMES).sessions]
-    assert len(found) == len(set(found)) and {*found} >= {name.decode() for name, _ in page[-100:]}

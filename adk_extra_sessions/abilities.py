@@ -1,4 +1,4 @@
-"""The abilities of a backend that some calls need, or the error that names the one that it lacks."""
+"""Checks that a backend has the ability that a call needs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def managed(backend: Backend) -> Managed:
     if isinstance(backend, Managed):
         return backend
     name = type(backend).__name__
-    raise ConfigurationError(f"A {name} keeps no names, labels and expiry of sessions, and does not count them.")
+    raise ConfigurationError(f"A {name} cannot keep names, labels and expiry of sessions, nor count them.")
 
 
 def erasable(backend: Backend) -> Erasable:
-    """Returns a backend that can erase all that belongs to a user or an app.
+    """Returns a backend that can erase everything of a user or an app.
 
     Raises:
         ConfigurationError: This one cannot.
@@ -37,4 +37,4 @@ def reads_parts(backend: Backend) -> ReadsParts:
     """
     if isinstance(backend, ReadsParts):
         return backend
-    raise ConfigurationError(f"A {type(backend).__name__} reads no parts of histories: history must be 'all'.")
+    raise ConfigurationError(f"A {type(backend).__name__} cannot read parts of histories: history must be 'all'.")

@@ -38,15 +38,15 @@ from adk_extra_sessions.writer import Writer
 
 
 class BasicStore:
-    """Creates, reads, writes and deletes single sessions. `SessionStore` adds what is about several, and their details.
+    """Creates, reads, appends to and deletes single sessions. `SessionStore` adds the methods to manage them.
 
-    A context manager: leaving it closes the client, unless that was the
-    caller's own.
+    As a context manager it closes itself at the end, and its client if it
+    made that.
 
     Args:
         backend: The database that keeps the sessions.
-        options: What the rules leave open; None for the defaults.
-        codec: What turns events into what is stored, and back; None for one that stores their JSON text.
+        options: Options that do not depend on the database; None for the defaults.
+        codec: Turns events into what is stored, and back; None for one that stores their JSON text.
     """
 
     backend: Backend
@@ -82,21 +82,22 @@ class BasicStore:
             user_id: The user's id.
             state: Initial state. `app:` and `user:` keys go to the app's and
                 the user's state; `temp:` keys only into the returned session.
-            session_id: Its id, stripped of white space; blank or None to have one made.
-            display_name: What people call it.
-            labels: Texts by which to find it, by name; names and texts have at most 64 characters.
-            ttl: How long after its last write it expires, in place of the
+            session_id: Its id, which is stripped of white space; if blank or None, a new one is made.
+            display_name: A name to show to people.
+            labels: Names and short texts to find it by, such as `{"topic": "returns"}`;
+                each has at most 64 characters.
+            ttl: How long after its last write it expires, instead of the
                 store's `ttl`: seconds, a timedelta or a text such as "30d";
                 None for never.
-            expire_time: When it expires, whatever is written: seconds since
-                the epoch, a datetime with a time zone, or its text in ISO
-                8601; None for never.
+            expire_time: When it expires, however often it is written to:
+                seconds since the epoch, a datetime with a time zone, or its
+                text in ISO 8601; None for never.
 
         Returns:
             The session, with its merged state and no events.
 
         Raises:
-            AlreadyExistsError: The user has a session of this id.
+            AlreadyExistsError: The user has a session with this id.
             InputValidationError: An argument is wrong, or both `ttl` and `expire_time` are given.
             StateValueError: A state value has no JSON form.
         """
@@ -126,12 +127,12 @@ class BasicStore:
             app_name: The app's name.
             user_id: The user's id.
             session_id: The session's id.
-            config: Which events: `num_recent_events` of the newest, then of
-                these the ones with `timestamp >= after_timestamp`. Without
+            config: Which events to load: the newest `num_recent_events`, and
+                of these the ones with `timestamp >= after_timestamp`. Without
                 it, the option `history` decides.
 
         Returns:
-            The session, or None when there is none.
+            The session, or None if it does not exist.
 
         Raises:
             CorruptRecordError: What is stored cannot be read.
@@ -153,17 +154,14 @@ class BasicStore:
 
     @traced
     def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
-        """Deletes a session and its events; the app's and the user's state stay.
-
-        Deleting a session that does not exist does nothing.
-        """
+        """Deletes a session and its events, if it exists; the state of the app and of the user stays."""
         key = SessionKey.of(app_name, user_id, session_id)
         with self.operation("delete_session"):
             self.backend.delete(key)
 
     @traced
     def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
-        """Reads the user's state, keys without the `user:` prefix."""
+        """Reads the user's state; its keys are without the prefix `user:`."""
         names = checked_name("app_name", app_name), checked_name("user_id", user_id)
         with self.operation("get_user_state"):
             return dict(self.backend.user_state(*names))
@@ -172,22 +170,22 @@ class BasicStore:
     def append_event(self, session: AdkSession, event: Event) -> Event:
         """Stores an event and applies its state delta, or does nothing at all.
 
-        The event, the session's state, revision and time change together in
-        storage, then in `session`. Appending the same event again is done
-        once, also when an earlier try broke off with its outcome unknown.
+        Events, state, revision and time of the session change together in
+        storage, then in `session`. An event that is appended again is stored
+        only once, for example after an error that left open whether it was stored.
 
         Args:
-            session: A live session of this store.
+            session: The session, as this store returned it.
             event: The event. A partial one is returned and not stored.
 
         Returns:
-            The event. Temporary keys of its state delta are now only in `session.state`.
+            The event. Temporary keys of its state delta are then only in `session.state`.
 
         Raises:
-            SessionNotFoundError: The session was deleted, has expired, or never was.
-            StaleSessionError: Storage has moved on since `session` was loaded.
+            SessionNotFoundError: The session was deleted, has expired, or never existed.
+            StaleSessionError: The session was changed in storage since `session` was loaded.
             StateValueError: A value of its state delta has no JSON form.
-            EventTooLargeError: It is over what the server stores.
+            EventTooLargeError: It is larger than the server can store.
         """
         append = Append.of(session, event)
         self.writer.write([append], commit=True)
@@ -197,9 +195,9 @@ class BasicStore:
         """Appends events to any number of sessions in as few round trips as possible.
 
         Args:
-            appends: Pairs as for `append_event`. Events of one live session
-                are stored in the order given; if storage refuses one, those
-                after it are refused too.
+            appends: Pairs of a session and an event, as for `append_event`.
+                Events of one `Session` object are stored in this order; if
+                one is refused, all after it are refused too.
 
         Returns:
             For each pair its event, or the exception that `append_event` would have raised.
@@ -214,25 +212,25 @@ class BasicStore:
     ) -> AbstractContextManager[Turn]:
         """Holds the turn on a session: one holder at a time, across threads, processes and machines.
 
-        Load the session inside, so that it is the one that the last holder left:
+        Load the session inside, so that it has what the last holder stored:
 
             with store.turn(app_name="shop", user_id="ada", session_id="s1"):
                 session = store.get_session(app_name="shop", user_id="ada", session_id="s1")
 
-        Whoever waits gets it in order of arrival. It is renewed while it is
-        held; if its holder dies, it is free again 15 seconds later.
+        Waiting callers get it in the order in which they came. It is renewed
+        while it is held; if its holder dies, it is free again 15 seconds later.
 
         Args:
             app_name: The app's name.
             user_id: The user's id.
             session_id: The session's id; it need not exist yet.
-            wait: How long to wait for it: seconds, a timedelta or a text such
-                as "2m"; 0 not to wait, None for as long as it takes.
+            wait: How long to wait for the turn: seconds, a timedelta or a text such
+                as "2m"; 0 for not at all, None for as long as it takes.
 
         Raises:
-            SessionBusyError: On entering: others had it all that time.
-            InputValidationError: `wait` is no duration, or this thread or task has the turn already.
-            TurnLostError: On leaving: the process had been paused for so long that somebody else could have it.
+            SessionBusyError: On entering: it was not free in that time.
+            InputValidationError: `wait` is not a duration, or this thread or task has the turn already.
+            TurnLostError: On leaving: this process was paused for so long that the turn was free for others.
         """
         key = SessionKey.of(app_name, user_id, session_id)
         return holding(self.turns, key, seconds(wait))
@@ -242,7 +240,7 @@ class BasicStore:
         """Where turns are kept.
 
         Raises:
-            ConfigurationError: The backend keeps none.
+            ConfigurationError: The backend has no turns.
             ClosedError: The store is closed.
         """
         self._check_open()
@@ -252,7 +250,7 @@ class BasicStore:
 
     @property
     def archive(self) -> Archive:
-        """All that the store keeps, as it is stored: for copies, exports and examinations.
+        """Access to everything as it is stored: for copies, exports and the doctor.
 
         Raises:
             ConfigurationError: The backend cannot be copied.
@@ -268,7 +266,7 @@ class BasicStore:
         self.close()
 
     def server_address(self) -> tuple[str, int | None] | None:
-        """Returns the server's name (or socket) and port, for spans; None where it is not one server, or not known."""
+        """Returns the server's name (or socket) and port, for spans; None if there are several, or it is not known."""
         return self.backend.server_address()
 
     def ping(self) -> None:

@@ -1,4 +1,4 @@
-"""What a session has beside its state and events: name, labels, times, and how long it stays."""
+"""The details of a session: its name, labels, times and lifetime. Not its state and events."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ UNSET: Final = Unset.UNSET
 
 @frozen
 class Lifetime:
-    """When a session expires, as the session itself says.
+    """How long a session stays.
 
     Attributes:
-        kind: "default": at each write, the ttl of the store that writes counts
-            from then. "ttl": at each write, the session's own ttl counts from
-            then. "fixed": at one moment, whatever is written. "never".
+        kind: "default": from each write on for the ttl of the store that writes.
+            "ttl": from each write on for the session's own ttl. "fixed": until one
+            moment, however often it is written to. "never": it does not expire.
         ttl_ms: The session's own ttl in milliseconds; 0 for other kinds.
         expire_time: The moment, in seconds since the epoch; 0 for other kinds.
     """
@@ -50,7 +50,7 @@ class Lifetime:
         return cls("fixed", expire_time=expire_time)
 
     def expire_time_after(self, now: float, store_ttl_ms: int) -> float | None:
-        """Returns when a session expires that is written to now; None for never.
+        """Returns when the session expires if it is written to now; None for never.
 
         Args:
             now: Seconds since the epoch.
@@ -63,7 +63,7 @@ class Lifetime:
 
 
 DEFAULT: Final = Lifetime()
-"""The lifetime of a session that says nothing of its own."""
+"""The lifetime of a session without one of its own."""
 
 NEVER: Final = Lifetime("never")
 """The lifetime of a session that stays until it is deleted."""
@@ -71,7 +71,7 @@ NEVER: Final = Lifetime("never")
 
 @frozen
 class SessionDetails:
-    """What a session has beside its state and events.
+    """What a session has besides its state and events.
 
     Attributes:
         display_name: A name to show to people.

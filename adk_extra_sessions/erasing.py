@@ -20,11 +20,11 @@ class ErasureReceipt:
         user_id: The user's id; None for the whole app.
         started: When it began, in UTC.
         seconds: How long it took.
-        sessions: Sessions, expired and damaged ones too.
-        events: Their events.
-        states: State of users, and of the app.
-        turns: Turns on sessions.
-        records: All keys or documents that held this; indexes too.
+        sessions: How many sessions, also expired and damaged ones.
+        events: How many events they had.
+        states: How many states of users and of the app.
+        turns: How many turns on sessions.
+        records: How many keys or documents all this was stored in, with those of indexes.
     """
 
     app_name: str
@@ -39,10 +39,10 @@ class ErasureReceipt:
 
 
 def erase(backend: Backend, app_name: str, user_id: str | None) -> ErasureReceipt:
-    """Erases what belongs to a user, or with None to an app.
+    """Erases everything of a user, or with None of an app.
 
     Raises:
-        ConfigurationError: The backend cannot.
+        ConfigurationError: The backend cannot erase.
     """
     started, start = datetime.now(timezone.utc), time.monotonic()
     erased = erasable(backend).erase(app_name, user_id)

@@ -1,7 +1,8 @@
 """Keeps the order of events in a live session while several threads store events of it.
 
-One live session may be used by several event loops, threads, services and
-stores at once. Their events come into the session in the order stored.
+A live session is a `Session` object that a caller holds, unlike the stored
+session. Several event loops, threads, services and stores may use one at the
+same time. Their events are added to it in the order in which they are stored.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class StoreOptions:
 
         Args:
             url: A URL that may also have options of the driver; None if there is none.
-            given: The arguments by name; None stands for one that was not passed.
+            given: The arguments by name; None for one that was not passed.
 
         Returns:
             The URL without the options, and the options.

@@ -24,9 +24,9 @@ class Pruned:
     """What pruning has done.
 
     Attributes:
-        examined: Sessions that were looked at.
-        deleted: Those of them that were deleted; with `dry_run`, that would have been.
-        changed: Those that were written to or deleted by others after they had been judged, and so left alone.
+        examined: How many sessions it looked at.
+        deleted: How many of them it deleted, or with `dry_run` would have deleted.
+        changed: How many it did not delete because others wrote to them, or deleted them, at the same moment.
     """
 
     examined: int = 0

@@ -183,11 +183,11 @@ class Erased:
     """How much was erased.
 
     Attributes:
-        sessions: Sessions, expired and damaged ones too.
-        events: Their events.
-        states: State of users, and of the app.
-        turns: Turns on sessions.
-        records: All keys, or documents, that held this; indexes too.
+        sessions: How many sessions, also expired and damaged ones.
+        events: How many events they had.
+        states: How many states of users and of the app.
+        turns: How many turns on sessions.
+        records: How many keys or documents all this was stored in, with those of indexes.
     """
 
     sessions: int = 0

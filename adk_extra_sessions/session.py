@@ -1,4 +1,4 @@
-"""ADK's `Session` and its list, with what sessions have here besides."""
+"""ADK's `Session`, and a page of sessions, with the details that this package adds."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ SHOWN = tuple(one.name for one in fields(SessionDetails) if one.name != "lifetim
 
 
 class Session(AdkSession):
-    """A session: ADK's `Session`, which everything of ADK's takes, with a name, labels and times.
+    """ADK's `Session` with a display name, labels and times.
 
-    Only `update_session` changes these in storage. As JSON, a session that has
-    neither name nor labels nor parent is the same as ADK's.
+    ADK takes it wherever it takes its own. To change these fields in storage,
+    call `update_session`. Without a name, labels or a parent, its JSON is the same as
+    ADK's.
     """
 
     display_name: str | None = Field(default=None, description="A name to show to people.")
     labels: dict[str, str] = Field(default_factory=dict, description="Names and short texts to find it by.")
     create_time: float = Field(default=0.0, description="When it was created, in seconds since the epoch.")
     expire_time: float | None = Field(
-        default=None, description="When it would expire, as of when it was loaded; in seconds since the epoch."
+        default=None, description="When it expires if nobody writes to it, in seconds since the epoch; None for never."
     )
     parent_session_id: str | None = Field(default=None, description="The session that it was forked from.")
     root_session_id: str | None = Field(default=None, description="The first session of that line.")
 
     _lifetime: Lifetime = PrivateAttr(default=DEFAULT)
-    """From what its expiry followed when it was loaded."""
+    """Its lifetime when it was loaded."""
 
     def __repr__(self) -> str:
-        # Tools that collect errors print what a traceback's frames hold; `str` shows all, as ADK's does.
+        # Tools that collect errors print the variables in a traceback. `str` shows everything, like ADK's.
         return f"{type(self).__name__}(app_name={self.app_name!r}, user_id={self.user_id!r}, id={self.id!r})"
 
     def __eq__(self, other: object) -> bool:
-        # Each write to the session moves its expiry: this one has that of when it was loaded.
+        # Each write changes when the session expires, so two equal ones may have been loaded with different times.
         if isinstance(other, Session):
             other = other.model_copy(update={"expire_time": self.expire_time})
         return super().__eq__(other)
@@ -56,7 +57,7 @@ class Session(AdkSession):
 
 
 class SessionsPage(ListSessionsResponse):
-    """Sessions of a list: ADK's `ListSessionsResponse`, with a token for the next page."""
+    """ADK's `ListSessionsResponse` with a token for the next page."""
 
     sessions: list[Session] = Field(default_factory=list)  # type: ignore[assignment]
     next_page_token: str | None = Field(default=None, description="For the next page; None after the last one.")
@@ -68,10 +69,10 @@ def details_of(session: Session) -> SessionDetails:
 
 
 def lifetime_of(session: AdkSession) -> Lifetime:
-    """Returns the lifetime that a live session was loaded with; the default one for ADK's own `Session`."""
+    """Returns the lifetime that a session was loaded with; the default one for ADK's own `Session`."""
     return session._lifetime if isinstance(session, Session) else DEFAULT
 
 
 def set_lifetime(session: Session, lifetime: Lifetime) -> None:
-    """Notes the lifetime that a live session is loaded with."""
+    """Notes the lifetime that a session is loaded with."""
     session._lifetime = lifetime

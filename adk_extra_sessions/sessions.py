@@ -1,4 +1,4 @@
-"""Between ADK's values and stored ones: the live session of a record, the window of a configuration."""
+"""Makes `Session` objects of what a backend returns, and requests to a backend of what callers pass."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def new_session(key: SessionKey, state: object, details: SessionDetails, codec: 
 def created_session(
     new: NewSession, state: Mapping[str, Any] | None, shared: SharedState, details: SessionDetails
 ) -> Session:
-    """Makes the live session of one that was just created.
+    """Makes the `Session` object of a session that was just created.
 
     Args:
         new: The request that created it.
@@ -86,7 +86,7 @@ def created_session(
 
 
 def session_of(record: SessionRecord, events: list[Event]) -> Session:
-    """Makes the live session of a record."""
+    """Makes the `Session` object of a record."""
     key, details = record.key, record.details
     session = Session(
         id=key.session_id,

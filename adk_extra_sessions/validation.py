@@ -108,7 +108,7 @@ def checked_order(order_by: object, user_id: str | None) -> Order:
     """Returns in what order sessions are listed.
 
     Raises:
-        InputValidationError: It is none there is, or would have all sessions of an app sorted.
+        InputValidationError: It is not a known order, or it needs a `user_id`.
     """
     if order_by is None:
         return "storage"

@@ -46,7 +46,7 @@ ADK_IN_MEMORY_DIFFERS = {
     "test_what_is_no_text_is_no_name[int]": "takes any hashable as a name",
     "test_what_is_no_text_is_no_name[bytes]": "takes any hashable as a name",
     "test_filters_are_exact[backward]": "stops at the first older event, also where the clock went back",
-    "test_a_superseded_session_is_refused": "has no revisions: an outdated session may append",
+    "test_a_stale_session_is_refused": "has no revisions: an outdated session may append",
     "test_reloading_makes_up_for_it": "has no revisions",
     "test_older_clocks_do_not_hide_staleness": "has no revisions",
     "test_a_session_built_by_hand_is_refused_only_if_older": "has no revisions",

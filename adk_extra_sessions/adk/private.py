@@ -12,7 +12,7 @@ from google.adk.sessions import Session
 if TYPE_CHECKING:
 
     class StaleSessionError(ValueError):
-        """ADK's error for a session that storage has superseded."""
+        """ADK's error for an append to a session that was changed in storage since it was loaded."""
 
 else:
     try:
@@ -30,7 +30,7 @@ def storage_marker(session: Session) -> str | None:
     """Returns the storage revision that `session` was loaded or last written at.
 
     Args:
-        session: A live session, of this or any other service.
+        session: A session that this or another service returned.
 
     Returns:
         The marker as ADK keeps it, or None for a session built by hand.

@@ -22,20 +22,19 @@ from adk_extra_sessions.turns.renewal import renewal
 
 
 class TurnPlugin(BasePlugin):
-    """Makes runs on one session follow each other, across tasks, processes and machines.
+    """Lets only one run at a time work on a session, across tasks, processes and machines.
 
-    A run that starts during another one waits for it, then brings its session
-    up to date and continues. Give it to an `App`, or to ADK's command
-    line:
+    A run that starts during another one waits for its end, loads what it has
+    stored, and continues. Give the plugin to an `App`, or to ADK's command line:
 
         App(name="shop", root_agent=agent, plugins=[TurnPlugin()])
         adk api_server agents --extra_plugins adk_extra_sessions.TurnPlugin
 
-    Without one of this package's session services it does nothing.
+    With other session services than those of this package it does nothing.
 
     Args:
         name: The plugin's name; ADK's command line passes one.
-        wait: How long a run waits for the one before, as for `SessionService.turn`.
+        wait: How long a run waits for others to end, as for `SessionService.turn`.
 
     Raises:
         InputValidationError: `wait` is no duration.

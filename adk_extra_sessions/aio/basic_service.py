@@ -145,7 +145,7 @@ class BasicService(BaseSessionService):
             event: The event. A partial one is returned and not stored.
 
         Returns:
-            The event, without the `temp:` keys of its state delta; these are in `session.state`.
+            The event. Temporary keys of its state delta are then only in `session.state`.
 
         Raises:
             SessionNotFoundError: The session was deleted, has expired, or never existed.

@@ -115,7 +115,7 @@ class WorkerThreads:
         return asyncio.wrap_future(self._submit(partial(copy_context().run, call, *arguments, **named)))
 
     def start(self, call: Callable[[], None]) -> None:
-        """Starts a blocking call whose end nobody waits for; raises as `run` does."""
+        """Starts a blocking call without waiting for its end; raises as `run` does."""
         self._submit(call)
 
     def unfinished(self) -> list[Future[Any]]:

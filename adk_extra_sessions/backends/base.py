@@ -1,7 +1,7 @@
-"""What a database must do to keep sessions: the verbs of a `Backend`, and abilities that it may have.
+"""What a database must do to keep sessions: the methods of a `Backend`, and abilities that it may have.
 
-`SessionStore` has ADK's rules and holds a backend; a backend knows its database and
-none of the rules. CONTRIBUTING.md shows how to write one, and
+A `SessionStore` has ADK's rules and uses a backend; a backend knows its database
+and none of the rules. CONTRIBUTING.md shows how to write one, and
 `adk_extra_sessions.testing.backend_contract` tests it.
 """
 
@@ -49,19 +49,19 @@ class Target:
 class Backend(ABC):
     """A database that keeps sessions. Safe to share between threads.
 
-    Every verb is done whole or not at all, and may be repeated by its caller
-    after a broken connection. An expired session counts as missing. Errors of
-    the driver are raised as they are; the store adds the operation and the server.
+    Every method does all or nothing, and its caller may repeat it after a broken
+    connection. An expired session counts as missing. Errors of the driver are
+    raised as they are; the store adds the operation and the server.
     """
 
     driver_error: type[Exception]
     """The base class of the driver's errors."""
 
     server: str
-    """What error messages call the server; shows no password."""
+    """The server's name in error messages; without a password."""
 
     target: Target
-    """What spans say that its operations work on."""
+    """What its operations work on, as spans name it."""
 
     @abstractmethod
     def create(self, new: NewSession) -> SharedState | None:
@@ -70,15 +70,15 @@ class Backend(ABC):
         Creating it again with the same `nonce` succeeds and changes nothing.
 
         Returns:
-            The app's and the user's state after it; None when there is such a session.
+            The state that it shares, after that; None if the session exists already.
         """
 
     @abstractmethod
     def read(self, key: SessionKey, window: Window) -> SessionRecord | None:
-        """Reads a session as it is at one moment; None when there is none.
+        """Reads a session as it is at one moment; returns None if it does not exist.
 
-        It may return events older than `window.after`, never fewer than asked
-        for. The values of its state are new objects, which the caller may change.
+        It may return more events than `window` asks for, but never fewer. The
+        values of its state are new objects, which the caller may change.
 
         Raises:
             CorruptRecordError: What is stored cannot be read, or is from another version.
@@ -89,31 +89,30 @@ class Backend(ABC):
         """Stores the events of each request and the state that they change; all of a request or nothing.
 
         An event that the session has already, by its digest, is not stored
-        again; its outcome is the revision that it has.
+        again; its outcome is the revision that it got then.
 
         Args:
-            requests: Each from one live session, no two from the same.
+            requests: Each with the events of one `Session` object, no two of the same.
 
         Returns:
-            An outcome for each, in their order. A session that is missing is
-            `SessionNotFoundError`, one that is newer than expected is
-            `StaleSessionError`: in the outcome, not raised.
+            An outcome for each, in their order. Its error is `SessionNotFoundError`
+            if the session is missing, and `StaleSessionError` if it is newer
+            than expected; neither is raised.
         """
 
     @abstractmethod
     def delete(self, key: SessionKey) -> None:
-        """Deletes a session and its events, and nothing of one that is created later under its id."""
+        """Deletes a session and its events, but nothing of one that is created with its id later."""
 
     @abstractmethod
     def list(self, query: SessionQuery) -> RecordPage:
         """Reads one page of sessions, without their events.
 
-        Its cost is in proportion to the page: the place where it begins is
-        found by values, never by counting. While others write, a session that
-        stands still is met once from the first page to the last. One that is
-        written to may be met again; in another order than that of storage, it
-        may also be left out. Where few sessions have the labels, a page may be
-        short and have a next one.
+        Its cost depends on the page alone: the place where it begins is found
+        by values, never by counting. From the first page to the last, a session
+        that does not change meanwhile comes exactly once. One that changes may
+        come again, and may be missed in other orders than "storage". Where
+        only few sessions have the labels, a page may be short although it has a next one.
 
         Args:
             query: Which sessions; `after` is a `next` of the same query.
@@ -123,8 +122,8 @@ class Backend(ABC):
             The sessions. What is damaged is left out, with a warning.
 
         Raises:
-            InputValidationError: `after` is made up. If that is not noticed,
-                it must do no harm nor show sessions of others.
+            InputValidationError: `after` is not one that a page has returned. If
+                that goes unnoticed, it must do no harm nor show other sessions.
         """
 
     @abstractmethod
@@ -137,15 +136,15 @@ class Backend(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Closes the client, unless that was the caller's own. May be called more than once."""
+        """Closes the client if this backend made it. May be called more than once."""
 
     def server_address(self) -> tuple[str, int | None] | None:
-        """Returns the server's name (or socket) and port, for spans; None where it is not one server, or not known."""
+        """Returns the server's name (or socket) and port, for spans; None if there are several, or it is not known."""
         return None
 
 
 class TakesTurns(Backend):
-    """A backend that can also keep turns, so that runs on one session follow each other."""
+    """A backend that can also keep turns, which let one run at a time work on a session."""
 
     turns: TurnStorage
     """Where turns are kept."""
@@ -154,8 +153,7 @@ class TakesTurns(Backend):
 class Managed(Backend):
     """A backend that also keeps names, labels and lifetimes of sessions, and counts them.
 
-    It keeps what `NewSession` has of name, labels, lifetime, parent and root,
-    and fills in `SessionRecord.details`.
+    It stores `NewSession.details` and fills in `SessionRecord.details`.
     """
 
     @abstractmethod
@@ -168,14 +166,14 @@ class Managed(Backend):
 
     @abstractmethod
     def update(self, key: SessionKey, changes: Changes) -> SessionDetails | None:
-        """Changes a session's name, labels or lifetime, all that is given at once.
+        """Changes a session's details, all of them at once.
 
-        Neither its revision nor its last_update_time changes: whoever holds
-        the session can go on. With a lifetime its expiry changes too, as if
-        it had been written to now; else that stays.
+        Its revision and last_update_time stay, so that `Session` objects loaded
+        before can still be appended to. A new lifetime counts from now, as if
+        the session had been written to now; otherwise its expiry stays.
 
         Returns:
-            Its details after it; None when there is no such session.
+            Its details after that; None if there is no such session.
         """
 
     @abstractmethod
@@ -188,18 +186,19 @@ class Managed(Backend):
 
 
 class Erasable(Backend):
-    """A backend that can also erase all that belongs to a user, or to an app."""
+    """A backend that can also erase everything of a user, or of an app."""
 
     @abstractmethod
     def erase(self, app_name: str, user_id: str | None) -> Erased:
         """Deletes everything of a user, or with None of an app and all its users.
 
-        Sessions (expired, damaged and foreign ones too), events and bodies,
-        state, deltas on their way into state, turns, and every index entry:
-        afterwards no key, document or index holds the user's id, or with None
-        the app's name. What is created during it by others may stay, whole.
-        An append to a session of theirs fails, during it and afterwards, with
-        `SessionNotFoundError`, and leaves nothing. Broken off, it is run again.
+        That is sessions (also expired, damaged and foreign ones), events and
+        bodies, state, changes of state that are not applied yet, turns, and every
+        index entry: afterwards no key, document or index has the user's id, or
+        with None the app's name. Sessions that others create during the call may
+        stay, but only whole. An append to an erased session fails with
+        `SessionNotFoundError` and stores nothing. If the call is interrupted, it
+        is repeated.
 
         Returns:
             What this call has deleted.
@@ -219,13 +218,13 @@ class Copyable(Backend):
 
     @abstractmethod
     def app_state(self, app_name: str) -> Mapping[str, Any]:
-        """Reads the app's state, raw key to value, with what sessions still hold for it (see `shared_deltas`)."""
+        """Reads the app's state, raw key to value, with changes that sessions still hold (see `shared_deltas`)."""
 
     @abstractmethod
     def user_states(self, app_name: str, user_id: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Reads the state of every user who has any, or of one, with what their sessions still hold for it.
+        """Reads the state of every user who has any, or of one, with changes that sessions still hold.
 
-        Users without a session are among them; a user may come twice.
+        This includes users without a session; a user may come twice.
         """
 
     @abstractmethod
@@ -246,22 +245,22 @@ class Copyable(Backend):
 
     @abstractmethod
     def discard(self, key: SessionKey) -> None:
-        """Deletes whatever is in the place of a session: one that is damaged, or something foreign."""
+        """Deletes whatever is stored in the place of a session, also if it is damaged or foreign."""
 
 
 class ReadsParts(Backend):
-    """A backend that can read what an outline names of a history (see `history.outline`): for long histories."""
+    """A backend that can read only the events that an outline names (see `history.outline`), for long histories."""
 
     @abstractmethod
     def read_part(self, key: SessionKey, name: OutlineName | None, recent: int | None) -> Part | None:
-        """Reads a session, as it is at one moment, with some of its events; None when there is none.
+        """Reads a session with some of its events, as it is at one moment; returns None if it does not exist.
 
         Args:
             key: The session.
-            name: The outline to read by. If the session has none of this
-                name, there is nothing that it keeps, and all events are after its start.
-            recent: How many of the newest events to read, besides those that
-                the outline keeps; None for those from the outline's start on.
+            name: The outline that says which events to read. If the session has no
+                outline of this name, that is all events.
+            recent: How many of the newest events to read, in addition to those
+                that the outline keeps; None for those from the outline's start on.
 
         Raises:
             CorruptRecordError: What is stored cannot be read, or is from another version.
@@ -269,7 +268,7 @@ class ReadsParts(Backend):
 
     @abstractmethod
     def store_outline(self, key: SessionKey, new: NewOutline) -> None:
-        """Stores an outline if the session still has the event that is the last one in it; else does nothing.
+        """Stores an outline if the session still has the last event in it; otherwise does nothing.
 
         It changes neither the session's revision nor its times, order or expiry.
         """
@@ -284,11 +283,11 @@ class Examinable(Backend):
 
     @abstractmethod
     def strays(self) -> Iterator[Finding]:
-        """Finds what belongs to no session, and sessions that nobody can find; walks over all that is stored."""
+        """Finds what belongs to no session, and sessions that no list finds; walks over all that is stored."""
 
 
 def stale_session(key: SessionKey) -> StaleSessionError:
-    """Returns the error for an append to a session that another holder has changed."""
+    """Returns the error for an append to a session that was changed since it was loaded."""
     return StaleSessionError(
         # ADK's own words, which its tests and other people's code look for.
         f"{key} has been modified in storage since it was loaded."

@@ -1,7 +1,8 @@
 """In-process fakes of Redis and MongoDB, by URL: `fakeredis://NAME` and `mongomock://NAME`.
 
-The same name shares one in-process server for as long as the process lives, so
-a second service on it stands for a restart. They need the extra `fakes`.
+All services with the same name use the same in-process server, as long as the
+process lives: a second one has what the first one stored, as after a restart.
+They need the extra `fakes`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where turns are kept: what a backend that keeps them supplies."""
+"""Where a backend keeps turns."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class TurnStorage(ABC):
 
     @abstractmethod
     def swap(self, key: SessionKey, old: str | None, new: str | None) -> bool:
-        """Replaces `old` by `new`, if `old` is still there; None is no text. Returns whether it was.
+        """Replaces the text `old` by `new` if it is still `old`; returns whether it was. None is no text.
 
-        A text that nobody touches for some leases may be removed.
+        A text that does not change for several leases may be removed.
         """
 
 

@@ -155,7 +155,7 @@ def _left_to_the_checked_append() -> Iterator[None]:
 def _proof(append: OngoingAppend, document: Document | None) -> Document | None:
     """Returns a filter for a session whose newest events are an append's, at its revisions, with its own tickets.
 
-    The deltas of an earlier call may have been applied, and superseded, long ago.
+    The deltas of an earlier call may have been applied, and replaced by later ones, long ago.
     """
     if document is None:
         return None

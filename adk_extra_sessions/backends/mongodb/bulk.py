@@ -1,4 +1,4 @@
-"""Single-document updates: many in one command, and some whose outcome nobody waits for.
+"""Single-document updates: many in one command, and some without waiting for the outcome.
 
 They are sent as the `update` command itself, not through the driver's retryable
 writes: everything sent here recognises its own repetition, and the record that
@@ -123,7 +123,7 @@ def are_confirmed(collection: Any, selected: Iterable[dict[str, Any]]) -> bool:
 
 
 def send_and_forget(collection: Any, updates: Sequence[Update]) -> None:
-    """Sends updates whose outcome nobody wants to know, without waiting for an answer."""
+    """Sends updates without waiting for an answer or an error."""
     if not isinstance(collection.database.client, MongoClient):
         send(collection, updates)
         return

@@ -1,8 +1,8 @@
-"""Appending after reading the session, to learn what stands in the way.
+"""Appending after reading the session, to find out why the append could not be made without that.
 
-It may be gone, superseded or damaged; the event may be stored already, or too
-large; the tail may be full, or chunks about to expire. What is then written is
-written to the very events that were read, or they are read anew.
+The session may be gone, changed or damaged; the event may be stored already, or
+too large; the tail may be full, or chunks about to expire. The append is then made
+only if the session is still as it was read; otherwise it is read again.
 """
 
 from __future__ import annotations

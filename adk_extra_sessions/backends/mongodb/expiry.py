@@ -1,6 +1,6 @@
 """When a session expires, and how long its chunks must stay. The server's TTL indexes remove both some time later.
 
-Each document carries its own date, `expires_at`, set by the last writer. Readers go by that date alone.
+Each document carries its own date, `expires_at`, set by the last writer. Readers look only at that date.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 from adk_extra_sessions.state_json import decode_value
 
 WRAPPER = "_json"
-"""The only key of a sub-document that stands for a JSON text."""
+"""The only key of a sub-document that holds a value as a JSON text."""
 
 _SAME = {str, float, bool, type(None)}
 

@@ -1,4 +1,4 @@
-"""The contract for sessions that storage has superseded."""
+"""The contract for sessions that were changed in storage since they were loaded."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an
 
 
 class StalenessContract:
-    """Who appends to an outdated session is told so, and nothing is written."""
+    """An append to a session that was changed since it was loaded is refused, and nothing is written."""
 
-    async def test_a_superseded_session_is_refused(self, session_service: BaseSessionService) -> None:
+    async def test_a_stale_session_is_refused(self, session_service: BaseSessionService) -> None:
         session = await a_session(session_service)
         stale = await stored(session_service, session)
         event = await session_service.append_event(session, an_event(delta={"key": 1}))

@@ -32,7 +32,8 @@ class Session(AdkSession):
     parent_session_id: str | None = Field(default=None, description="The session that it was forked from.")
     root_session_id: str | None = Field(default=None, description="The first session of that line.")
 
-    _lifetime: Lifetime = PrivateAttr(default=DEFAULT)
+    # Not as a default, which pydantic copies deeply for each session.
+    _lifetime: Lifetime = PrivateAttr(default_factory=lambda: DEFAULT)
     """Its lifetime when it was loaded."""
 
     def __repr__(self) -> str:

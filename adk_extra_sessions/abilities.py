@@ -37,4 +37,4 @@ def reads_parts(backend: Backend) -> ReadsParts:
     """
     if isinstance(backend, ReadsParts):
         return backend
-    raise ConfigurationError(f"A {type(backend).__name__} cannot read parts of histories: history must be 'all'.")
+    raise ConfigurationError(f"A {type(backend).__name__} cannot read parts of histories: leave out history and cache.")

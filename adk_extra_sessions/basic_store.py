@@ -24,6 +24,7 @@ from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.details import UNSET, SessionDetails, Unset
 from adk_extra_sessions.driver_errors import DriverErrors, Operations
 from adk_extra_sessions.errors import AlreadyExistsError, ClosedError, ConfigurationError
+from adk_extra_sessions.history.event_cache import event_cache_of
 from adk_extra_sessions.history.outlines import outlines_of
 from adk_extra_sessions.options import StoreOptions
 from adk_extra_sessions.records import SessionKey, checked_name
@@ -60,6 +61,7 @@ class BasicStore:
         self._closed = False
         self.operation = Operations(self._errors, self._check_open).named
         self._outlines = outlines_of(backend, self.codec, self.options.history)
+        self._cache = event_cache_of(backend, self.codec, self.options)
         self.writer = Writer(backend, self.codec, self.options, self._errors, self._check_open, self._outlines)
 
     @traced
@@ -129,7 +131,7 @@ class BasicStore:
             session_id: The session's id.
             config: Which events to load: the newest `num_recent_events`, and
                 of these the ones with `timestamp >= after_timestamp`. Without
-                it, the option `history` decides.
+                it, the options `history` and `cache` decide.
 
         Returns:
             The session, or None if it does not exist.
@@ -138,9 +140,10 @@ class BasicStore:
             CorruptRecordError: What is stored cannot be read.
         """
         key = SessionKey.of(app_name, user_id, session_id)
-        if config is None and self._outlines is not None:
+        loader = self._outlines or self._cache
+        if config is None and loader is not None:
             with self.operation("get_session"):
-                loaded = self._outlines.load(key)
+                loaded = loader.load(key)
             return None if loaded is None else session_of(loaded.record, loaded.events)
         window = window_of(config)
         with self.operation("get_session"):
@@ -158,6 +161,8 @@ class BasicStore:
         key = SessionKey.of(app_name, user_id, session_id)
         with self.operation("delete_session"):
             self.backend.delete(key)
+        if self._cache is not None:
+            self._cache.forget(key)
 
     @traced
     def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:

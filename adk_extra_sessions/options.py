@@ -14,7 +14,7 @@ from attrs import field, fields, frozen
 from typing_extensions import Self
 
 from adk_extra_sessions.errors import ConfigurationError
-from adk_extra_sessions.urls import choice, flag, joined, milliseconds, take_options
+from adk_extra_sessions.urls import choice, flag, joined, milliseconds, size, take_options
 
 History: TypeAlias = Literal["all", "compacted"] | int
 
@@ -35,6 +35,10 @@ def history_of(value: object) -> History:
 
 def _ttl(value: object) -> int:
     return milliseconds("ttl", value)
+
+
+def _cache(value: object) -> int:
+    return size("cache", value)
 
 
 def _on_stale(value: object) -> Any:
@@ -71,6 +75,10 @@ class StoreOptions:
             "compacted" for those that no summary of ADK's event compaction
             replaces; or a number, for at least that many of the newest.
             Function calls that wait for a response are always among them.
+        cache: How much decoded history to keep in memory, so that
+            `get_session` without a config reads and decodes only new events:
+            bytes of stored events, or a text such as "64MB"; None for
+            nothing. The sessions share the event objects: do not change them.
 
     Raises:
         ConfigurationError: One of them is wrong.
@@ -80,6 +88,11 @@ class StoreOptions:
     on_stale: Literal["raise", "append"] = field(default=None, converter=_on_stale)
     unserializable: Literal["raise", "coerce"] = field(default=None, converter=_unserializable)
     history: History = field(default=None, converter=history_of)
+    cache_bytes: int = field(default=None, alias="cache", converter=_cache)
+
+    def __attrs_post_init__(self) -> None:
+        if self.cache_bytes and self.history != "all":
+            raise ConfigurationError(f"cache needs history='all', not {self.history!r}, which loads little anyway.")
 
     @classmethod
     def names(cls) -> list[str]:

@@ -27,7 +27,7 @@ _SECRET = re.compile(r"pass|pwd|secret|token|credential|authmechanismproperties|
 _PLAIN = re.compile(
     r"""
     # ours
-    ttl|on_stale|unserializable|history|prefix|refresh_on_read|wait_replicas|wait_timeout|collection_prefix
+    ttl|on_stale|unserializable|history|cache|prefix|refresh_on_read|wait_replicas|wait_timeout|collection_prefix
     # redis-py's
     |db|protocol|timeout|socket_timeout|socket_connect_timeout|socket_keepalive|health_check_interval
     |max_connections|retry_on_timeout|decode_responses|client_name|ssl_cert_reqs|ssl_check_hostname

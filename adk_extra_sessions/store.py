@@ -266,8 +266,7 @@ class SessionStore(BasicStore):
             What was deleted, and when: for your records.
         """
         names = checked_name("app_name", app_name), checked_name("user_id", user_id)
-        with self.operation("delete_user"):
-            return erase(self.backend, *names)
+        return self._erase("delete_user", *names)
 
     @traced
     def delete_app(self, *, app_name: str) -> ErasureReceipt:
@@ -279,9 +278,14 @@ class SessionStore(BasicStore):
         Returns:
             What was deleted, and when: for your records.
         """
-        checked_name("app_name", app_name)
-        with self.operation("delete_app"):
-            return erase(self.backend, app_name, None)
+        return self._erase("delete_app", checked_name("app_name", app_name), None)
+
+    def _erase(self, operation: str, app_name: str, user_id: str | None) -> ErasureReceipt:
+        with self.operation(operation):
+            receipt = erase(self.backend, app_name, user_id)
+        if self._cache is not None:
+            self._cache.forget_all(app_name, user_id)
+        return receipt
 
     def _listing(
         self, app_name: str, user_id: str | None, labels: object, size: int, order_by: object = None

@@ -1,4 +1,4 @@
-"""URLs: our options in the query string, and durations."""
+"""URLs: our options in the query string, durations and sizes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from adk_extra_sessions.redaction import HiddenText, Reading, redact
 REDIS_SCHEMES = ("redis", "rediss", "unix", "fakeredis")
 MONGO_SCHEMES = ("mongodb", "mongodb+srv", "mongomock")
 
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) *([a-zA-Z]*)")
+_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -147,6 +149,28 @@ def milliseconds(name: str, value: object) -> int:
             f'{name} must be a duration in seconds, a timedelta or a text such as "30d"; got {value!r}.'
         )
     return int(seconds * 1000)
+
+
+def size(name: str, value: object) -> int:
+    """Returns a size in bytes; 0 for None.
+
+    Args:
+        name: The option's name, for the error.
+        value: A number of bytes, or a text such as "64MB", "512KiB" or "1.5GB".
+
+    Raises:
+        ConfigurationError: Anything else, or less than a byte.
+    """
+    if value is None:
+        return 0
+    count: float = 0
+    if isinstance(value, int) and not isinstance(value, bool):
+        count = value
+    elif isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        count = float(match[1]) * _BYTES.get(match[2].lower(), 0)
+    if count < 1:
+        raise ConfigurationError(f'{name} must be a number of bytes or a text such as "64MB"; got {value!r}.')
+    return int(count)
 
 
 def flag(name: str, value: object) -> bool:

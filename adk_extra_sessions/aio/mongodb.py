@@ -41,6 +41,10 @@ class MongoSessionService(SessionService):
             "compacted" for those that no summary of ADK's event compaction
             replaces; or a number, for at least that many of the newest.
             Function calls that wait for a response are always among them.
+        cache: How much decoded history to keep in memory, so that
+            `get_session` without a config reads and decodes only new events:
+            bytes of stored events, or a text such as "64MB"; None for
+            nothing. The sessions share the event objects: do not change them.
         **client_options: Passed to `pymongo.MongoClient`.
 
     Raises:
@@ -63,6 +67,7 @@ class MongoSessionService(SessionService):
         on_stale: Literal["raise", "append"] | None = None,
         unserializable: Literal["raise", "coerce"] | None = None,
         history: History | None = None,
+        cache: int | str | None = None,
         **client_options: Unpack[MongoDriverOptions],
     ) -> None:
         exactly_one(mongo_url=mongo_url, uri=uri, store=store, client=client)
@@ -73,6 +78,7 @@ class MongoSessionService(SessionService):
             on_stale=on_stale,
             unserializable=unserializable,
             history=history,
+            cache=cache,
         )
         if store is None:
             from adk_extra_sessions import MongoSessionStore  # names what to install if the driver is missing

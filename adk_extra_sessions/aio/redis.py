@@ -44,6 +44,10 @@ class RedisSessionService(SessionService):
             "compacted" for those that no summary of ADK's event compaction
             replaces; or a number, for at least that many of the newest.
             Function calls that wait for a response are always among them.
+        cache: How much decoded history to keep in memory, so that
+            `get_session` without a config reads and decodes only new events:
+            bytes of stored events, or a text such as "64MB"; None for
+            nothing. The sessions share the event objects: do not change them.
         **from_url_options: Passed to `redis.Redis.from_url`.
 
     Raises:
@@ -68,6 +72,7 @@ class RedisSessionService(SessionService):
         on_stale: Literal["raise", "append"] | None = None,
         unserializable: Literal["raise", "coerce"] | None = None,
         history: History | None = None,
+        cache: int | str | None = None,
         **from_url_options: Unpack[RedisDriverOptions],
     ) -> None:
         exactly_one(redis_url=redis_url, uri=uri, store=store, client=client)
@@ -80,6 +85,7 @@ class RedisSessionService(SessionService):
             on_stale=on_stale,
             unserializable=unserializable,
             history=history,
+            cache=cache,
         )
         if store is None:
             from adk_extra_sessions import RedisSessionStore  # names what to install if the driver is missing

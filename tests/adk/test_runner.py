@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from google.adk.models.llm_request import LlmRequest
 from google.adk.models.llm_response import LlmResponse
 from google.adk.runners import Runner
 from google.adk.sessions import BaseSessionService, InMemorySessionService
+from google.adk.sessions.base_session_service import GetSessionConfig
 from google.adk.tools import ToolContext
 from google.genai import types
 
@@ -118,7 +119,11 @@ def _sorted_branches(events: list[str]) -> list[str]:
     return sorted(re.sub(r'"id\d+"', '"id"', event) for event in events)
 
 
-def test_a_multi_agent_run_is_the_same_as_in_memory(service: SessionService) -> None:
+@pytest.mark.parametrize("options", [{}, {"cache": "1MB"}], ids=["plain", "cache"])
+def test_a_multi_agent_run_is_the_same_as_in_memory(
+    make_service: Callable[..., SessionService], options: dict[str, Any]
+) -> None:
+    service = make_service(**options)
     expected_events, expected_state = asyncio.run(conversation(InMemorySessionService()))
     events, state = asyncio.run(conversation(service))
     assert len(events) > 40
@@ -130,6 +135,10 @@ def test_a_multi_agent_run_is_the_same_as_in_memory(service: SessionService) -> 
     user_state = asyncio.run(service.get_user_state(app_name="the_app", user_id="user"))
     assert user_state == {key[5:]: value for key, value in expected_state.items() if key.startswith("user:")}
     assert state["words"] and state["seen_temp"] and not any("temp:" in event for event in events)
+    names = {"app_name": "the_app", **NAMES}
+    kept = asyncio.run(service.get_session(**names))
+    assert kept is not None
+    assert kept == asyncio.run(service.get_session(**names, config=GetSessionConfig())), "ADK changed an event"
 
 
 def test_the_blocking_runner_makes_a_loop_for_every_call(service: SessionService) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,7 +19,8 @@ from support.session_machine import PIECE, Machine
 from adk_extra_sessions import SessionStore, appends, listing, pruning
 from adk_extra_sessions.backends.base import Managed
 from adk_extra_sessions.backends.mongodb import limits
-from adk_extra_sessions.backends.redis import listing as redis_listing
+from adk_extra_sessions.backends.redis import session_queries
+from adk_extra_sessions.history import event_cache, loading
 
 EXAMPLES = int(os.environ.get("ADK_EXTRA_SESSIONS_EXAMPLES", 0))
 
@@ -37,17 +39,31 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "TAIL_BYTES", 4000)
     monkeypatch.setattr(limits, "BODY_BYTES", 1200)
     monkeypatch.setattr(limits, "PATHS", 1)
-    monkeypatch.setattr(redis_listing, "USERS", 2)
+    monkeypatch.setattr(session_queries, "USERS", 2)
     monkeypatch.setattr(listing, "AT_ONCE", 2)
     monkeypatch.setattr(pruning, "PAGE", 2)
+    monkeypatch.setattr(event_cache, "OVERLAP", 2)
+    monkeypatch.setattr(event_cache, "AT_ONCE", 4)
+    monkeypatch.setattr(loading, "MORE", 2)
 
 
-@pytest.mark.parametrize("ttl", [None, "30d"], ids=["kept", "ttl"])
+CASES: dict[str, list[dict[str, Any]]] = {
+    "kept": [{}, {}],
+    "ttl": [{"ttl": "30d"}, {"ttl": "30d"}],
+    "cache": [{"cache": "1MB"}, {"cache": "1MB"}, {"cache": "4KB"}, {}],
+    "history": [{"history": "compacted"}, {"history": 5}, {"history": 2}, {}],
+}
+"""Options of the stores on one storage: a strict one, a lenient one, and others that only read."""
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_every_sequence_of_operations_does_what_the_model_does(
-    make_store: Callable[..., SessionStore], ttl: str | None
+    make_store: Callable[..., SessionStore], case: str
 ) -> None:
-    strict, lenient = make_store(ttl=ttl), make_store(ttl=ttl, on_stale="append")
+    strict, lenient, *others = CASES[case]
+    stores = [make_store(**strict), make_store(**lenient, on_stale="append"), *(make_store(**one) for one in others)]
+    kind = ManagedMachine if isinstance(stores[0].backend, Managed) else Machine
     run_state_machine_as_test(
-        lambda: (ManagedMachine if isinstance(strict.backend, Managed) else Machine)(strict, lenient),
+        lambda: kind(stores[0], stores[1], stores),
         settings=settings(RUN, deadline=None, suppress_health_check=list(HealthCheck)),
     )

@@ -160,7 +160,7 @@ class MemoryBackend(TakesTurns, Copyable, ReadsParts):
     @override
     def read_part(self, key: SessionKey, name: OutlineName | None, recent: int | None) -> Part | None:
         with self._lock:
-            found = self._sessions.get(key)
+            found = self._find(key)
             if found is None:
                 return None
             outline = found.outlines.get(name) if name else None

@@ -51,20 +51,22 @@ class Machine(RuleBasedStateMachine):
 
     Attributes:
         strict, lenient: Stores on the same storage; only the first refuses superseded sessions.
+        readers: Stores on it that sessions are loaded from.
     """
 
     holders = Bundle("holders")
     events = Bundle("events")
     examples = itertools.count()
 
-    def __init__(self, strict: SessionStore, lenient: SessionStore) -> None:
+    def __init__(self, strict: SessionStore, lenient: SessionStore, readers: Sequence[SessionStore]) -> None:
         super().__init__()
-        self.strict, self.lenient = strict, lenient
+        self.strict, self.lenient, self.readers = strict, lenient, readers
         self.model = Model()
         self.held: list[Holder] = []
         self.run = f"{next(self.examples)}-"  # names of its own, in storage that all examples share
         self.now = 1000.0
         self.numbers = itertools.count()
+        self.steps = itertools.count()
 
     def key(self, names: Sequence[str]) -> SessionKey:
         return SessionKey(self.run + names[0], names[1], names[2])
@@ -90,27 +92,30 @@ class Machine(RuleBasedStateMachine):
         assert live.events == []
         return self.a_holder(key, live, self.model.sessions[key].revision, [])
 
-    @rule(target=holders, names=keys, window=windows)
-    def load(self, names: Any, window: Any) -> Any:
+    @rule(target=holders, names=keys, window=windows, reader=st.integers(0, 11))
+    def load(self, names: Any, window: Any, reader: int) -> Any:
         key = self.key(names)
-        live = self.read(key, window)
+        live = self.read(key, window, self.readers[reader % len(self.readers)])
         return multiple() if live is None else self.a_holder(key, live, self.model.sessions[key].revision, live.events)
 
-    def read(self, key: SessionKey, window: Any = (None, None)) -> Session | None:
+    def read(self, key: SessionKey, window: Any, store: SessionStore) -> Session | None:
         """Reads a session and compares it with the model's."""
         recent, after = window[0], None
         if window[1] is not None:
             stored = self.model.sessions.get(key)
             times = [event.timestamp for event in stored.events] if stored else []
             after = [*times, self.now][window[1][0] % (len(times) + 1)] + window[1][1]
-        config = GetSessionConfig(num_recent_events=recent, after_timestamp=after)
+        config = GetSessionConfig(num_recent_events=recent, after_timestamp=after) if window != (None, None) else None
         names = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
-        found = self.strict.get_session(**names, config=config)
+        found = store.get_session(**names, config=config)
         if key not in self.model.sessions:
             assert found is None
             return None
         assert found is not None
-        assert found.events == self.model.events(key, recent, after)
+        expected = self.model.events(key, recent, after)
+        if config is None and isinstance(store.options.history, int):  # as many, or more
+            expected = expected[-max(len(found.events), store.options.history) :]
+        assert found.events == expected
         self.compare(found)
         return found
 
@@ -306,6 +311,12 @@ class Machine(RuleBasedStateMachine):
                 assert one.events == []
 
     @invariant()
+    def readers_agree(self) -> None:
+        """Reads the session that is written to most, from each store in turn."""
+        reader = self.readers[next(self.steps) % len(self.readers)]
+        self.read(self.key((APPS[0], USERS[0], IDS[0])), (None, None), reader)
+
+    @invariant()
     def live_sessions_agree(self) -> None:
         for holder in self.held:
             assert holder.live.state == holder.state
@@ -314,6 +325,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for names in itertools.product(APPS, USERS, IDS):
-            self.read(self.key(names))
+            for store in self.readers:
+                self.read(self.key(names), (None, None), store)
         for app, user in itertools.product(APPS, USERS):
             self.check_user_state(app, user)

@@ -46,6 +46,10 @@ class RedisSessionStore(SessionStore):
             "compacted" for those that no summary of ADK's event compaction
             replaces; or a number, for at least that many of the newest.
             Function calls that wait for a response are always among them.
+        cache: How much decoded history to keep in memory, so that
+            `get_session` without a config reads and decodes only new events:
+            bytes of stored events, or a text such as "64MB"; None for
+            nothing. The sessions share the event objects: do not change them.
         **from_url_options: Passed to `redis.Redis.from_url`.
 
     Raises:
@@ -67,6 +71,7 @@ class RedisSessionStore(SessionStore):
         on_stale: Literal["raise", "append"] | None = None,
         unserializable: Literal["raise", "coerce"] | None = None,
         history: History | None = None,
+        cache: int | str | None = None,
         **from_url_options: Unpack[RedisDriverOptions],
     ) -> None:
         exactly_one(redis_url=redis_url, client=client)
@@ -79,6 +84,7 @@ class RedisSessionStore(SessionStore):
             on_stale=on_stale,
             unserializable=unserializable,
             history=history,
+            cache=cache,
         )
         self._arguments = {"redis_url": redis_url, **given, **from_url_options}
         self._owns_client = client is None

@@ -26,6 +26,27 @@ def test_long_histories_cost_few_messages_more(store: MongoSessionStore, server:
     assert (after - before) / 300 <= 1.1
 
 
+def test_of_a_cached_history_only_the_end_is_read_in_one_message(
+    store: MongoSessionStore, make_store: Callable[..., MongoSessionStore], server: Any
+) -> None:
+    def network() -> tuple[int, int]:
+        found = store.client.admin.command("serverStatus")["network"]
+        return int(found["numRequests"]), int(found["bytesOut"])
+
+    cached = make_store(cache="10MB")
+    session = store.create_session(**NAMES)
+    store.append_many((session, an_event("x" * 500)) for _ in range(1000))
+    cached.get_session(**NAMES)
+    store.append_many((session, an_event("x" * 500)) for _ in range(4))
+    requests, sent = network()
+    for _ in range(20):
+        cached.get_session(**NAMES)
+    after = network()
+    assert (after[0] - requests) / 20 < 1.5  # a client may also ask how its server is
+    assert (after[1] - sent) / 20 < 100_000
+    assert cached.get_session(**NAMES) == store.get_session(**NAMES)
+
+
 def test_the_tail_keeps_the_newest_and_chunks_the_rest(store: MongoSessionStore) -> None:
     filled(store, 330)
     (session,) = store.backend.sessions.find()

@@ -75,6 +75,25 @@ def test_round_trips(store: RedisSessionStore, round_trips: Callable[[Callable[[
         assert round_trips(operation) <= 2
 
 
+def test_of_a_cached_history_only_the_end_is_read_in_one_round_trip(
+    store: RedisSessionStore,
+    make_store: Callable[..., RedisSessionStore],
+    round_trips: Callable[[Callable[[], Any]], int],
+) -> None:
+    def sent() -> int:
+        return int(store.client.info("stats")["total_net_output_bytes"])
+
+    cached = make_store(cache="10MB")
+    session = store.create_session(**NAMES)
+    store.append_many((session, an_event("x" * 500)) for _ in range(1000))
+    cached.get_session(**NAMES)
+    store.append_many((session, an_event("x" * 500)) for _ in range(4))
+    before = sent()
+    assert round_trips(lambda: cached.get_session(**NAMES)) == 1
+    assert sent() - before < 40_000
+    assert cached.get_session(**NAMES) == store.get_session(**NAMES)
+
+
 def test_scripts_survive_being_flushed(store: RedisSessionStore) -> None:
     session = store.create_session(**NAMES)
     for number in range(3):

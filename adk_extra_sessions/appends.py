@@ -1,4 +1,4 @@
-"""One append: from a live session and an event to a request, and from its outcome back.
+"""One append: makes a request of a live session and an event, and changes the session when the event is stored.
 
 The live session changes here and only here, in one step, after the write has
 succeeded; `live_sessions` keeps the order of those steps.
@@ -39,7 +39,7 @@ class Append:
         marker: Once it is stored, the marker that the live session gets with it.
         marker_before: The marker that the live session has just before that.
         committed: Whether the live session has the event.
-        order: As `StoredChange` has it.
+        order: See `StoredChange`.
     """
 
     session: Session = field(repr=False)
@@ -101,10 +101,10 @@ class Append:
         try:
             if self.fresh:
                 self._add_event()
-            # Anything else: somebody changed the session otherwise, and its next append must find out.
+            # Otherwise the session was changed in another way, and the next append to it must be refused.
             if storage_marker(self.session) == self.marker_before and self.marker is not None:
                 set_storage_marker(self.session, self.marker)
-        except Exception as error:  # the session was made unusable while its event was stored: its caller's to know
+        except Exception as error:  # the caller made the session unusable while its event was stored
             self.error = own_error(error)
         self.committed = True
 

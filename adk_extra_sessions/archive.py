@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 @frozen
 class Archive:
-    """The verbs of a `Copyable` backend; the driver's errors name the operation and the server.
+    """The methods of a `Copyable` backend, whose driver errors name the operation and the server.
 
     Attributes:
-        operation: What surrounds each operation of the store.
+        operation: Makes the context manager of an operation, by its name.
     """
 
     backend: Copyable
@@ -55,14 +55,14 @@ class Archive:
         return self._walk("session_keys", self.backend.session_keys(app_name, user_id))
 
     def app_state(self, app_name: str) -> Mapping[str, Any]:
-        """Reads the app's state, raw key to value, with what sessions still hold for it."""
+        """Reads the app's state, raw key to value, with changes that sessions still hold."""
         with self.operation("app_state"):
             return self.backend.app_state(app_name)
 
     def user_states(self, app_name: str, user_id: str | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Reads the state of every user who has any, or of one, with what their sessions still hold for it.
 
-        Users without a session are among them; a user may come twice.
+        This includes users without a session; a user may come twice.
         """
         return self._walk("user_states", self.backend.user_states(app_name, user_id))
 
@@ -100,16 +100,16 @@ class Archive:
             self.backend.set_time(key, revision, time)
 
     def update(self, key: SessionKey, changes: Changes) -> None:
-        """Changes a session's details, if there is such a session.
+        """Changes a session's details, if it exists.
 
         Raises:
-            ConfigurationError: The backend keeps none.
+            ConfigurationError: The backend cannot keep them.
         """
         with self.operation("update_session"):
             managed(self.backend).update(key, changes)
 
     def discard(self, key: SessionKey) -> None:
-        """Deletes whatever is in the place of a session, damaged or foreign."""
+        """Deletes whatever is stored in the place of a session, also if it is damaged or foreign."""
         with self.operation("delete_session"):
             self.backend.discard(key)
 

@@ -22,11 +22,11 @@ from adk_extra_sessions.state import StateTexts
 
 @frozen
 class Codec:
-    """Events and state to what is stored, and back.
+    """Turns events and state into what is stored, and back.
 
     Attributes:
         coerce: Whether the string form of a state value that has no JSON form
-            is stored, with a warning; else such a value is an error.
+            is stored, with a warning; otherwise such a value is an error.
     """
 
     coerce: bool = False

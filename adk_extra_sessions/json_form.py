@@ -1,4 +1,4 @@
-"""The JSON text of a value, with what pydantic's default form loses, and where a value has none."""
+"""A value's JSON text, which keeps what pydantic's default form loses; or why a value has none."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Listing:
     """The sessions of one query.
 
     Attributes:
-        operation: What surrounds each operation of the store.
+        operation: Makes the context manager of an operation, by its name.
     """
 
     backend: Backend
@@ -46,7 +46,7 @@ class Listing:
         size: int,
         order_by: object = None,
     ) -> Self:
-        """Makes a list of what a caller asks for.
+        """Makes a list of a caller's arguments.
 
         Raises:
             InputValidationError: An argument is wrong.
@@ -58,7 +58,7 @@ class Listing:
         return cls(managed(backend) if query.labels else backend, operation, query)
 
     def page(self, token: object) -> SessionsPage:
-        """Reads the page of a token, or with None the first; it is full unless it is the last.
+        """Reads the page that a token names, or with None the first one. Every page but the last is full.
 
         Raises:
             InputValidationError: The token is not one of this query's.
@@ -77,7 +77,7 @@ class Listing:
         return SessionsPage(sessions=[session_of(record, []) for record in records], next_page_token=following)
 
     def whole(self) -> SessionsPage:
-        """Reads all, as ADK orders them unless the query says otherwise."""
+        """Reads all sessions, in ADK's order unless the query has another."""
         met = (session_of(record, []) for page in self.pages() for record in page)
         sessions = list({(session.user_id, session.id): session for session in met}.values())  # each once
         descending = self.query.order == "update_time desc"
@@ -85,13 +85,13 @@ class Listing:
         return SessionsPage(sessions=sessions)
 
     def iterate(self) -> Iterator[Session]:
-        """Yields one by one, page by page read."""
+        """Yields session by session, and reads page by page."""
         for page in telemetry.pages(self.backend, "iter_sessions", self.pages()):
             for record in page:
                 yield session_of(record, [])
 
     def pages(self) -> Iterator[Sequence[SessionRecord]]:
-        """Yields what is stored, page by page."""
+        """Yields stored sessions, page by page."""
         cursor = self.query.after
         while True:
             with self.operation("list_sessions"):

@@ -56,7 +56,7 @@ class WriteOrder:
 
 
 class LiveSessions:
-    """The write orders of all live sessions of which something is being stored."""
+    """The write orders of all live sessions to which something is being appended."""
 
     def __init__(self) -> None:
         self.after_fork()
@@ -65,7 +65,7 @@ class LiveSessions:
     def after_fork(self) -> None:
         """Forgets what the parent's threads were storing."""
         self._lock = threading.Lock()
-        # Weak: an order goes with the last writer or change that refers to it, however that one ends.
+        # Weak: an order is removed with the last writer or change that refers to it, also after an error.
         self._orders: WeakValueDictionary[int, WriteOrder] = WeakValueDictionary()
 
     def storing(self, sessions: Sequence[Session]) -> AbstractContextManager[None]:

@@ -1,4 +1,4 @@
-"""Page tokens: where a list goes on, as a text that is good for the same query only."""
+"""Page tokens: the place where a list continues, as a text that is valid only for the same query."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cursor_of(token: object, query: SessionQuery) -> Cursor:
 
     Args:
         token: Anything a caller passed.
-        query: What the caller asks for with it.
+        query: The query of the page.
 
     Raises:
         InputValidationError: `token` was not returned by a list, was changed, or belongs to another query.

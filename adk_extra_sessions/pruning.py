@@ -16,7 +16,7 @@ from adk_extra_sessions.records import SessionRecord
 from adk_extra_sessions.validation import checked_before, checked_number
 
 PAGE = 200
-"""Sessions that are judged at once."""
+"""Sessions that are read at once."""
 
 
 @frozen
@@ -39,12 +39,12 @@ class Pruned:
 
 @frozen
 class Pruning:
-    """Sessions to be deleted.
+    """Which sessions to delete.
 
     Attributes:
-        listing: Those that are looked at: in order of storage; where `keep_last` is 0, also the oldest first.
+        listing: The sessions to look at. Unless `keep_last` is 0, they are in the order of storage.
         before: Only sessions whose last update is before this time; None for any.
-        keep_last: How many of each user's newest stay.
+        keep_last: How many of each user's newest sessions to keep.
         dry_run: Whether nothing is deleted.
     """
 
@@ -65,10 +65,10 @@ class Pruning:
         labels: object,
         dry_run: bool,
     ) -> Self:
-        """Makes a pruning of what a caller asks for.
+        """Makes a pruning of a caller's arguments.
 
         Raises:
-            InputValidationError: An argument is wrong, or everything would go.
+            InputValidationError: An argument is wrong, or everything would be deleted.
             ConfigurationError: The backend cannot prune.
         """
         if before is None and keep_last is None and not labels:
@@ -83,10 +83,10 @@ class Pruning:
         return cls(evolve(listing, query=evolve(listing.query, with_state=False)), until, kept, dry_run)
 
     def steps(self) -> Iterator[Pruned]:
-        """Deletes them; yields what has been done so far, page by page.
+        """Deletes the sessions, and yields the numbers so far now and then.
 
-        A session is deleted only as it was judged: at the same revision. So
-        several may prune at once, and what is written to meanwhile stays.
+        A session is deleted only at the revision at which it was read. So several processes may
+        prune at the same time, and a session that is written to meanwhile stays.
         """
         backend = managed(self.listing.backend)
         newest = _Newest(self.keep_last)
@@ -112,17 +112,17 @@ class Pruning:
 
 @define
 class _Newest:
-    """The newest sessions of the user whose sessions are being met."""
+    """The newest sessions of the user whose sessions are being read."""
 
     number: int
     user_id: str | None = None
     held: dict[str, SessionRecord] = field(factory=dict)
 
     def replaced_by(self, record: SessionRecord) -> SessionRecord | None:
-        """Takes a session in; returns the one that is no longer among the newest, if there is one."""
+        """Adds a session; returns the one that is no longer among the newest, if there is one."""
         if record.key.user_id != self.user_id:
             self.user_id, self.held = record.key.user_id, {}
-        self.held[record.key.session_id] = record  # one that is met again counts once
+        self.held[record.key.session_id] = record  # one that comes again counts once
         if len(self.held) <= self.number:
             return None
         oldest = min(self.held.values(), key=lambda one: (one.last_update_time, one.key.session_id))

@@ -11,10 +11,10 @@ from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.records import SessionRecord
 
 Cursor: TypeAlias = "tuple[str | int | float, ...]"
-"""The place of a session in a list, by its values and not by its number; each backend has its own."""
+"""A place in a list: values of the session there, such as its time and id. Each backend has its own form."""
 
 Order: TypeAlias = Literal["storage", "update_time", "update_time desc"]
-"""In what order sessions are listed: as is cheapest, by last_update_time ascending, or descending."""
+"""The order of a list: the one that costs least, or by `last_update_time`, ascending or descending."""
 
 
 def unknown_token() -> InputValidationError:
@@ -26,7 +26,7 @@ def checked_cursor(after: Cursor, *types: type | tuple[type, ...]) -> Cursor:
     """Returns a cursor if it consists of values of these types.
 
     Raises:
-        InputValidationError: It is made up.
+        InputValidationError: It does not.
     """
     if len(after) == len(types) and all(map(isinstance, after, types)):
         return after
@@ -35,17 +35,17 @@ def checked_cursor(after: Cursor, *types: type | tuple[type, ...]) -> Cursor:
 
 @frozen
 class SessionQuery:
-    """Which sessions to list, and from where on.
+    """Which sessions to list.
 
     Attributes:
         user_id: The user's id; None for the sessions of all users.
         labels: Only sessions that have all of these.
-        order: "storage" whenever `user_id` is None: each user's sessions
-            together, and none left out that is there all the time. In the
-            others, sessions of the same time follow each other by id.
+        order: "storage" has each user's sessions together, and misses none that exists all the
+            time; without a `user_id` it is the only order. The others sort sessions of the same
+            time by id.
         size: How many to return at most; positive.
         after: `RecordPage.next` of the page before; None for the first page.
-        with_state: False: the records' `state` and `shared` may be empty.
+        with_state: Whether to read state too; otherwise the records' `state` and `shared` may be empty.
     """
 
     app_name: str
@@ -62,7 +62,7 @@ class RecordPage:
     """A page of sessions, without events.
 
     Attributes:
-        records: The sessions; may be fewer than asked for, even none, also when more follow.
+        records: The sessions. There may be fewer than `size`, even none, although more follow.
         next: What `SessionQuery.after` must be for the next page; None after the last one.
     """
 

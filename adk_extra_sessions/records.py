@@ -18,14 +18,14 @@ from adk_extra_sessions.state import SharedState, StateTexts
 
 
 def checked_name(what: str, value: object) -> str:
-    """Returns `value` if it can name something, else raises.
+    """Returns `value` if it can be a name.
 
     Args:
         what: The argument's name, for the error.
         value: Anything a caller passed.
 
     Raises:
-        InputValidationError: `value` is no string, or holds lone surrogates.
+        InputValidationError: `value` is not a string, or has lone surrogates.
     """
     if not isinstance(value, str):
         raise InputValidationError(f"{what} must be a string, not {type(value).__name__}.")
@@ -58,7 +58,7 @@ class SessionKey:
         )
 
     def __str__(self) -> str:
-        """Names the session in messages, or what sessions share where a name is empty."""
+        """Returns the session's name in messages; without a session id, that of the user's or the app's state."""
         app = f"app {self.app_name!r}"
         if self.session_id:
             return f"Session {self.session_id!r} of user {self.user_id!r} in {app}"
@@ -109,12 +109,11 @@ class AppendRequest:
     """Events of one live session, to be stored together behind one revision check.
 
     Attributes:
-        expected: The revision storage must be at; None to accept any.
-        not_after: When set, the session is refused if storage is newer than
-            this time (for sessions without a revision).
-        lifetime: The one that the session had when it was loaded. The one that
-            is stored counts; a backend that has to know it before it writes
-            may try this one first.
+        expected: The revision that the stored session must have; None to accept any.
+        not_after: If given, the request is refused if the stored session is newer than this time
+            (for `Session` objects without a revision).
+        lifetime: The session's lifetime when it was loaded. Only the stored one counts; a backend
+            that needs it before it writes may try this one first.
     """
 
     key: SessionKey
@@ -131,12 +130,12 @@ class AppendRequest:
 
 @frozen
 class AppendOutcome:
-    """What became of a request: a revision for each event, or the reason why not.
+    """The outcome of a request: a revision for each event, or an error.
 
     Attributes:
         revisions: For each event, the revision of the session just after it.
             An event that had been stored before has its old one.
-        error: What each caller gets when the request was refused.
+        error: Why the request was refused.
     """
 
     revisions: Sequence[int] = ()

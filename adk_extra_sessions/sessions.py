@@ -45,13 +45,13 @@ def new_session(key: SessionKey, state: object, details: SessionDetails, codec: 
     """Makes the request that creates a session.
 
     Args:
-        key: Its names; with a blank session id, it gets one.
+        key: Its names; if the session id is blank, a new one is made.
         state: Its initial state in all scopes, or None.
         details: Its details, without a time of creation.
         codec: The store's.
 
     Raises:
-        InputValidationError: `state` is no dictionary.
+        InputValidationError: `state` is not a dictionary.
         StateValueError: A value has no JSON form.
     """
     if state is not None and not isinstance(state, Mapping):

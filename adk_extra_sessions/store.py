@@ -1,4 +1,4 @@
-"""The blocking session store: what `BasicStore` does, and what is about several sessions or their details."""
+"""The blocking session store: the methods of `BasicStore`, and those to manage sessions."""
 
 from __future__ import annotations
 

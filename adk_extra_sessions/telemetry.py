@@ -29,7 +29,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 _tracer = trace.get_tracer("adk_extra_sessions", __version__, schema_url="https://opentelemetry.io/schemas/1.33.0")
 
 _operation: ContextVar[Span | None] = ContextVar("adk_extra_sessions_operation", default=None)
-"""The span of the operation under way: what it calls is a part of it and has none."""
+"""The span of the current operation; calls inside it have no span of their own."""
 
 _MESSAGE_MAY_BE_SHOWN = tuple(getattr(errors, name) for name in errors.__all__)
 """Errors raised here. A driver's message may hold what it was sent."""
@@ -42,7 +42,7 @@ _NOTHING = nullcontext()
 
 
 def traced(method: Method) -> Method:
-    """Gives each call of a store's or a service's method a span, unless it is a part of a traced call."""
+    """Gives each call of a store's or a service's method a span, unless it is made inside another one."""
     name = method.__name__
 
     @functools.wraps(method)
@@ -65,7 +65,7 @@ def many(backend: Backend, size: int) -> AbstractContextManager[Any]:
 
 
 def pages(backend: Backend, name: str, found: Iterator[T]) -> Iterator[T]:
-    """Yields pages, with a span for the reading of each: what the caller does in between is not ours."""
+    """Yields pages, with a span for reading each; it does not include what the caller does in between."""
     while True:
         span = _started(backend, name)
         with _NOTHING if span is None else _measured(span):
@@ -76,15 +76,15 @@ def pages(backend: Backend, name: str, found: Iterator[T]) -> Iterator[T]:
 
 
 def current() -> Span | None:
-    """The span of the operation under way, to be handed to whoever works for it in another thread."""
+    """Returns the span of the current operation, for work that another thread does for it."""
     return _operation.get()
 
 
 def together(backend: Backend, callers: Sequence[Span | None]) -> AbstractContextManager[Any]:
-    """What is stored for several callers at once: a span of its own, linked to theirs.
+    """Makes a span for what is stored for several callers together, linked to their spans.
 
-    It is in none of their traces, since it serves them all. What is stored for
-    one caller alone needs no further span and counts as part of that caller's.
+    It is in none of their traces, since it belongs to all of them. What is stored
+    for one caller alone is part of that caller's span.
 
     Args:
         backend: The database that keeps it.

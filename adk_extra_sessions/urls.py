@@ -33,17 +33,17 @@ def checked_scheme(url: object, accepted: Collection[str]) -> str:
 
 
 def take_options(url: str, names: Collection[str]) -> tuple[str, dict[str, str]]:
-    """Takes our options out of a URL's query string.
+    """Takes this package's options out of a URL's query string.
 
     Args:
         url: A URL whose other options are the driver's.
-        names: The names of our options.
+        names: The names of this package's options.
 
     Returns:
         The URL without them, and their texts by name.
 
     Raises:
-        ConfigurationError: An option is given twice, or the URL cannot be read beyond doubt.
+        ConfigurationError: An option is given twice, or the URL is ambiguous.
     """
     if Reading.of(url) is None:
         return url, {}

@@ -1,4 +1,4 @@
-"""Arguments of the calls that manage sessions, checked before anything is touched."""
+"""Checks arguments of the methods to manage sessions, before anything is written."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def checked_labels(value: object) -> dict[str, str]:
     """Returns labels; None for no labels.
 
     Raises:
-        InputValidationError: They are no dictionary of texts, or over a limit.
+        InputValidationError: They are not a dictionary of texts, or exceed a limit.
     """
     if value is None:
         return {}
@@ -128,7 +128,7 @@ def checked_number(name: str, value: object, least: int) -> int:
     Args:
         name: The argument's name, for the error.
         value: Anything a caller passed.
-        least: What it must be at least.
+        least: The smallest number allowed.
 
     Raises:
         InputValidationError: Anything else.

@@ -1,4 +1,4 @@
-"""Storing appends: from encoded events to requests of a backend, and from its outcomes back."""
+"""Stores appends: makes requests of encoded events, and notes the outcomes."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Writer:
         return append.encode(self.codec)
 
     def write(self, appends: Sequence[Append], *, commit: bool = False) -> None:
-        """Stores what `appends` hold and notes each one's outcome on it.
+        """Stores appends, and notes on each its outcome.
 
         Args:
             appends: What to store.
-            commit: Whether this thread owns their live sessions and brings them
-                up to date as well; else the caller does.
+            commit: Whether to bring their live sessions up to date in this thread; otherwise the
+                caller does that.
         """
         for append in appends:
             self._prepare(append)

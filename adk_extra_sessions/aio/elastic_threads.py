@@ -1,10 +1,9 @@
-"""Worker threads, as many as help.
+"""Worker threads, as many as are useful.
 
-Reading is mostly decoding, which is the interpreter's work: more than one
-thread at it only take the interpreter from each other, at every call into the
-network. Waiting is no work: calls that wait for a server should do so at the
-same time. So there is one thread, and further ones while calls are queued and
-either none has been finished for a moment or the process has little to do.
+Reading is mostly decoding: threads that decode at the same time only take the
+interpreter from each other. But calls that wait for a server should wait at the
+same time. So there is one thread, and more only while calls are queued and
+either none has ended for a moment or the process has little to do.
 """
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ class ElasticThreads:
     def _start_working(self) -> None:
         try:
             self._threads.start(self._work)
-        except BaseException as error:  # no thread to be had
+        except BaseException as error:  # no thread can be started
             with self._lock:
                 self._working -= 1
                 left = [] if self._working else [*self._queue]
@@ -101,7 +100,7 @@ class ElasticThreads:
     def _start_watching(self) -> None:
         try:
             self._watcher.start(self._watch)
-        except RuntimeError:  # no thread to be had: those there are go on
+        except RuntimeError:  # no thread can be started: the others go on
             self._watched = False
 
     def _work(self) -> None:

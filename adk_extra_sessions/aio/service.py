@@ -1,4 +1,4 @@
-"""The async services: what `BasicService` does, and what is about several sessions or their details."""
+"""The async services: the methods of `BasicService`, and those to manage sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is damaged is named, and keeps nothing else from being listed."""
+"""Damaged records: errors name them, and lists leave them out."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ logger = logging.getLogger(__name__)
 
 
 DAMAGE = (CorruptRecordError, KeyError, TypeError, ValueError, AttributeError)
-"""What reading a record causes that lacks a field, holds another type in it, or is foreign."""
+"""The errors from reading a record that lacks a field, has one of another type, or is foreign."""
 
 
 @contextmanager
 def damage_named(key: SessionKey) -> Iterator[None]:
-    """Turns what reading a damaged record causes into `CorruptRecordError`."""
+    """Turns the errors from reading a damaged record into `CorruptRecordError`."""
     try:
         yield
     except DAMAGE as error:

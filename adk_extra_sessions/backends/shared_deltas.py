@@ -8,15 +8,15 @@ Cluster) than the session, so it cannot change in the same write. A writer
 3. applies the delta: each key is set only where it has a smaller ticket, and keeps the delta's,
 4. removes the delta from the session.
 
-Only 1 must come before 2. From 2 on anybody may apply the delta, at any time
-and any number of times, with the same result: a key's ticket only grows. So a
-delta that a crash left behind is applied by the next writer of its session, or
-before the session is deleted, and never undoes what came after it. Whoever reads a
-session merges the deltas it still has and writes nothing.
+Only 1 must come before 2. From 2 on, any process may apply the delta, at any
+time and any number of times, with the same result: a key's ticket only grows. So
+a delta that a crash left behind is applied by the next writer of its session, or
+before the session is deleted, and never undoes what came after it. A reader of
+the session merges the deltas that it still has, and writes nothing.
 
-Clocks have no part in this. A writer that begins after another one has ended
-has a larger ticket. Two that overlap may have the same; then the one that is
-applied first stays, and either order is right.
+Clocks do not matter. A writer that begins after another one has ended has a
+larger ticket. Two that overlap may have the same; then the one that is applied
+first stays, and either order is right.
 """
 
 from __future__ import annotations

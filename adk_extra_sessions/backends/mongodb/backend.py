@@ -1,4 +1,4 @@
-"""Sessions on MongoDB: the verbs of a `Backend`, one single-document update an append."""
+"""Sessions on MongoDB: the methods of a `Backend`, one single-document update an append."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class MongoBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
     Args:
         client: A `pymongo.MongoClient`.
         db_name: The database.
-        server: What error messages call the server.
+        server: The server's name in error messages.
         owns_client: Whether closing the backend closes the client.
-        collection_prefix: What the names of the collections begin with.
+        collection_prefix: The prefix of the names of the collections.
         ttl_ms: Milliseconds after its last write at which a session expires; 0 for never.
     """
 

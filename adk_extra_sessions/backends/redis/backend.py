@@ -1,4 +1,4 @@
-"""Sessions on Redis: the verbs of a `Backend`, one script call each."""
+"""Sessions on Redis: the methods of a `Backend`, one script call each."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
 
     Args:
         client: A `redis.Redis` or `redis.RedisCluster`.
-        server: What error messages call the server.
+        server: The server's name in error messages.
         owns_client: Whether closing the backend closes the client.
-        prefix: What all keys begin with.
+        prefix: The prefix of all keys.
         ttl_ms: Milliseconds after its last write at which a session expires; 0 for never.
-        refresh_on_read: Whether reading a session renews its expiry too.
+        refresh_on_read: Whether reading a session starts its `ttl` again, like a write.
         replication: Which replicas must have a write before it counts as stored.
     """
 

@@ -62,7 +62,7 @@ def checked_client(client: Any) -> Any:
     """Returns a client that a caller passed, if it is one that this package can use.
 
     Raises:
-        ConfigurationError: It is none of redis-py's blocking ones, or decodes to anything but UTF-8.
+        ConfigurationError: It is not a blocking client of redis-py, or its encoding is not UTF-8.
     """
     if not isinstance(client, (redis.Redis, redis.RedisCluster)):
         raise refused_client(client, "a redis.Redis or redis.RedisCluster")
@@ -73,7 +73,7 @@ def checked_client(client: Any) -> Any:
 
 
 def database_number(client: Any) -> str:
-    """Returns the number of the database that a client uses; a cluster has but one."""
+    """Returns the number of the database that a client uses; a cluster has only one."""
     return str(_connection_options(client).get("db") or 0)
 
 
@@ -91,7 +91,7 @@ def _connection_options(client: Any) -> dict[str, Any]:
 
 
 def server_of(client: Any) -> str:
-    """Returns what errors call the server of a client that a caller passed."""
+    """Returns the name in error messages of the server of a client that a caller passed."""
     if isinstance(client, redis.RedisCluster):
         return f"the Redis Cluster of {client.get_default_node().name}"  # type: ignore[no-untyped-call]
     pool = client.connection_pool

@@ -63,7 +63,7 @@ class Erasing:
         return total
 
     def _keys(self, keys: Iterable[Any], **each: int) -> Erased:
-        """Deletes keys; returns what `each` of them that was there counts as."""
+        """Deletes keys; returns how many existed. `each` says what one of them counts as."""
         deleted = sum(int(self.client.unlink(key)) for key in keys)
         return Erased(records=deleted, **{name: int(count) * deleted for name, count in each.items()})
 

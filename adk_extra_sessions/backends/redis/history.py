@@ -1,4 +1,4 @@
-"""Reading a session's events by position, and none of another session that was created under its id meanwhile."""
+"""Reading a session's events by position, but none of another session that was created with its id meanwhile."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def encoded(name: str) -> str:
 
 
 def decoded(name: bytes | str) -> str:
-    """Returns the name that a member of an index tells."""
+    """Returns the name that was percent-encoded."""
     return unquote(name)
 
 
@@ -66,7 +66,7 @@ class Field:
     format = "format"
     """Version of the stored form."""
     nonce = "nonce"
-    """What tells a repeated creation from that of somebody else."""
+    """Tells a repeated creation from another caller's."""
     create_time = "create_time"
     """Seconds since the epoch."""
     start_revision = "start_revision"

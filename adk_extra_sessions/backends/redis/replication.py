@@ -1,4 +1,4 @@
-"""Waiting for replicas: Redis's WAIT, in the round trip of the writes it is to vouch for."""
+"""Waits for replicas with Redis's WAIT, in the same round trip as the writes."""
 
 from __future__ import annotations
 

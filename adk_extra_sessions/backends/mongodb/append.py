@@ -1,4 +1,4 @@
-"""The write path: one batch for all appends of known revision; what something stands in the way of, one by one."""
+"""The write path: one batch for all appends of known revision; what it does not store follows one by one."""
 
 from __future__ import annotations
 

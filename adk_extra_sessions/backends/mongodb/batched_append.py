@@ -2,7 +2,7 @@
 
 Each update has every condition of `guards` in its filter. If all match, all
 are stored. If not, one query tells which were, and for those whose tail was
-just full, room is made for all at once. What is left is for the checked append.
+just full, room is made for all at once. All others are left to the checked append.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REFUSED = (WriteError, InvalidDocument, OverflowError)
 
 @frozen
 class BatchedAppend:
-    """Appends to which no condition stands in the way."""
+    """Stores appends for which all conditions hold."""
 
     sessions: Any
     chunks: ChunkWriter
@@ -51,7 +51,7 @@ class BatchedAppend:
             shares: Whether they change shared state.
 
         Returns:
-            For each its outcome, or None if that is for the checked append to find out.
+            For each its outcome, or None if the checked append must find it out.
         """
         if shares:
             self._reserve([one for one in appends if one.deltas is None])
@@ -63,7 +63,7 @@ class BatchedAppend:
         return [AppendOutcome(one.revisions()) if one in done else None for one in appends]
 
     def alone(self, append: OngoingAppend) -> AppendOutcome | None:
-        """Stores an append of any revision; returns None if something stands in its way."""
+        """Stores an append of any revision; returns None if a condition does not hold."""
         request, deltas = append.request, append.reserve(self.shared.tickets)
         expiry = self.expiry.of(request.lifetime)
         update = documents.append_update(request.events, expiry.expires_at(), deltas)
@@ -98,7 +98,7 @@ class BatchedAppend:
         return bulk.Update(guards.append_query(request, expiry), update, size=size)
 
     def _store(self, ready: Sequence[Batched]) -> list[bool]:
-        """Stores what nothing stands in the way of; returns what is stored now."""
+        """Stores those whose conditions all hold; returns what is stored now."""
         matched = None
         try:
             matched = bulk.send(self.sessions, [one.update for one in ready]).matched
@@ -114,9 +114,9 @@ class BatchedAppend:
         """Finds out which of many updates matched: their events are the newest of their session.
 
         What they wrote has reached the majority, since their command waited for
-        it. What another wrote at the same moment, the same events, is waited for.
+        it. If another writer stored the same events at the same moment, this waits for those.
         """
-        if len(appends) == 1:  # then it is not this one
+        if len(appends) == 1:  # not all matched, and it is the only one
             return [False]
         found = of_sessions(self.sessions, [one.request.key for one in appends], documents.WITHOUT_BODIES)
         proofs = [_proof(one, found.get(layout.session_id(one.request.key))) for one in appends]
@@ -127,7 +127,7 @@ class BatchedAppend:
         return [False] * len(stored)
 
     def _with_full_tails(self, ready: Sequence[Batched], stored: Sequence[bool]) -> list[bool]:
-        """Stores what nothing but a full tail was in the way of; returns what is stored now."""
+        """Stores those that only a full tail has prevented; returns what is stored now."""
         left = [one for one, is_stored in zip(ready, stored, strict=True) if not is_stored]
         with _left_to_the_checked_append():
             done = iter(Overflow(self.sessions, self.chunks, self.expiry).append(left))
@@ -144,7 +144,7 @@ class BatchedAppend:
 
 @contextmanager
 def _left_to_the_checked_append() -> Iterator[None]:
-    """Lets what one of many causes pass: the checked append finds events stored or not, and names each one's error."""
+    """Ignores the error of one of many: the checked append finds out which are stored, and names each one's error."""
     try:
         yield
     except (*REFUSED, OperationFailure, CorruptRecordError) as error:

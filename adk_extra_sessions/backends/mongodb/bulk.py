@@ -51,7 +51,7 @@ class Update:
 
 @frozen
 class Sent:
-    """What became of updates.
+    """The outcome of updates.
 
     Attributes:
         matched: How many of them matched a document or made one.
@@ -155,7 +155,7 @@ def _has_one_log(client: MongoClient[Any]) -> bool:
 
 
 def insert(collection: Any, documents: Sequence[dict[str, Any]]) -> bool:
-    """Inserts documents, those that are not there yet; returns whether none was.
+    """Inserts the documents that do not exist yet; returns whether none existed.
 
     Raises:
         pymongo.errors.PyMongoError: One failed for another reason, or they did not reach the majority.
@@ -173,10 +173,10 @@ def insert(collection: Any, documents: Sequence[dict[str, Any]]) -> bool:
 
 
 def _check(reply: dict[str, Any]) -> None:
-    """Raises what the driver's own methods would raise of a reply.
+    """Raises the error that the driver's own methods would raise for a reply.
 
-    That the majority was not reached comes before what was refused: who meets
-    the latter asks what was stored, which only the majority can tell.
+    If the majority was not reached, that is raised rather than a refused update: after that a
+    caller reads what was stored, which only the majority can tell.
     """
     refused, unreached = reply.get("writeErrors") or (), reply.get("writeConcernError")
     for error in filter(None, (unreached, *refused)):

@@ -130,7 +130,7 @@ class CheckedAppend:
         expected = check.append.request.expected
         may_be_stored = expected is None or check.head is None or check.head.base > expected
         if may_be_stored and self.shared.is_applied(check.append.pending):
-            # Nobody can tell the revision any more if it was not expected: it was before that of a session made now.
+            # If no revision was expected, the old one is unknown now: it was less than that of a session created now.
             return AppendOutcome(check.append.revisions(time.time_ns() // 1000 if expected is None else expected))
         if check.head is None and check.append.deltas:  # all that belongs to its user may have been erased
             self.shared.tickets.give_back(check.key, check.append.deltas)
@@ -166,7 +166,7 @@ class CheckedAppend:
         return True
 
     def _renew(self, check: Check, head: Head, update: Document, until: datetime, *, renewed: bool) -> None:
-        """Has the session's update tell when its chunks expire; where they need another date, they get it before."""
+        """Adds to the session's update when its chunks expire; if they need another date, they get it first."""
         if renewed:
             check.unsettled = head
             self.chunks.keep(head, until)

@@ -34,7 +34,7 @@ class ChunkWriter:
     def write(self, heads: Sequence[Head], dates: Sequence[datetime]) -> list[Chunk | None]:
         """Copies the older part of each session's tail to a chunk; the append that follows then removes it there.
 
-        Can be done again after a crash, and by several at once: the first one's chunk is everybody's.
+        May be repeated after a crash, and done by several writers at once: all use the chunk of the first one.
 
         Args:
             heads: Sessions as they were read.
@@ -55,7 +55,7 @@ class ChunkWriter:
         return [self._stored(head, chunk) for head, chunk in zip(heads, made, strict=True)]
 
     def _stored(self, head: Head, chunk: Document) -> Chunk | None:
-        """Returns what is stored under a chunk's id if it has the events of this tail; else replaces it."""
+        """Returns what is stored under a chunk's id if it has the events of this tail; otherwise replaces it."""
         document = self.chunks.find_one({name: chunk[name] for name in ("_id", "app_name", "user_id")})
         if document is None:
             return None

@@ -25,7 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "w": "majority",
     "appname": "adk-extra-sessions",
 }
-"""What a client is made with unless the caller says otherwise."""
+"""The options of a client unless the caller gives others."""
 
 
 FINER = {"serverselectiontimeoutms", "sockettimeoutms", "waitqueuetimeoutms", "wtimeoutms"}
@@ -69,7 +69,7 @@ def checked_client(client: Any) -> Any:
     """Returns a client, if it is one that this package can use.
 
     Raises:
-        ConfigurationError: It is no blocking client, or does not acknowledge writes.
+        ConfigurationError: It is not a blocking client, or does not acknowledge writes.
     """
     if any(cls.__module__.startswith("mongomock") for cls in type(client).__mro__):
         return client
@@ -81,7 +81,7 @@ def checked_client(client: Any) -> Any:
 
 
 def address_of(client: Any) -> tuple[str, int | None] | None:
-    """Returns where a client writes, as far as it knows without asking: the primary, or the one server there is."""
+    """Returns where a client writes, as far as it knows without asking: the primary, or the only server."""
     if not isinstance(client, MongoClient):
         return None
     servers = list(client.topology_description.server_descriptions())

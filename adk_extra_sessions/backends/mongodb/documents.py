@@ -1,4 +1,4 @@
-"""The documents that are written, and the updates of them: pure functions. `layout` tells what each field means."""
+"""The documents that are written, and the updates of them: pure functions. `layout` says what each field means."""
 
 from __future__ import annotations
 

@@ -37,14 +37,14 @@ class Expiry:
 
     Attributes:
         ttl_ms: Milliseconds after its last write at which a session expires; 0 for never.
-        at: When it expires, whatever is written.
+        at: When it expires, however often it is written to.
     """
 
     ttl_ms: int
     at: datetime | None = None
 
     def of(self, lifetime: Lifetime) -> Expiry:
-        """Returns the dates for a session that has this lifetime; this is those of the store's own ttl."""
+        """Returns the dates for a session that has this lifetime; `self` has those for the store's own ttl."""
         if lifetime.kind == "default":
             return self
         return Expiry(lifetime.ttl_ms, date_of(lifetime.expire_time) if lifetime.kind == "fixed" else None)

@@ -19,7 +19,7 @@ from adk_extra_sessions.records import AppendRequest, EventRecord
 
 
 def append_query(request: AppendRequest, expiry: Expiry) -> Document:
-    """Selects the request's session if nothing stands in the way of appending to it.
+    """Selects the request's session if all conditions for appending to it hold.
 
     `expiry` is that of the request's lifetime.
     """
@@ -36,7 +36,7 @@ def append_query(request: AppendRequest, expiry: Expiry) -> Document:
 
 
 def lacks_only_room(head: Head, request: AppendRequest, expiry: Expiry) -> bool:
-    """Whether nothing but a full tail stands in the way of a request of known revision."""
+    """Whether a request of known revision fails only because the tail is full."""
     return (
         not has_room(head, request.events)
         and is_new(head, request.events)

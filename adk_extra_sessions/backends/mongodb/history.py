@@ -1,8 +1,8 @@
 """Reading a session's events: the newest are in its tail, the older ones in chunks, very large bodies apart.
 
 The session's document is read first, then the chunks before its tail. A chunk
-is written before the tail is cut and never changed after that, so between the
-two no event is missing and none is met twice.
+is written before the tail is cut and never changed after that, so between the two no event is
+missing and none comes twice.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class History:
             for found in sorted(recent, key=lambda one: one.first):
                 older += found.events[max(0, first - found.first) :]
             if self._events_in(moved) != head.tail_first - head.first_kept:
-                # One is missing, or too many: only the whole row of them tells.
+                # One is missing, or there are too many: only all of them together show that.
                 wanted = head.tail_first - first
                 older = self._older(head, first)[-wanted:]
                 complete = len(older) == wanted

@@ -1,6 +1,6 @@
 """The indexes, in one table, and how they are made.
 
-None is needed for a right answer: sessions and state are found by `_id` alone.
+Results are correct without them, only slower: sessions and state are found by `_id` alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Index:
 
     @property
     def seconds(self) -> int | None:
-        """What the server must say of it as `expireAfterSeconds`."""
+        """The `expireAfterSeconds` that the server must report for it."""
         return 0 if self.expires else None
 
 

@@ -21,7 +21,7 @@ from adk_extra_sessions.records import NewSession, SessionKey
 from adk_extra_sessions.state import SharedState
 
 TRIES = 20
-"""Tries of what fails only when another is quicker, or when something foreign is in the way."""
+"""How often to try what fails only if another writer is faster, or if something foreign is stored there."""
 
 
 @frozen
@@ -94,7 +94,7 @@ class Lifecycle:
                     self.chunks.delete_orphans(key)
                 return False
             there = Remains.of(session, key)
-            # What the session still holds for others must not go with it.
+            # Changes of shared state that the session still holds must not be lost with it.
             failed = self.shared.apply_left(key, there.pending)
             left = {"$size": len(failed), **({"$not": {"$elemMatch": {"id": {"$nin": failed}}}} if failed else {})}
             if self.sessions.delete_one({**selected, "base": there.base, "pending": left}).deleted_count:

@@ -1,4 +1,4 @@
-"""A request on its way through the two ways to append, and what it becomes."""
+"""A request while it is appended, in either of the two ways."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Overflow:
     expiry: Expiry
 
     def append(self, refused: Sequence[Batched]) -> list[bool]:
-        """Stores what nothing but a full tail stood in the way of; returns which are stored.
+        """Stores those that only a full tail has prevented; returns which are stored.
 
         Raises:
             pymongo.errors.PyMongoError: Something failed; others may be stored.

@@ -1,4 +1,4 @@
-"""Documents, parsed once where they are read: what is damaged or foreign is found here.
+"""Parses documents once, where they are read, and finds what is damaged or foreign.
 
 Events and deltas stay the documents that they are, since they are copied and
 compared as such; what they must have is checked here too.
@@ -63,7 +63,7 @@ class _Parsed:
 
 @frozen
 class Holder(_Parsed):
-    """A session as far as it holds changes of shared state."""
+    """The changes of shared state that a session holds."""
 
     pending: list[Document] = field(converter=to_deltas, repr=False)
 
@@ -77,7 +77,7 @@ class _Expiring:
 
     @property
     def lifetime(self) -> Lifetime:
-        """From what its expiry follows."""
+        """What decides when it expires."""
         if self.ttl_ms is None:
             return DEFAULT
         if self.ttl_ms == UNTIL:
@@ -87,7 +87,7 @@ class _Expiring:
 
 @frozen
 class Listed(_Expiring, Holder):
-    """A session as a list needs it, beside its state."""
+    """What a list needs of a session, except its state."""
 
     revision: int = field(converter=to_integer)
     last_update_time: float = field(converter=to_number)
@@ -113,7 +113,7 @@ class Listed(_Expiring, Holder):
 
 @frozen
 class Remains(Holder):
-    """A session as its deletion needs it."""
+    """What deleting a session needs of it."""
 
     base: int = field(converter=to_integer)
 
@@ -132,7 +132,7 @@ class Remains(Holder):
 
 @frozen
 class Head(_Expiring, Remains):
-    """A session's document as an append needs it: without state. `layout.FIELDS` tells what its fields mean.
+    """What an append needs of a session's document, which is not its state. `layout.FIELDS` says what its fields mean.
 
     The bodies of the tail's events may be missing.
     """
@@ -216,5 +216,5 @@ def same_events(array: str, events: Sequence[Document]) -> Document:
 
 
 def digests(events: Sequence[Document]) -> list[bytes]:
-    """Returns what events are known by."""
+    """Returns the digests of events."""
     return [event["digest"] for event in events]

@@ -1,4 +1,4 @@
-"""Trying again what a broken connection left in doubt."""
+"""Repeats operations whose outcome a broken connection has left unknown."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ TRIES = 3
 
 
 def retried(operation: Callable[P, T]) -> Callable[P, T]:
-    """Makes an operation that recognises its own repetition outlive broken connections.
+    """Repeats an operation after a broken connection; it must recognise its own repetition.
 
     The driver does so for single writes only, and only on replica sets and
     sharded clusters, at the price of a record of each.
 
-    A wait that has timed out is not begun again: it would take twice as long as promised.
+    After a timeout it is not repeated: it would take twice as long as promised.
     """
 
     @wraps(operation)

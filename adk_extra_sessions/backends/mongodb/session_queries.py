@@ -1,4 +1,4 @@
-"""Answers of a `SessionQuery` on MongoDB: a page of sessions without their events, or their number."""
+"""Answers a `SessionQuery` on MongoDB with a page of sessions without their events, or with their number."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class SessionQueries:
         return records
 
     def _shared(self, query: SessionQuery, users: set[str]) -> tuple[list[Document], Mapping[str, SharedState]]:
-        """Reads the state that the sessions of users share: its documents, and what they say for each user."""
+        """Reads the state that the sessions of users share: its documents, and what they mean for each user."""
         if not query.with_state:
             return [], dict.fromkeys(users, NOTHING)
         ids = [layout.app_id(query.app_name), *(layout.user_id(query.app_name, user) for user in users)]

@@ -29,7 +29,7 @@ Delta: TypeAlias = tuple[int, Document]
 """A pending delta to one state document: its ticket, and its values as they are stored."""
 
 TRIES = 50
-"""Tries of what fails only when another is quicker, or when something foreign is in the way."""
+"""How often to try what fails only if another writer is faster, or if something foreign is stored there."""
 
 
 @frozen
@@ -49,7 +49,7 @@ class SharedStates:
 
     @property
     def tickets(self) -> Tickets:
-        """The counters beside the state. What is stored with a ticket waits for the majority, and it with that."""
+        """The counters beside the state. They do not wait for the majority, since what is stored with a ticket does."""
         return Tickets(bulk.without_majority(self.states))
 
     def view(self, found: Sequence[Document], pending: Sequence[Document], key: SessionKey) -> SharedState:
@@ -100,7 +100,7 @@ class SharedStates:
     def is_applied(self, pending: Sequence[Pending]) -> bool:
         """Whether a value of one of these deltas is in shared state for good, with its ticket, so that it was stored.
 
-        Where later deltas have replaced all of its values, nobody can tell any more.
+        Where later deltas have replaced all of its values, that cannot be known any more.
         """
         for one in pending:
             for scope, selected in layout.shared_filters(one.key).items():
@@ -114,7 +114,7 @@ class SharedStates:
         return False
 
     def apply_left(self, key: SessionKey, left: Sequence[Document], own: Collection[str] = ()) -> list[str]:
-        """Applies what interrupted writers left in a session, then removes it from there.
+        """Applies changes that interrupted writers have left in a session, then removes them.
 
         Args:
             key: The session.
@@ -177,7 +177,7 @@ def state_with(document: Document | None, deltas: Sequence[Delta], key: SessionK
 
     Args:
         document: The document, if there is one.
-        deltas: What sessions still hold for it.
+        deltas: Changes of it that sessions still hold.
         key: Names it in errors.
 
     Raises:

@@ -51,7 +51,7 @@ class Scan:
 
     def app_names(self) -> Iterator[str]:
         """Finds the apps that have anything stored, each once."""
-        # No index of apps is kept: every write would meet there.
+        # There is no index of apps, since every write would have to change it.
         met: set[str] = set()
         for tag in self._tags("{*}:[aiu]"):
             name = app_of(tag)
@@ -129,6 +129,6 @@ class Scan:
                     yield user, state
 
     def _tags(self, pattern: str) -> Iterator[str]:
-        """Yields what stands in the braces of the keys that match."""
+        """Yields the hash tags of the keys that match, without their braces."""
         for key in self.client.scan_iter(match=f"{matching(self.prefix)}:{pattern}", count=SCANNED):
             yield text(key).rpartition("{")[2].partition("}")[0]

@@ -1,4 +1,4 @@
-"""The Lua scripts and how they are called: by digest, one round trip, any number at once."""
+"""The Lua scripts, and calls of them: by digest, any number in one round trip."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Script:
     """A script as the server runs it.
 
     Attributes:
-        text: Its source, without comments, which would only travel along.
+        text: Its source without comments.
         sha: The digest that Redis knows it by.
     """
 
@@ -198,7 +198,7 @@ def _script_error_named(reply: Any) -> Any:
 
 
 def _node_by_node(cluster: RedisCluster, calls: Sequence[Call]) -> list[Any]:
-    """Runs scripts after a node has failed: its calls fail with it, after one try, and no others."""
+    """Runs scripts one by one after a node has failed: calls to that node fail after one try, others do not."""
     failed: dict[str, Exception] = {}
     replies: list[Any] = []
     for call in calls:

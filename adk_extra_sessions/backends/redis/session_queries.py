@@ -1,4 +1,4 @@
-"""Answers of a `SessionQuery` on Redis: a page of sessions without their events, or their number."""
+"""Answers a `SessionQuery` on Redis with a page of sessions without their events, or with their number."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ USERS = 1000
 """Users that one round trip counts sessions of."""
 
 Place: TypeAlias = "tuple[str, str]"
-"""Time and name of the session before a page of a user's, as the index has them; empty before the first."""
+"""Time and name, as in the index, of the session before a page; empty for the first page."""
 
 FIRST: Place = ("", "")
 
@@ -43,7 +43,7 @@ class _Chosen:
     Attributes:
         size: How many of them to read at most.
         count: How many the user has; expired ones may be among them.
-        time: By when they will have expired, as the app's index has it.
+        time: When all of them will have expired, according to the app's index.
     """
 
     user: str

@@ -1,7 +1,7 @@
 """The app's state on a Redis Cluster, where it is in another slot than the session.
 
 A delta to it is stored in the session's hash by the script call that stores the
-event, and applied to the app's state by another; `backends.shared_deltas` tells how.
+event, and applied to the app's state by another; `backends.shared_deltas` describes how.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def with_pending(app: Mapping[str, Reply], pending: Sequence[PendingDelta]) -> M
 
     Args:
         app: The fields of the app's state.
-        pending: What sessions still hold for it.
+        pending: Changes of it that sessions still hold.
     """
     tickets = {name[len(Field.ticket) :]: int(value) for name, value in app.items() if name.startswith(Field.ticket)}
     decoded = [(one.ticket, {name: decode_value(value) for name, value in one.texts.items()}) for one in pending]
@@ -54,7 +54,7 @@ def with_pending(app: Mapping[str, Reply], pending: Sequence[PendingDelta]) -> M
 
 @frozen
 class SplitAppState:
-    """What operations that change or read the app's state do beside their script call for the session."""
+    """What operations do with the app's state in addition to their script call for the session."""
 
     client: Any
 
@@ -104,7 +104,7 @@ class SplitAppState:
             self.apply_left(keys, self._remove(keys, done))
 
     def apply_left(self, keys: SessionKeys, flat: Sequence[Any]) -> None:
-        """Applies what interrupted writers have left in a session, then removes it from there."""
+        """Applies changes that interrupted writers have left in a session, then removes them."""
         left = [pending_delta(text(name), value, keys.owner) for name, value in zip(flat[::2], flat[1::2], strict=True)]
         for one in left:
             self._apply_of(keys, one.ticket, one.texts)

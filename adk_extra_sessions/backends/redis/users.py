@@ -78,7 +78,7 @@ class UserIndex:
         self._run([part for (user, time), ms in parts for part in (encoded(user), time, ms)])
 
     def _run(self, arguments: Sequence[scripts.Argument]) -> None:
-        """Runs the script, whose failure must not be one of the operation that it comes after."""
+        """Runs the script. The operation before it has succeeded, so an error is only logged."""
         try:
             scripts.run(self.client, scripts.Call(scripts.LOOK_AFTER, self._keys, arguments))
         except RedisError as error:

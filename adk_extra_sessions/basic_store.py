@@ -29,7 +29,7 @@ from adk_extra_sessions.history.outlines import outlines_of
 from adk_extra_sessions.options import StoreOptions
 from adk_extra_sessions.records import SessionKey, checked_name
 from adk_extra_sessions.session import Session
-from adk_extra_sessions.sessions import created_session, new_session, session_of, window_of
+from adk_extra_sessions.session_records import created_session, new_session, session_of, window_of
 from adk_extra_sessions.telemetry import traced
 from adk_extra_sessions.turns.holding import WAIT, holding, seconds
 from adk_extra_sessions.turns.storage import NamedTurnStorage, TurnStorage

@@ -16,7 +16,7 @@ from adk_extra_sessions.page_tokens import cursor_of, page_token
 from adk_extra_sessions.queries import SessionQuery
 from adk_extra_sessions.records import SessionRecord, checked_name
 from adk_extra_sessions.session import Session, SessionsPage
-from adk_extra_sessions.sessions import session_of
+from adk_extra_sessions.session_records import session_of
 from adk_extra_sessions.validation import checked_labels, checked_order
 
 AT_ONCE = 1000

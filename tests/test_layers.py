@@ -19,7 +19,7 @@ LAYERS = [
     " page_tokens queries records redaction session state state_json urls validation",
     "backends turns.storage",
     "abilities appends archive backends.mongodb.store backends.redis.store basic_store erasing history listing"
-    " live_sessions pruning sessions store telemetry turns writer",
+    " live_sessions pruning session_records store telemetry turns writer",
     "aio",
     "adk conversation doctor transfer testing",
     "cli",

@@ -9,7 +9,7 @@ from google.adk.events import Event
 from google.adk.sessions import Session
 
 from adk_extra_sessions.records import SessionKey, SessionRecord, Window
-from adk_extra_sessions.sessions import session_of
+from adk_extra_sessions.session_records import session_of
 from adk_extra_sessions.store import SessionStore
 
 AT_ONCE = 200

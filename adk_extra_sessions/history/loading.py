@@ -1,4 +1,4 @@
-"""Reading of a session's history what a turn needs, in one round trip where its outline is up to date."""
+"""Reads what a turn needs of a session's history, in one round trip if its outline is up to date."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Loaded:
     """What was loaded of a session.
 
     Attributes:
-        outline: A better one than the one that is stored, if there is one.
+        outline: A better outline than the stored one, if there is one.
     """
 
     record: SessionRecord
@@ -76,7 +76,7 @@ class Loader:
     history: History
 
     def load(self, key: SessionKey) -> Loaded | None:
-        """Loads a session; None when there is none.
+        """Loads a session; returns None if it does not exist.
 
         Raises:
             CorruptRecordError: What is stored cannot be read.

@@ -2,8 +2,8 @@
 
 ADK leaves out what a summary replaces. Some of it is needed all the same: a call
 whose response no summary replaces, a call that waits for its answer, the
-newest of those turns (ADK's next summary overlaps the last one), and what tells
-which agent spoke last.
+newest of those turns (ADK's next summary overlaps the last one), and the events that show which
+agent spoke last.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def of_same_invocations(events: Sequence[Event], there: Iterable[int], chosen: I
 
 
 def _ends_of_tasks(events: Sequence[Event], there: Sequence[int], scopes: Iterable[str | None]) -> set[int]:
-    """Returns what tells that a task is done or was aborted, for the tasks that something is left of."""
+    """Returns the events that end or abort a task, for the tasks of which other events are kept."""
     tasks = set(scopes) - {None}
     if not tasks:
         return set()

@@ -27,13 +27,13 @@ class Newest:
 
 
 def newest(events: Sequence[Event], earlier: int, wanted: int, *, complete: bool) -> Newest | None:
-    """Chooses at least so many of the newest events, and calls that wait with their turns.
+    """Chooses at least `wanted` of the newest events, and calls that wait, with their turns.
 
     Args:
         events: What was read of a history, in order.
         earlier: How many of these are there only for the calls in them; from
             there on, none is missing.
-        wanted: How many are wanted at least.
+        wanted: How many to choose at least.
         complete: Whether no event of the history is missing.
 
     Returns:

@@ -1,4 +1,4 @@
-"""An outline of a history: at which positions are the events that a turn needs."""
+"""An outline of a history: the positions of the events that a turn needs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from attrs import field, frozen
 from adk_extra_sessions.records import SessionRecord
 
 OutlineName: TypeAlias = Literal["compacted", "waiting"]
-"""What an outline is for: history="compacted", or calls that wait, for a number."""
+"""The kinds of outlines: for history="compacted"; and with the calls that wait, for a number."""
 
 
 @frozen
 class Outline:
-    """Where, in the first `upto` events of a history, those are that a turn needs.
+    """Which of the first `upto` events of a history a turn needs.
 
-    It stays right when events are added: they are at positions from `upto` on,
-    and whoever reads by an outline reads these too.
+    It stays valid when events are added: their positions begin at `upto`, and readers also read all
+    from there on.
 
     Attributes:
         upto: How many events there had been; positions count from the session's creation.
@@ -90,7 +90,7 @@ class NewOutline:
 
 @frozen
 class Part:
-    """What was read of a session by an outline.
+    """What was read of a session as an outline says.
 
     Attributes:
         record: The session; it has no bodies.
@@ -99,7 +99,7 @@ class Part:
         first: The position of the oldest event that is kept.
         end: How many events there have been: the position of the next one.
         long_running: How many of them had calls of long-running tools.
-        outline: By which they were read; None if there is none.
+        outline: The outline that says which; None if there is none.
         newest: The digest of the newest event; None if there is no event.
     """
 

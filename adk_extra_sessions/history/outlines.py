@@ -115,6 +115,6 @@ def outlines_of(backend: Backend, codec: Codec, history: History) -> Outlines | 
         history: The store's option.
 
     Raises:
-        ConfigurationError: The backend reads no parts of histories.
+        ConfigurationError: The backend cannot read parts of histories.
     """
     return None if history == "all" else Outlines(Loader(reads_parts(backend), codec, history))

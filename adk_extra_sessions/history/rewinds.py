@@ -13,12 +13,12 @@ def is_rewind(event: Event) -> bool:
 
 
 def live(events: Sequence[Event], *, complete: bool = True) -> list[int]:
-    """Returns the indexes of the events that no rewind has taken back, and that are no rewinds.
+    """Returns the indexes of the events that no rewind has taken back, and are not rewinds themselves.
 
     Args:
         events: A history in order.
-        complete: Whether it has its beginning. If not, the beginning of a
-            rewind that is not found lies before it.
+        complete: Whether it has its beginning. If not, the beginning of a rewind that is not found
+            is before it.
     """
     first: dict[str, int] = {}
     for index, event in enumerate(events):

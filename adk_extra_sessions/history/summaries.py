@@ -30,7 +30,7 @@ def would_replace_others(session: Session, event: Event) -> bool:
 
 
 def begin_after_others(session: Session, event: Event) -> None:
-    """Has a summary begin after those that it would replace.
+    """Makes a summary begin after others that it would otherwise replace.
 
     After a late answer to a call, ADK summarises all that is loaded since the
     call: its summary would replace others whose events are not loaded.
@@ -61,7 +61,7 @@ def not_summarised(events: Sequence[Event], chosen: Iterable[int]) -> list[int]:
     """Returns the indexes of the events that no summary replaces, and of the summaries that are in use.
 
     A summary replaces what is between its times and has the same isolation
-    scope. One that lies within another's times is not in use.
+    scope. A summary within the times of another is not in use.
 
     Args:
         events: A history in order.
@@ -88,7 +88,7 @@ def not_summarised(events: Sequence[Event], chosen: Iterable[int]) -> list[int]:
 
 
 def _is_for_all(event: Event) -> bool:
-    """Whether a summary is seen by every agent of its isolation scope; else it replaces nothing for some of them."""
+    """Whether every agent of its isolation scope sees a summary; otherwise it replaces nothing for some of them."""
     seen_by_some = event.branch or event.node_info.path or event.get_function_calls() or event.get_function_responses()
     return not seen_by_some
 

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 session, 2 its events, 3 index of the user's sessions, [4 user's state], [last: app's state]
 -- ARGV  1 condition: "=REVISION", "<TIME" (refused if the session is newer) or "*"
---       2 time to live in ms, 0 for none; that of the session itself, if it has one, goes before it
+--       2 time to live in ms, 0 for none; the session's own, if it has one, is used instead
 --       3 how many of the events have calls of long-running tools, "" for none
 --       then for each event: TIMESTAMP, DIGEST, BODY, COUNTS, and as many pairs of FIELD, VALUE as
 --       COUNTS says for session, user and app ("2 0 1"; empty for none)
@@ -11,14 +11,14 @@
 --         if the condition does not hold, {-2} if the session is damaged, foreign or of another format;
 --         nothing is written then.
 --
--- A full server, or one that refuses writes for another reason, stops a script at its first write, and none
--- that comes after it; a right that a user lacks stops it wherever the command is. So each script first
--- tries what it will do on something that stays as it is, then writes.
+-- A full server, or one that refuses writes for another reason, stops a script at its first write, but not at
+-- later ones; a missing right stops it wherever the command is. So each script first tries its commands in a way
+-- that changes nothing, then writes.
 --
--- An event whose header, timestamp and digest, is stored already is left alone and gets the revision it has.
--- Timestamps and positions are known of the RECENT newest events, and the newest timestamp of all others: what
--- is newer than these and is none of those is new; only for the rest the list is searched. So neither a
--- clock that runs on, nor some events with one far ahead, make appends search.
+-- An event whose header (timestamp and digest) is stored already is not stored again, and gets the revision that
+-- it has. The timestamps and positions of the RECENT newest events are known, and the newest timestamp of all
+-- others. An event that is newer than that, and not one of the RECENT, is new; only for others the list is
+-- searched. So appends do not search, even if a few events have a time far ahead.
 local RECENT = 4
 local session, events, index = KEYS[1], KEYS[2], KEYS[3]
 local head = redis.call('HMGET', session, FIELD.revision, FIELD.update_time, FIELD.format, FIELD.start_revision,
@@ -95,7 +95,7 @@ local function allowed()
   return true
 end
 
--- First all is decided, then it is written.
+-- Everything is decided before anything is written.
 local reply, elements, states, added, last = {head[10] and 2 or 1}, {}, {}, {}, update_time
 local at, new = 4, 0
 while ARGV[at] do
@@ -104,7 +104,7 @@ while ARGV[at] do
   local place = added[header] or (not is_newest(timestamp) and position_of(timestamp, header) or nil)
   if place then
     repeated = head[4] + place + 1
-    -- A repeated event leads on only from what its writer knows, not over a gap.
+    -- A repeated event is known to its writer only if it follows what the writer knows, without a gap.
     if kind == '=' and repeated == known + 1 then known = known + 1 end
     reply[#reply + 1] = -repeated
   else
@@ -123,7 +123,7 @@ while ARGV[at] do
   end
 end
 
--- A full server fails here, and a missing right. WAIT looks at its connection's
+-- A full server or a missing right fails here. WAIT looks at its connection's
 -- own last write, which must come after what was found stored.
 redis.call('HSET', session, FIELD.revision, head[1])
 if new == 0 then return reply end

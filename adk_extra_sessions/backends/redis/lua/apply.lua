@@ -3,7 +3,7 @@
 --
 -- KEYS  1 app's state
 -- ARGV  1 ticket of the change, 2 "1" to make the state if there is none, then pairs of NAME, VALUE
--- Returns 0 if there is none and it was not made, else 1.
+-- Returns 0 if there is none and it was not made, otherwise 1.
 local state, ticket = KEYS[1], tonumber(ARGV[1])
 if ARGV[2] ~= '1' and redis.call('EXISTS', state) == 0 then return 0 end
 local function number(field)

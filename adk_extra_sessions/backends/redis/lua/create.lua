@@ -31,7 +31,7 @@ if redis.call('EXISTS', session) == 0 then
     redis.call('ZSCORE', by_name, NOBODY)
     overdue = overdue_users(by_expiry, time)
   end
-  -- A full server fails here, and a missing right; see append.lua.
+  -- A full server or a missing right fails here; see append.lua.
   local name = name_of(session, index)
   redis.call('ZADD', index, 'XX', ARGV[3], name)
   redis.call('ZREM', index, NOBODY)

@@ -10,7 +10,7 @@ local there = redis.call('EXISTS', session)
 if ARGV[2] ~= '' and redis.call('HGET', session, FIELD.revision) ~= ARGV[2] then return {0, {}, 0} end
 local pending = by_expiry and {} or pending_changes(session)
 if #pending > 0 then return {0, pending, 0} end
--- A key of a foreign type fails here, and a missing right.
+-- A key of a foreign type or a missing right fails here.
 redis.call('ZREM', index, NOBODY)
 for _, users in ipairs({by_expiry, by_name}) do redis.call('ZREM', users, NOBODY) end
 redis.call('UNLINK', session, events)

@@ -1,5 +1,5 @@
 -- Removes an app's state that has nothing but the counter of tickets, after an append whose session is gone:
--- the app may have been erased meanwhile. Later tickets are greater all the same; see take_tickets.lua.
+-- the app may have been erased meanwhile. Later tickets are still greater; see take_tickets.lua.
 --
 -- KEYS  1 app's state
 local state = KEYS[1]

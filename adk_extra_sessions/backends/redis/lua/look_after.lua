@@ -3,11 +3,11 @@
 -- KEYS  1 the app's users by expiry, 2 the same by name
 -- ARGV  for each user: name in the index; the time that was read there before
 --       the user's sessions were looked for, "" where none was read; how long
---       these live in ms, as of PTTL
+--       these live in ms, as PTTL returns it
 --
--- A user is removed only when the time has passed and is still the one that was
--- read: whoever creates a session sets another one first. A user whose time has not
--- passed gets a short one instead, and is looked at again.
+-- A user is removed only if the time has passed and is still the one that was read:
+-- before a session is created, another time is set. A user whose time has not passed
+-- gets a short one instead, and is looked at again.
 local by_expiry, by_name, time = KEYS[1], KEYS[2], now()
 for at = 1, #ARGV, 3 do
   local user, read, left = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])

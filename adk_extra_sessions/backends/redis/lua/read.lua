@@ -3,8 +3,8 @@
 -- KEYS  1 session, 2 its events, 3 index of the user's sessions, 4 user's state, [5 app's state]
 -- ARGV  1 how many of the newest events, "" for all
 --       2 then only those with a timestamp at or after this; "" for all
---       3 time to live in ms, for which the session stays from now on if it expires and would
---         do so earlier; 0 to leave that as it is
+--       3 time to live in ms: the session stays so long from now on, if it would expire earlier;
+--         0 to change nothing
 -- Returns {session, bodies of the events, length of the list of events, user's state, app's state,
 --         when the session expires in ms since the epoch, -1 for never}, hashes as flat arrays, or {} if there is no session.
 local session, events = KEYS[1], KEYS[2]

@@ -1,12 +1,12 @@
--- Reads a session with what its outline names of its events, and the state it shares.
+-- Reads a session with the events that its outline names, and the state it shares.
 --
 -- KEYS  1 session, 2 its events, 3 index of the user's sessions, 4 user's state, [5 app's state]
 -- ARGV  1 field of the outline, "" for none
 --       2 how many of the newest events, "" for those from the outline's start on
---       3 time to live in ms, as of read.lua
+--       3 time to live in ms, as for read.lua
 -- Returns {session, runs of events, length of the list of events, user's state, app's state, when the
---         session expires, header of the newest event}: hashes as flat arrays, for each run the position of its first event and the bodies, or {} if there
---         is no session.
+--         session expires, header of the newest event}: hashes as flat arrays, for each run the position of its
+--         first event and the bodies; or {} if there is no session.
 --
 -- An outline is "UPTO LONG_RUNNING START FIRST-LAST FIRST-LAST ...", see history/outline.py.
 local session, events = KEYS[1], KEYS[2]

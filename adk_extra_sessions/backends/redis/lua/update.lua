@@ -10,7 +10,7 @@ local session, events, index, by_expiry, by_name = KEYS[1], KEYS[2], KEYS[3], KE
 local revision, format = unpack(redis.call('HMGET', session, FIELD.revision, FIELD.format))
 if not revision then return {redis.call('EXISTS', session) == 0 and 0 or -2} end
 if format ~= FORMAT then return {-2} end
--- A full server fails here, and a missing right; see append.lua.
+-- A full server or a missing right fails here; see append.lua.
 redis.call('HSET', session, FIELD.revision, revision)
 redis.call('HDEL', session, '')
 if ARGV[2] ~= '=' then

@@ -1,4 +1,4 @@
--- Makes a key expire after `ttl` ms, or never where that is "0".
+-- Makes a key expire after `ttl` ms, or never if that is "0".
 local function set_expiry(key, ttl)
   if ttl ~= '0' then
     redis.call('PEXPIRE', key, ttl)
@@ -7,7 +7,7 @@ local function set_expiry(key, ttl)
   end
 end
 
--- Makes the index of a user's sessions live as long as a session just written, unless another one lives longer.
+-- Makes the index of a user's sessions live as long as a session that was just written, unless another lives longer.
 local function set_index_expiry(index, ttl)
   if ttl == '0' then return set_expiry(index, ttl) end
   local left = redis.call('PTTL', index)

@@ -1,6 +1,6 @@
--- Reads the session `key` if it has all the labels that are in ARGV from `at` on, as pairs of FIELD, VALUE. Returns its
--- hash as a flat array, empty where it has expired; one of an unknown format where a key of a foreign type is
--- in its place; nil without the labels.
+-- Reads the session `key` if it has all labels in ARGV from `at` on, which are pairs of FIELD, VALUE. Returns its hash
+-- as a flat array: an empty one if it has expired, one of an unknown format if the key has a foreign type; nil
+-- without the labels.
 local function labelled(key, at)
   if not ARGV[at] then
     local found = redis.pcall('HGETALL', key)

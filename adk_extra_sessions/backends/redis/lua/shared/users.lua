@@ -2,7 +2,7 @@
 -- longer than any creation takes.
 local GRACE = 600000
 
--- When the sessions of a user expire who has one that never does.
+-- The expiry of the sessions of a user who has one that never expires.
 local NEVER = 9007199254740992
 
 -- Enters a user into an app's indexes until the time when the user's sessions

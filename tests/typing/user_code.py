@@ -19,7 +19,7 @@ from google.adk.sessions import BaseSessionService
 from google.adk.sessions.base_session_service import GetSessionConfig
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
-from typing_extensions import assert_type
+from typing_extensions import Unpack, assert_type
 
 import adk_extra_sessions
 from adk_extra_sessions import (
@@ -43,6 +43,7 @@ from adk_extra_sessions import (
     StaleSessionError,
     StateValueError,
 )
+from adk_extra_sessions.backends.redis.driver_options import RedisDriverOptions
 from adk_extra_sessions.testing.contract import SessionServiceContract
 from adk_extra_sessions.transfer import Place, SessionKey
 
@@ -92,6 +93,10 @@ def with_options_of_the_driver(options: dict[str, Any]) -> None:
     MongoSessionService("mongodb://host", "adk", username="chat", password="...", appname="chat", w=1)
     RedisSessionStore("redis://host", **options)
     MongoSessionService("mongodb://host/adk", **options)
+
+
+def with_options_passed_on(url: str, **options: Unpack[RedisDriverOptions]) -> RedisSessionStore:
+    return RedisSessionStore(url, ttl="30d", **options)
 
 
 def wrong_options_of_the_driver() -> None:

@@ -36,6 +36,8 @@ REAL = {
 BACKENDS = [*FAKES, *(REAL if SERVERS else ())]
 TESTS = Path(__file__).parent
 SLOW_FOLDERS = {"cli", "reliability", "transfer"}
+SIMPLE_FOLDERS = {"adk", "aio", "cli", "history"}
+"""What they test is the same on a cluster and on a replica set: their tests are run on one server of each database."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,8 +60,10 @@ def _fixtures(item: pytest.Item) -> list[str]:
 
 
 def _not_on(item: pytest.Item) -> set[str]:
-    """The backends that a test cannot be run on: those its marks name, and fakes when it needs a server."""
+    """The backends that a test is not run on: those its marks name, fakes when it needs a server."""
     named = {name for mark in item.iter_markers("not_on") for name in mark.args}
+    if not SIMPLE_FOLDERS.isdisjoint(item.path.relative_to(TESTS).parts):
+        named |= {"rediscluster", "replicaset"}
     return named | set(FAKES if "server" in _fixtures(item) else ())
 
 

@@ -22,6 +22,8 @@ from adk_extra_sessions.testing.contract import SessionServiceContract
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids
 from adk_extra_sessions.transfer import Outcome, StorePlace, copy_items, verify_items
 
+pytestmark = pytest.mark.not_on("rediscluster", "replicaset")  # nothing here depends on the kind of server
+
 NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
 
 

@@ -27,7 +27,7 @@ from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.errors import AlreadyExistsError, SessionNotFoundError, StateValueError
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.not_on("replicaset")]  # which is a mongod to them
 
 NAMES = {"app_name": APP, "user_id": USER}
 SECRET = "4711-sesame"

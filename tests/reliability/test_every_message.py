@@ -36,7 +36,7 @@ from adk_extra_sessions.testing.contract.samples import an_event
 DRAWS = int(os.environ.get("ADK_EXTRA_SESSIONS_EXAMPLES", "8"))
 
 
-@pytest.fixture(params=["redis", "rediscluster", "mongod", "replicaset"])
+@pytest.fixture(params=["redis", "rediscluster", "replicaset"])  # the same messages as on a standalone mongod
 def backend(request: pytest.FixtureRequest) -> str:
     """Real servers only: a fake has no messages."""
     return str(request.param)

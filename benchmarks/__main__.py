@@ -16,13 +16,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from support.servers import MongoServer, RedisServer, initiate
 
 from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore
-from benchmarks.budgets import Result, ms, save, table
+from benchmarks.budgets import Result, save, table
 from benchmarks.growth import growth, soak
 from benchmarks.history import plot, svg
 from benchmarks.managing import managing
 from benchmarks.mongo_bench import MongoBench
 from benchmarks.redis_bench import RedisBench
-from benchmarks.turns import LENGTHS, growth_of_turns, turns
+from benchmarks.turns import LENGTHS, columns, growth_of_turns, turns, turns_with_cache
 from benchmarks.turns import results as results_of_turns
 
 
@@ -92,13 +92,15 @@ def main() -> int:
         return 0
     if given.turns:
         with started("redis") as redis_url, started("mongodb") as mongo_url, TemporaryDirectory() as folder:
-            grown = asyncio.run(growth_of_turns(redis_url, mongo_url, given.rounds))
+            grown = asyncio.run(turns_with_cache(redis_url, mongo_url, given.rounds))
+            grown += asyncio.run(growth_of_turns(redis_url, mongo_url, given.rounds))
             made = asyncio.run(turns(redis_url, mongo_url, Path(folder), given.rounds))
-        texts = {name[:-6]: [taken * 1000 for taken in one.values()] for name, one in made.items() if "text" in name}
-        given.turns.write_text(svg("milliseconds a turn, by events in the session", LENGTHS, texts, 1))
+        drawn = {name: one for name, one in made.items() if "text" in name and "ours on MongoDB" not in name}
+        texts = {name[:-6]: [taken * 1000 for taken in one.values()] for name, one in drawn.items()}
+        title = "milliseconds a turn, by events in the session (both axes logarithmic)"
+        given.turns.write_text(svg(title, LENGTHS, texts, 10))
         print(table([*grown, *results_of_turns(made)]))
-        for name, one in made.items():
-            print(name, *(ms(taken) for taken in one.values()), sep=" | ")
+        print(columns(made))
         return 0
     results = [one for backend in given.backend for one in measured(backend, given)]
     print(table(results))

@@ -17,13 +17,17 @@ def progress(text: str) -> None:
     print(f"  … {text}", file=sys.stderr, flush=True)
 
 
-async def medians(contenders: Mapping[str, Operation], *, rounds: int = 30, repeat: int = 10) -> dict[str, float]:
+async def medians(
+    contenders: Mapping[str, Operation], *, rounds: int = 30, repeat: int = 10, collected: bool = False
+) -> dict[str, float]:
     """Times operations in turn.
 
     Args:
         contenders: What to time, by name.
         rounds: How often each has its turn.
         repeat: How often in a turn.
+        collected: Whether all garbage is collected before each turn. Operations that make very many objects
+            are otherwise interrupted by a full collection now and then, which takes as long as they do.
 
     Returns:
         The median seconds of one operation, by name.
@@ -33,7 +37,7 @@ async def medians(contenders: Mapping[str, Operation], *, rounds: int = 30, repe
         await operation()
     for _ in range(rounds):
         for name, operation in contenders.items():
-            gc.collect(0)
+            gc.collect(2 if collected else 0)
             for _ in range(repeat):
                 start = time.perf_counter()
                 await operation()

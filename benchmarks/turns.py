@@ -31,6 +31,8 @@ logging.getLogger("google_adk").setLevel(logging.ERROR)
 LENGTHS = (10, 200, 1000, 5000)
 SUMMARY_TURNS = 20
 USER = "user"
+CACHE = "64MB"
+KINDS = (("text", "hello"), ("tool", "use the tool"))
 
 
 class Prompt(BaseLlm):
@@ -70,9 +72,9 @@ async def growth_of_turns(redis_url: str, mongo_url: str, rounds: int) -> list[R
                 id = f"{history}-{length}"
                 progress(f"{name}, history={history}: {length} events")
                 await _fill(str(history), service, id, length)
-                for kind, text in (("text", "hello"), ("tool", "use the tool")):
+                for kind, text in KINDS:
                     contenders[f"{name}|{history}, {kind}|{length}"] = partial(_turn, runner, id, text)
-    taken = await medians(contenders, rounds=rounds, repeat=1)
+    taken = await medians(contenders, rounds=rounds, repeat=1, collected=True)
     for service in services:
         await service.close()
     found = []
@@ -82,6 +84,37 @@ async def growth_of_turns(redis_url: str, mongo_url: str, rounds: int) -> list[R
             long, short = taken[name], taken[f"{backend}|{what}|200"]
             title = f"turn at 5,000 events / at 200, history={what}"
             found.append(Result(backend, title, long / short, 1.15, detail=f"{ms(long)} / {ms(short)}"))
+    return found
+
+
+async def turns_with_cache(redis_url: str, mongo_url: str, rounds: int) -> list[Result]:
+    """Compares turns at 5,000 events, decoded events kept in memory, with ADK's in-memory service and its light copy.
+
+    To be run before anything that keeps long histories in this process.
+    """
+    light = "light copy"
+    services: dict[str, BaseSessionService] = {
+        light: _LightCopy(),
+        "redis": RedisSessionService(redis_url, cache=CACHE, prefix="cache"),
+        "mongodb": MongoSessionService(mongo_url, "cache", cache=CACHE),
+    }
+    contenders = {}
+    for name, service in services.items():
+        progress(f"{name}, with a cache: 5,000 events")
+        await _fill(name, service, "cached", 5000)
+        runner = Runner(app_name=APP, agent=_agent(), session_service=service)
+        for kind, text in KINDS:
+            contenders[f"{name}, {kind}"] = partial(_turn, runner, "cached", text)
+    taken = await medians(contenders, rounds=3 * rounds, repeat=1, collected=True)
+    for service in services.values():
+        if isinstance(service, SessionService):
+            await service.close()
+    found = []
+    for name in ("redis", "mongodb"):
+        for kind, _ in KINDS:
+            own, theirs = taken[f"{name}, {kind}"], taken[f"{light}, {kind}"]
+            title = f"turn at 5,000 events, {kind}, cache={CACHE} / ADK's in memory with its light copy"
+            found.append(Result(name, title, own / theirs, 1.15, detail=f"{ms(own)} / {ms(theirs)}"))
     return found
 
 
@@ -106,10 +139,10 @@ async def turns(redis_url: str, mongo_url: str, folder: Path, rounds: int) -> di
             id = f"{name}-{length}".replace(" ", "-").replace("=", "-")
             await _fill(name, service, id, length)
             runner = Runner(app_name=APP, agent=_agent(), session_service=service)
-            for kind, text in (("text", "hello"), ("tool", "use the tool")):
+            for kind, text in KINDS:
                 contenders[f"{name}, {kind}"] = partial(_turn, runner, id, text)
         progress(f"turns at {length} events")
-        for name, taken in (await medians(contenders, rounds=rounds, repeat=1)).items():
+        for name, taken in (await medians(contenders, rounds=rounds, repeat=1, collected=True)).items():
             made.setdefault(name, {})[length] = taken
     for service in services.values():
         if isinstance(service, SessionService):
@@ -128,6 +161,8 @@ def _services(redis_url: str, mongo_url: str, folder: Path) -> dict[str, BaseSes
     for history in ("all", "compacted", 50):
         services[f"ours on Redis, history={history}"] = RedisSessionService(redis_url, history=history)  # type: ignore[arg-type]
         services[f"ours on MongoDB, history={history}"] = MongoSessionService(mongo_url, "ours", history=history)  # type: ignore[arg-type]
+    services["ours on Redis, with a cache"] = RedisSessionService(redis_url, cache=CACHE)
+    services["ours on MongoDB, with a cache"] = MongoSessionService(mongo_url, "ours", cache=CACHE)
     return services
 
 
@@ -180,6 +215,16 @@ def _history(length: int, *, summaries: bool) -> Iterator[Event]:
         author, role = ("user", "user") if number % 2 == 0 else ("agent", "model")
         content = types.Content(role=role, parts=[types.Part(text=(WORDS * 6)[:400])])
         yield Event(author=author, timestamp=time, invocation_id=f"turn{number // 2}", content=content)
+
+
+def columns(made: Mapping[str, Mapping[int, float]]) -> str:
+    """Returns a Markdown table of all turns, with a column for each length."""
+    lines = [
+        f"| turn at | {' | '.join(f'{length:,} events' for length in LENGTHS)} |",
+        f"| --- |{' ---: |' * len(LENGTHS)}",
+    ]
+    lines += [f"| {name} | {' | '.join(ms(one[length]) for length in LENGTHS)} |" for name, one in made.items()]
+    return "\n".join(lines)
 
 
 def results(made: Mapping[str, Mapping[int, float]]) -> Iterator[Result]:

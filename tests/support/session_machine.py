@@ -283,6 +283,18 @@ class Machine(RuleBasedStateMachine):
         self.strict.delete_session(app_name=key.app_name, user_id=key.user_id, session_id=f" {key.session_id} ")
         self.model.sessions.pop(key, None)
 
+    @rule(target=holders, names=keys)
+    def create_again(self, names: Any) -> Any:
+        """Another session under the same id, with as many events: whoever has the first one in memory must notice."""
+        stored = self.model.sessions.get(self.key(names))
+        if stored is None:
+            return multiple()
+        self.delete(names)
+        holder = self.create(names, {}, "")
+        for _ in stored.events:
+            self.append(holder, self.an_event({}), strict=False)
+        return holder
+
     @rule(app=st.sampled_from(APPS), user=st.none() | st.sampled_from([*USERS, ""]), page_size=st.integers(1, 4))
     def list_page_by_page(self, app: str, user: str | None, page_size: int) -> None:
         found = list(self.strict.iter_sessions(app_name=self.run + app, user_id=user, page_size=page_size))

@@ -98,7 +98,7 @@ def main() -> int:
         drawn = {name: one for name, one in made.items() if "text" in name and "ours on MongoDB" not in name}
         texts = {name[:-6]: [taken * 1000 for taken in one.values()] for name, one in drawn.items()}
         title = "milliseconds a turn, by events in the session (both axes logarithmic)"
-        given.turns.write_text(svg(title, LENGTHS, texts, 10))
+        given.turns.write_text(svg(title, LENGTHS, texts, 1))
         print(table([*grown, *results_of_turns(made)]))
         print(columns(made))
         return 0

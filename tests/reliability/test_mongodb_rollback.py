@@ -174,3 +174,19 @@ def test_a_repeated_delete_waits_for_the_majority_too(members: Members) -> None:
         assert texts(again(store)) == ["hello"]  # the first did not come through either
         store.delete_session(**NAMES)
         assert store.get_session(**NAMES) is None
+
+
+@pytest.mark.parametrize("added", [1, 5, 30])
+def test_events_that_were_rolled_back_are_not_loaded_from_memory(members: Members, added: int) -> None:
+    with members.store() as careful, members.store("w=1") as hasty, members.store("cache=1MB") as caching:
+        session = careful.create_session(**NAMES)
+        careful.append_many((session, an_event(f"kept {number}")) for number in range(40))
+        members.hold_replication()
+        hasty.append_many((session, an_event(f"rolled back {number}")) for number in range(5))
+        assert len(again(caching).events) == 45
+        members.kill_primary()
+        members.wait_for_another()
+        kept = again(careful)
+        careful.append_many((kept, an_event(f"kept {number}")) for number in range(40, 40 + added))
+        assert texts(again(caching)) == [f"kept {number}" for number in range(40 + added)]
+        assert again(caching) == again(careful)

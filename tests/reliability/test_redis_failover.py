@@ -91,6 +91,30 @@ def test_a_write_that_no_replica_has_is_told_and_can_be_tried_again(replicated: 
             store.append_event(stale, an_event())
 
 
+@pytest.mark.parametrize("added", [0, 1, 5, 30])
+def test_events_that_a_restart_lost_are_not_loaded_from_memory(added: int) -> None:
+    with (
+        RedisServer() as server,
+        RedisSessionStore(server.url) as plain,
+        RedisSessionStore(server.url, cache="1MB") as caching,
+    ):
+        session = plain.create_session(**NAMES)
+        plain.append_many((session, an_event(f"kept {number}")) for number in range(40))
+        plain.client.save()
+        plain.append_many((session, an_event(f"lost {number}")) for number in range(5))
+        loaded = caching.get_session(**NAMES)
+        assert loaded is not None and len(loaded.events) == 45
+        server.kill()
+        server.start()
+        left = plain.get_session(**NAMES)
+        assert left is not None
+        plain.append_many((left, an_event(f"kept {number}")) for number in range(40, 40 + added))
+        for _ in range(2):
+            loaded = caching.get_session(**NAMES)
+            assert loaded is not None and texts(loaded) == [f"kept {number}" for number in range(40 + added)]
+        assert loaded == plain.get_session(**NAMES)
+
+
 def test_a_repetition_is_a_write_that_wait_can_wait_for(replicated: tuple[Any, Any]) -> None:
     """WAIT is defined by its own connection's last write; another connection may have written what is found."""
     master, _ = replicated

@@ -35,18 +35,30 @@ REAL = {
 }
 BACKENDS = [*FAKES, *(REAL if SERVERS else ())]
 TESTS = Path(__file__).parent
-SLOW_FOLDERS = {"cli", "reliability", "transfer"}
-SIMPLE_FOLDERS = {"adk", "aio", "cli", "history"}
-"""What they test is the same on a cluster and on a replica set: their tests are run on one server of each database."""
+SLOW = {
+    "cli",
+    "reliability",
+    "transfer",
+    "test_frameworks.py",
+    "test_imports.py",
+    "test_needed.py",
+    "test_observability_page.py",
+    "test_pytest_plugin.py",
+    "test_sealed_bodies.py",
+}
+"""Folders and files."""
+
+SIMPLE = {"adk", "aio", "cli", "history"}
+"""Folders whose subject is the same on all servers of a database: their tests are run on one server of each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what needs a real server as `servers`, and whole folders as `slow`; leaves out what is not to be run."""
+    """Marks what needs a real server as `servers`, and what is slow as `slow`; leaves out what is not to be run."""
     kept = [item for item in items if _backend(item) not in _not_on(item)]
     for item in kept:
         if _backend(item) in REAL or not {"server", *REAL.values()}.isdisjoint(_fixtures(item)):
             item.add_marker("servers")
-        if not SLOW_FOLDERS.isdisjoint(item.path.relative_to(TESTS).parts):
+        if not SLOW.isdisjoint(item.path.relative_to(TESTS).parts):
             item.add_marker("slow")
     items[:] = [item for item in kept if SERVERS or not item.get_closest_marker("servers")]
 
@@ -62,7 +74,7 @@ def _fixtures(item: pytest.Item) -> list[str]:
 def _not_on(item: pytest.Item) -> set[str]:
     """The backends that a test is not run on: those its marks name, fakes when it needs a server."""
     named = {name for mark in item.iter_markers("not_on") for name in mark.args}
-    if not SIMPLE_FOLDERS.isdisjoint(item.path.relative_to(TESTS).parts):
+    if not SIMPLE.isdisjoint(item.path.relative_to(TESTS).parts):
         named |= {"rediscluster", "replicaset"}
     return named | set(FAKES if "server" in _fixtures(item) else ())
 

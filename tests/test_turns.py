@@ -205,6 +205,7 @@ NO_QUEUES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", NO_QUEUES.values(), ids=NO_QUEUES)
 def test_a_record_of_another_form_is_named_and_ends_no_renewal(
     make_store: Callable[..., SessionStore], short_lease: float, text: str

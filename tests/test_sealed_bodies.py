@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from attrs import frozen
+from google.adk.events import Event
 from support.direct import Direct
 from support.dumps import holding
 from support.managed_memory_backend import ManagedMemoryBackend
@@ -65,14 +66,17 @@ def test_no_text_of_events_is_on_the_server(store: SessionStore, size: int) -> N
     assert found is not None and ids(found) == ids(session)
 
 
-@pytest.mark.parametrize("history", ["compacted", 10])
-def test_sealed_histories_are_loaded_in_part(store: SessionStore, history: Any) -> None:
-    sealed = sealing(store, history=history)
+@pytest.mark.parametrize("options", [{"history": "compacted"}, {"history": 10}, {"cache": "1MB"}], ids=str)
+def test_sealed_histories_are_loaded_in_part(store: SessionStore, options: dict[str, Any]) -> None:
+    sealed = sealing(store, **options)
     session = sealed.create_session(**NAMES)
-    events = [sealed.append_event(session, an_event(str(number))) for number in range(100)]
-    found = sealed.get_session(**NAMES)
-    assert found is not None
-    assert ids(found)[-10:] == [event.id for event in events[-10:]]
+    events: list[Event] = []
+    for number in range(1, 101):
+        events.append(sealed.append_event(session, an_event(str(number))))
+        if number % 50 == 0:
+            found = sealed.get_session(**NAMES)
+            assert found is not None
+            assert ids(found)[-10:] == [event.id for event in events[-10:]]
 
 
 def test_copies_are_sealed_by_their_own_store(store: SessionStore) -> None:

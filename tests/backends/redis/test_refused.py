@@ -11,6 +11,7 @@ from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError,
 from support.servers import RedisServer
 
 from adk_extra_sessions import RedisSessionStore
+from adk_extra_sessions.backends.redis.users import UserIndex
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 pytestmark = pytest.mark.servers
@@ -70,7 +71,7 @@ def test_a_full_cluster_node_refuses_a_new_user(own_server: RedisServer, admin: 
     with RedisSessionStore(own_server.url) as store:
         admin.config_set("maxmemory", 1)
         with pytest.raises(OutOfMemoryError):
-            store.backend._users(_key()).enter(USER, 0)
+            UserIndex(store.client, store.prefix, APP).enter(USER, "0")
         assert everything(admin) == {}
 
 
@@ -144,9 +145,3 @@ def _readable(store: RedisSessionStore) -> Callable[[], None]:
         assert store.get_session(**ONE) is not None
 
     return read
-
-
-def _key() -> Any:
-    from adk_extra_sessions.records import SessionKey
-
-    return SessionKey(APP, USER, "one")

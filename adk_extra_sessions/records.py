@@ -76,6 +76,7 @@ class NewSession:
         nonce: Tells a repeated request from another caller's.
         details: Its name, labels, lifetime, and time of creation, which is also its
             first last_update_time. Its `expire_time` follows from the lifetime.
+        copied: Whether it is a copy, whose state is not the one that the session had at its creation.
     """
 
     key: SessionKey
@@ -83,6 +84,7 @@ class NewSession:
     nonce: str
     state: StateTexts
     details: SessionDetails
+    copied: bool = False
 
 
 @frozen

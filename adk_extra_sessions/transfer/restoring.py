@@ -68,7 +68,7 @@ def restore_session(store: SessionStore, session: Session, events: Iterable[Even
     key = SessionKey.of(session.app_name, session.user_id, session.id)
     state = StateTexts(session=store.codec.encode_state(split(session.state).session).session)
     details = SessionDetails(create_time=session.last_update_time)
-    new = with_details(NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, state, details), session)
+    new = with_details(NewSession(key, time.time_ns() // 1000, uuid.uuid4().hex, state, details, copied=True), session)
     created = store.archive.create(new)
     if created:
         copy = _Copy(store, key, new.revision, new.details.create_time)

@@ -9,7 +9,16 @@ from google.adk.events import Event
 from google.adk.sessions import Session
 from support.conversations import LENGTHS, bodies, events, fill_store
 
-from adk_extra_sessions import SessionConflictError, SessionNotFoundError, SessionStore, StaleSessionError
+from adk_extra_sessions import (
+    MongoSessionStore,
+    RedisSessionStore,
+    SessionConflictError,
+    SessionNotFoundError,
+    SessionStore,
+    StaleSessionError,
+)
+from adk_extra_sessions.backends.redis.layout import Field, SessionKeys
+from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import APP, an_event
 from adk_extra_sessions.transfer import Status, StreamedSession, restore_session, stream_session, write_shared_state
 
@@ -46,6 +55,20 @@ def test_a_session_is_restored_exactly(store: SessionStore, other_store: Session
         write_shared_state(other_store, app_name=APP, user_id=user, state=state)
     assert stored(other_store, session_id).state == before.state
     other_store.append_event(after, an_event("life goes on", delta={"k1": "new", "user:x": 1, "app:z": 1}))
+
+
+def test_a_copy_claims_no_state_at_its_creation(store: SessionStore) -> None:
+    live = store.create_session(**NAMES, state={"a": 1})
+    store.append_event(live, an_event(delta={"a": "final"}))
+    source = streamed(store, live.id)
+    restore_session(store, source.session.model_copy(update={"id": "copy"}), source.events)
+    assert stored(store, "copy").state == {"a": "final"}
+    if isinstance(store, RedisSessionStore):
+        key = SessionKeys.of(store.prefix, SessionKey(**NAMES, session_id="copy")).session
+        assert store.client.hget(key, Field.initial_state) in ("null", b"null")
+    else:
+        assert isinstance(store, MongoSessionStore)
+        assert store.backend.sessions.find_one({"session_id": "copy"})["initial_state"] is None
 
 
 def test_restoring_what_is_there_writes_nothing(store: SessionStore) -> None:

@@ -39,6 +39,7 @@ def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetim
     """Returns the document of a session without events."""
     key, state = new.key, stored_state(new.state.session)
     size = sum(len(name) + len(text) for name, text in new.state.session.items())
+    known = not new.copied and size <= limits.INITIAL_STATE_BYTES
     created, optional = new.details.create_time, details_fields(new.details)
     return {
         **layout.session_filter(key),
@@ -51,7 +52,7 @@ def new_session(new: NewSession, expires_at: datetime, chunks_expire_at: datetim
         "last_update_time": created,
         "expires_at": expires_at,
         "state": state,
-        **({"initial_state": state if size <= limits.INITIAL_STATE_BYTES else None} if state else {}),
+        **({"initial_state": state if known else None} if state else {}),
         "pending": deltas,
         "first_kept": 0,
         "tail": [],

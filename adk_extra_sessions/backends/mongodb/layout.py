@@ -56,7 +56,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "create_time": "when it was created, in seconds since the epoch",
         "last_update_time": "timestamp of the newest event, or of the creation",
         "state": "the session's own state",
-        "initial_state": "its state at creation; absent if that was empty, null if that was over 1 MiB",
+        "initial_state": "its state at creation; absent if that was empty, null in copies, or if over 1 MiB",
         "pending": "changes of app: and user: state that were stored with events and may not have been applied yet",
         "first_kept": "position of the oldest event that is kept; the first event of a session has position 0",
         "tail": "the newest events, oldest first",

@@ -72,7 +72,7 @@ class Field:
     start_revision = "start_revision"
     """The revision at creation. No other session has it."""
     initial_state = "initial_state"
-    """The session's own state at creation, as a JSON object; only if there was any."""
+    """The session's own state at creation, as a JSON object, only if there was any; null in copies."""
 
     # Of a session, only if it has them.
     display_name = "display_name"

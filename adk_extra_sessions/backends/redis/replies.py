@@ -56,7 +56,7 @@ def new_session_pairs(new: NewSession) -> list[Argument]:
     if ttl := own_ttl(new.details.lifetime):
         pairs += [Field.ttl, ttl]
     if new.state.session:
-        pairs += [Field.initial_state, joined_json(new.state.session)]
+        pairs += [Field.initial_state, "null" if new.copied else joined_json(new.state.session)]
     return pairs
 
 

@@ -180,7 +180,7 @@ class BasicStore:
         only once, for example after an error that left open whether it was stored.
 
         Args:
-            session: The session, as this store returned it.
+            session: A session that this store has returned.
             event: The event. A partial one is returned and not stored.
 
         Returns:

@@ -154,8 +154,8 @@ class SessionStore(BasicStore):
             page_size: How many sessions a page has at most; None for all sessions at once.
             page_token: `next_page_token` of the previous page of the same query; None for the first page.
             order_by: "update_time" for the oldest first, "update_time desc" for
-                the newest first; both need `user_id`. None for any order in
-                pages; all at once are sorted by `last_update_time`, `user_id` and `id`.
+                the newest first; both need `user_id`. With None, pages are in any order,
+                and a whole list is sorted by `last_update_time`, `user_id` and `id`.
             labels: Only sessions that have all of these labels.
 
         Returns:

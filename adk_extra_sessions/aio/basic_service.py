@@ -141,7 +141,7 @@ class BasicService(BaseSessionService):
         has succeeded or failed.
 
         Args:
-            session: The session, as this service returned it.
+            session: A session that this service has returned.
             event: The event. A partial one is returned and not stored.
 
         Returns:

@@ -1,4 +1,4 @@
-"""What a backend must do, as a pytest mixin: the verbs of `adk_extra_sessions.backends.base`, one by one.
+"""What a backend must do, as a pytest mixin: each method of `adk_extra_sessions.backends.base`.
 
     import pytest
     from adk_extra_sessions.testing.backend_contract import BackendContract

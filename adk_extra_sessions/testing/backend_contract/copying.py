@@ -17,7 +17,7 @@ from adk_extra_sessions.testing.backend_contract.samples import (
 
 
 class CopyableContract:
-    """All that is stored can be found, and written as it was elsewhere. Supply the fixture `session_backend`."""
+    """Everything stored can be found, and written as it was elsewhere. Supply the fixture `session_backend`."""
 
     def test_apps_users_and_sessions_are_found(self, session_backend: Copyable) -> None:
         keys = [

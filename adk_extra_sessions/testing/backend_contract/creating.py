@@ -19,7 +19,7 @@ from adk_extra_sessions.testing.backend_contract.samples import (
 
 
 class CreateVerb:
-    """A session is made once, whole, and is gone when it is deleted."""
+    """A session is created once, as a whole, and is missing after it was deleted."""
 
     def test_a_new_session_has_its_revision_time_and_state(self, session_backend: Backend) -> None:
         state = {"own": 1, "user:ours": [2], "app:everyones": {"x": None}}

@@ -15,7 +15,7 @@ STATE = {"own": 1, "user:ours": 2, "app:everyones": 3}
 
 
 class ErasableContract:
-    """Nothing of a user, or of an app, is left; everything of others is. Supply the fixture `session_backend`."""
+    """Nothing of the user or app is left, and everything of others. Supply the fixture `session_backend`."""
 
     @pytest.fixture
     def neighbours(self, session_backend: Erasable) -> Iterator[None]:

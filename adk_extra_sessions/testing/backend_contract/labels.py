@@ -10,7 +10,7 @@ from adk_extra_sessions.testing.backend_contract.samples import created
 
 
 class LabelVerbs:
-    """Labels select; what is selected is counted."""
+    """Lists and counts have the sessions with all given labels."""
 
     def test_labels_select(self, session_backend: Managed) -> None:
         given = [{}, {"team": "a"}, {"team": "b"}, {"team": "a", "x.$y": "*"}, {"team": "a", "x.$y": ""}, {"team": ""}]

@@ -20,7 +20,7 @@ APP = "a"
 
 
 class ListVerb:
-    """Pages have each session once, in order, whatever happens in between."""
+    """Pages have each session once and in order, also if others write in between."""
 
     @pytest.mark.parametrize("size", [1, 3, 7, 100])
     def test_a_users_sessions_by_time(self, session_backend: Backend, size: int) -> None:

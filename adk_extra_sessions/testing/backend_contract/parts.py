@@ -27,7 +27,7 @@ def store_outline(backend: ReadsParts, outline: Outline, name: Any = "compacted"
 
 
 class ReadsPartsContract:
-    """What an outline names is read, and what came later."""
+    """The events that an outline names are read, and all later ones."""
 
     @pytest.mark.parametrize("count", [4, 150])
     def test_without_an_outline_all_is_read(self, session_backend: ReadsParts, count: int) -> None:

@@ -10,7 +10,7 @@ from adk_extra_sessions.testing.backend_contract.samples import KEY, append, app
 
 
 class ReadVerbs:
-    """What is stored is read as it was at one moment."""
+    """A session is read as it was at one moment."""
 
     @pytest.mark.parametrize("count", [3, 150])
     def test_the_newest_events(self, session_backend: Backend, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Records as the backend contract's tests use them."""
+"""Records for the tests of the backend contract."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from adk_extra_sessions.testing.backend_contract.samples import KEY, created
 
 
 class TakesTurnsContract:
-    """One text per session is replaced only by whoever has read it. Supply the fixture `session_backend`."""
+    """A text is replaced only if it is still the one that was read. Supply the fixture `session_backend`."""
 
     def test_a_text_is_kept_beside_a_session_that_need_not_exist(self, session_backend: TakesTurns) -> None:
         text, now = session_backend.turns.read(KEY)

@@ -1,4 +1,4 @@
-"""What a session service must do, as a pytest mixin that any service can be held to.
+"""What a session service must do, as a pytest mixin with which any service can be tested.
 
     import pytest
     from adk_extra_sessions.testing.contract import SessionServiceContract

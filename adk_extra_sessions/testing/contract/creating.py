@@ -14,7 +14,7 @@ from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an
 
 
 class CreatingContract:
-    """Sessions are created once, under the id that was asked for, and deleted whole."""
+    """A session is created once, with the id that was given, and deleted with all its events."""
 
     async def test_a_created_session_can_be_read(self, session_service: BaseSessionService) -> None:
         before = time.time()

@@ -1,4 +1,4 @@
-"""The contract for names and state keys: any Unicode text will do."""
+"""The contract for names and state keys: any Unicode text is allowed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CLASHES = [
 
 
 class NamesContract:
-    """No name is too odd, and no two triples of names are ever taken for each other."""
+    """Any name works, and sessions with different names are never mixed up."""
 
     @pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAMES.keys())
     async def test_any_text_names_anything(self, session_service: BaseSessionService, name: str) -> None:

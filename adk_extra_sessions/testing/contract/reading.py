@@ -33,7 +33,7 @@ WINDOWS = [
 
 
 class ReadingContract:
-    """Reading gives what was asked for, as it was stored, and nothing that is shared."""
+    """A session is read as it was stored; changing the result changes no other one."""
 
     async def test_a_missing_session_is_none(self, session_service: BaseSessionService) -> None:
         await a_session(session_service, session_id="one")

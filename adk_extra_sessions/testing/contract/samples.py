@@ -1,4 +1,4 @@
-"""Events and sessions as the contract's tests use them."""
+"""Events and sessions for the tests of the contract."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an
 
 
 class SharingContract:
-    """`user:` keys are the user's in all sessions of an app, `app:` keys are everybody's."""
+    """`user:` keys are shared by all sessions of a user, `app:` keys by all sessions of an app."""
 
     async def test_deltas_go_to_their_scope(self, session_service: BaseSessionService) -> None:
         session = await a_session(session_service)

@@ -1,4 +1,4 @@
-"""The contract for values: an event comes back as it went in, and so does state."""
+"""The contract for values: events and state are read back as they were stored."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _Model(BaseModel):
 
 
 class ValuesContract:
-    """Whatever an event or a state holds is read back exactly."""
+    """Every value in an event or in state is read back exactly."""
 
     @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
     async def test_state_comes_back_exactly(self, session_service: BaseSessionService, value: Any) -> None:

@@ -223,8 +223,12 @@ def columns(made: Mapping[str, Mapping[int, float]]) -> str:
         f"| turn at | {' | '.join(f'{length:,} events' for length in LENGTHS)} |",
         f"| --- |{' ---: |' * len(LENGTHS)}",
     ]
-    lines += [f"| {name} | {' | '.join(ms(one[length]) for length in LENGTHS)} |" for name, one in made.items()]
+    lines += [f"| {name} | {' | '.join(_thousands(one[length]) for length in LENGTHS)} |" for name, one in made.items()]
     return "\n".join(lines)
+
+
+def _thousands(seconds: float) -> str:
+    return f"{float(f'{seconds * 1000:.3g}'):,g} ms"
 
 
 def results(made: Mapping[str, Mapping[int, float]]) -> Iterator[Result]:

@@ -56,7 +56,7 @@ class BasicStore:
     def __init__(self, backend: Backend, options: StoreOptions | None = None, codec: Codec | None = None) -> None:
         self.backend = backend
         self.options = options or StoreOptions()
-        self.codec = codec or Codec(coerce=self.options.unserializable == "coerce")
+        self.codec = evolve(codec or Codec(), coerce=self.options.unserializable == "coerce")
         self._errors = DriverErrors(backend.driver_error, backend.server)
         self._closed = False
         self.operation = Operations(self._errors, self._check_open).named

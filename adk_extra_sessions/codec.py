@@ -15,6 +15,7 @@ from attrs import frozen
 from google.adk.events import Event
 
 from adk_extra_sessions import event_json, state_json
+from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.history.calls import long_running_ids
 from adk_extra_sessions.records import EventRecord, SessionKey
 from adk_extra_sessions.state import StateTexts
@@ -47,7 +48,7 @@ class Codec:
             self.digest(encoded.text),
             float(event.timestamp),
             self.seal(encoded.text),
-            state_json.by_scope(encoded.delta),
+            StateTexts.of(encoded.delta),
             bool(long_running_ids(event)),
         )
 
@@ -62,8 +63,16 @@ class Codec:
         Raises:
             CorruptRecordError: One of them cannot be read; names its position.
         """
-        texts = [self.open(body.encode() if isinstance(body, str) else body) for body in bodies]
-        return event_json.decode_events(texts, key, first)
+        return event_json.decode_events(self._texts(bodies, key, first), key, first)
+
+    def _texts(self, bodies: Sequence[bytes | str], key: SessionKey, first: int) -> list[bytes]:
+        texts: list[bytes] = []
+        for body in bodies:
+            try:
+                texts.append(self.open(body.encode() if isinstance(body, str) else body))
+            except ValueError:
+                raise CorruptRecordError(f"{key}: the event at position {first + len(texts)} cannot be read.") from None
+        return texts
 
     def encode_state(self, state: Mapping[str, Any]) -> StateTexts:
         """Returns what is stored of state values, by scope; nothing of `temp:` keys.
@@ -89,5 +98,9 @@ class Codec:
         return text
 
     def open(self, body: bytes) -> bytes:
-        """Returns the JSON text of a stored body."""
+        """Returns the JSON text of a stored body.
+
+        Raises:
+            ValueError: It is not one that `seal` returned, or the key is another one.
+        """
         return body

@@ -22,7 +22,7 @@ _HOSTS = re.compile(rf"(?:{_HOST}(?:,{_HOST})*)?")
 _PATH = re.compile(r"[\w./~+ -]*")
 _NAME = re.compile(r"[A-Za-z]\w*")
 _VALUE = re.compile(r"[\w.,:+-]*")
-_SECRET = re.compile(r"pass|pwd|secret|token|credential|authmechanismproperties|username", re.IGNORECASE)
+_SECRET = re.compile(r"pass|pwd|secret|token|credential|encryption|authmechanismproperties|username", re.IGNORECASE)
 
 _PLAIN = re.compile(
     r"""

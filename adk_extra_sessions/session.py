@@ -15,6 +15,10 @@ SHOWN = tuple(one.name for one in fields(SessionDetails) if one.name != "lifetim
 """The details that are fields of a `Session`."""
 
 
+TIMES = ("create_time", "expire_time")
+"""Those of them that each session has."""
+
+
 class Session(AdkSession):
     """ADK's `Session` with a display name, labels and times.
 
@@ -50,7 +54,7 @@ class Session(AdkSession):
     def _as_adk_has_it(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # ADK's own Session refuses fields that it does not know: `adk run --resume` could not read what it has saved.
         written: dict[str, Any] = serialize(self)
-        if self.display_name is None and not self.labels and self.parent_session_id is None:
+        if not any(getattr(self, name) for name in SHOWN if name not in TIMES):
             for name in SHOWN:
                 written.pop(name, None)
                 written.pop(type(self).model_fields[name].alias or name, None)

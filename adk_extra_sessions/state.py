@@ -37,6 +37,12 @@ class StateTexts:
     user: Mapping[str, str] = field(factory=dict, repr=False)
     app: Mapping[str, str] = field(factory=dict, repr=False)
 
+    @classmethod
+    def of(cls, texts: Mapping[str, str]) -> StateTexts:
+        """Sorts JSON texts of state values, by key with prefix, into their scopes."""
+        scoped = split(texts)
+        return cls(session=scoped.session, **{scope: getattr(scoped, scope) for scope in PREFIXES})
+
     @property
     def shared(self) -> dict[SharedScope, Mapping[str, str]]:
         """The state that sessions share, by scope."""

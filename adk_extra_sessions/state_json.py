@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json, to_jsonable_python
 
 from adk_extra_sessions.errors import StateValueError
 from adk_extra_sessions.json_form import NoJsonFormError, encoding, readable_json, without_json_form
-from adk_extra_sessions.state import StateTexts, split, without_temp
+from adk_extra_sessions.state import StateTexts, without_temp
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def encode_state(state: Mapping[str, Any], *, coerce: bool = False) -> StateText
     Raises:
         StateValueError: A key or value has no JSON form.
     """
-    return by_scope(encode_values(state, coerce=coerce))
+    return StateTexts.of(encode_values(state, coerce=coerce))
 
 
 def encode_values(state: Mapping[str, Any], *, coerce: bool = False) -> dict[str, str]:
@@ -89,9 +89,3 @@ def encode_values(state: Mapping[str, Any], *, coerce: bool = False) -> dict[str
         if not isinstance(key, str):
             raise StateValueError(key, f"a state key must be a string, not {type(key).__name__}")
     return {key: encode_value(key, value, coerce=coerce) for key, value in without_temp(state).items()}
-
-
-def by_scope(texts: Mapping[str, str]) -> StateTexts:
-    """Sorts JSON texts of state values, by key with prefix, into their scopes."""
-    scoped = split(texts)
-    return StateTexts(scoped.session, scoped.user, scoped.app)

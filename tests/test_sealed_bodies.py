@@ -18,6 +18,7 @@ from support.managed_memory_backend import ManagedMemoryBackend
 from adk_extra_sessions import SessionStore
 from adk_extra_sessions.backends.mongodb import limits
 from adk_extra_sessions.codec import Codec
+from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.options import StoreOptions
 from adk_extra_sessions.testing.contract import SessionServiceContract
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids
@@ -39,7 +40,10 @@ class SealingCodec(Codec):
         return b"\xff" + os.urandom(12) + zlib.compress(text)
 
     def open(self, body: bytes) -> bytes:
-        return zlib.decompress(body[13:])
+        try:
+            return zlib.decompress(body[13:])
+        except zlib.error:
+            raise ValueError from None
 
 
 def sealing(store: SessionStore, **options: Any) -> SessionStore:
@@ -77,6 +81,20 @@ def test_sealed_histories_are_loaded_in_part(store: SessionStore, options: dict[
             found = sealed.get_session(**NAMES)
             assert found is not None
             assert ids(found)[-10:] == [event.id for event in events[-10:]]
+
+
+def test_what_cannot_be_opened_is_named_by_its_position(store: SessionStore) -> None:
+    plain, sealed = store.create_session(**NAMES), sealing(store)
+    store.append_event(plain, an_event("unreadable"))
+    with pytest.raises(CorruptRecordError, match="event at position 0 cannot be read") as error:
+        sealed.get_session(**NAMES)
+    assert "unreadable" not in str(error.value)
+    assert len(sealed.list_sessions(app_name=APP).sessions) == 1
+
+
+def test_a_given_codec_keeps_to_the_stores_options(store: SessionStore) -> None:
+    session = sealing(store, unserializable="coerce").create_session(**NAMES, state={"a": object})
+    assert session.state == {"a": "<class 'object'>"}
 
 
 def test_copies_are_sealed_by_their_own_store(store: SessionStore) -> None:

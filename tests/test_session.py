@@ -56,3 +56,12 @@ def test_every_detail_is_shown_by_a_session_and_tried_by_the_contract_of_backend
     details = {one.name for one in fields(SessionDetails)}
     assert details - {"lifetime"} <= set(Session.model_fields)
     assert details - {"create_time", "expire_time"} == set(DETAILS)
+
+
+@pytest.mark.parametrize("name", sorted({one.name for one in fields(SessionDetails)} & DETAILS.keys() - {"lifetime"}))
+def test_json_has_the_details_as_soon_as_there_is_one_beside_times(name: str) -> None:
+    named = {"id": "one", "app_name": APP, "user_id": USER, "create_time": 1.0}
+    assert "createTime" not in Session(**named).model_dump(by_alias=True)
+    written = Session(**named, **{name: DETAILS[name]}).model_dump(by_alias=True)
+    assert written["createTime"] == 1.0
+    assert Session.model_validate(written) == Session(**named, **{name: DETAILS[name]})

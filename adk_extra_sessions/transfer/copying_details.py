@@ -61,6 +61,9 @@ def detail_differences(session: AdkSession, other: AdkSession) -> Iterator[str]:
         return
     if session.create_time and other.create_time and session.create_time != other.create_time:
         yield f"create_time is {other.create_time!r} instead of {session.create_time!r}"
+    for name in ("parent_session_id", "root_session_id"):
+        if getattr(session, name) != getattr(other, name):
+            yield f"{name} differs"
 
 
 def changed_details(session: AdkSession, other: AdkSession) -> Iterator[str]:

@@ -10,8 +10,7 @@ from typing import Any
 from attrs import define, field
 from typing_extensions import override
 
-from adk_extra_sessions.appends import stale_session
-from adk_extra_sessions.backends.base import Copyable, ReadsParts, TakesTurns, Target
+from adk_extra_sessions.backends.base import Copyable, ReadsParts, TakesTurns, Target, stale_session
 from adk_extra_sessions.errors import SessionNotFoundError
 from adk_extra_sessions.history.outline import NewOutline, Outline, OutlineName, Part, Run
 from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery, checked_cursor

@@ -86,7 +86,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     },
     "large body": {**OWNER, **CHUNK_EXPIRY, "body": "the body of one event"},
     "event": {
-        "digest": "12 bytes of BLAKE2b of its body, by which a repeated event is found",
+        "digest": "12 bytes of BLAKE2b of its JSON text, by which a repeated event is found",
         "timestamp": "seconds since the epoch",
         "body": "what the codec made of it: text if it is UTF-8, else binary; absent beside `body_id`",
         "body_id": "_id of the document that holds its body",

@@ -33,8 +33,8 @@ class OngoingAppend:
 
     @property
     def shares(self) -> bool:
-        """Whether it changes the app's or the user's state."""
-        return any(event.state.app or event.state.user for event in self.request.events)
+        """Whether it changes state that sessions share."""
+        return any(any(event.state.shared.values()) for event in self.request.events)
 
     def reserve(self, tickets: Tickets) -> list[Document]:
         """Takes tickets for its deltas unless it has some; returns the deltas."""

@@ -40,7 +40,7 @@ class SessionQueries:
     expiry: Expiry
 
     def page(self, query: SessionQuery) -> RecordPage:
-        """Reads one page; see `Managed.list`."""
+        """Reads one page; see `Backend.list`."""
         selected = self._selected(query)
         fields = [*FIELDS, "state"] if query.with_state else list(FIELDS)
         if query.order == "storage":

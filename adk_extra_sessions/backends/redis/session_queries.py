@@ -65,7 +65,7 @@ class SessionQueries:
     is_split: bool
 
     def page(self, query: SessionQuery) -> RecordPage:
-        """Reads one page: one round trip for a user (two on a cluster), three for an app; see `Managed.list`."""
+        """Reads one page: one round trip for a user (two on a cluster), three for an app; see `Backend.list`."""
         if query.user_id is None:
             return self._of_app(query)
         place = _place(query.after) if query.after else FIRST

@@ -67,11 +67,11 @@ def svg(title: str, lengths: Sequence[int], lines: Mapping[str, Sequence[float]]
     """
     from math import ceil, log10
 
-    width, height, left, bottom = 680, 400, 60, 350
+    width, height, left, bottom = 720, 400, 60, 350
     high = max(1000.0, 10.0 ** ceil(log10(max(max(values) for values in lines.values()))))
 
     def x(length: float) -> float:
-        return left + (width - left - 190) * (log10(length) - log10(lengths[0])) / (
+        return left + (width - left - 230) * (log10(length) - log10(lengths[0])) / (
             log10(lengths[-1]) - log10(lengths[0])
         )
 
@@ -83,7 +83,7 @@ def svg(title: str, lengths: Sequence[int], lines: Mapping[str, Sequence[float]]
     drawn.append(f'<rect width="{width}" height="{height}" fill="white"/>')
     drawn.append(f'<text x="60" y="18">{title}</text>')
     for value in (value for value in (0.01, 0.1, 1, 10, 100, 1000, 10_000, 100_000) if low <= value <= high):
-        drawn.append(f'<path d="M{left} {y(value):.0f}H{width - 190}" stroke="#dee2e6"/>')
+        drawn.append(f'<path d="M{left} {y(value):.0f}H{width - 230}" stroke="#dee2e6"/>')
         drawn.append(f'<text x="{left - 6}" y="{y(value) + 4:.0f}" text-anchor="end">{value:g}</text>')
     for length in lengths:
         drawn.append(f'<text x="{x(length):.0f}" y="{bottom + 18}" text-anchor="middle">{length}</text>')
@@ -94,5 +94,5 @@ def svg(title: str, lengths: Sequence[int], lines: Mapping[str, Sequence[float]]
     ends = [(y(values[-1]) + 4, name, colour) for (name, values), colour in zip(lines.items(), cycle(COLOURS))]
     for at, name, colour in sorted(ends):
         lowest = max(at, lowest + 14)  # one label must not hide another
-        drawn.append(f'<text x="{width - 184}" y="{lowest:.0f}" fill="{colour}">{name}</text>')
+        drawn.append(f'<text x="{width - 224}" y="{lowest:.0f}" fill="{colour}">{name}</text>')
     return "\n".join([*drawn, "</svg>", ""])

@@ -372,6 +372,25 @@ async def test_a_turn_inside_itself_is_refused_in_a_task(service: Any) -> None:
                 pass
 
 
+def test_a_turn_of_a_thread_is_refused_inside_a_loop_that_it_runs(service: Any) -> None:
+    with service.store.turn(**NAMES), pytest.raises(InputValidationError, match="has the turn on it already"):
+        asyncio.run(_hold(service, 0))
+
+
+async def test_a_blocking_turn_inside_that_of_its_task_is_refused(service: Any) -> None:
+    async with service.turn(**NAMES):
+        with pytest.raises(InputValidationError, match="has the turn on it already"), service.store.turn(**NAMES):
+            pass
+
+
+async def test_a_task_waits_for_a_blocking_turn_of_another_task_in_its_thread(service: Any) -> None:
+    with service.store.turn(**NAMES):
+        waiting = asyncio.create_task(_hold(service, 0))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+    await waiting
+
+
 def test_a_loop_that_was_closed_gives_its_turn_back(service: Any, short_lease: float) -> None:
     loop = asyncio.new_event_loop()
     turn = service.turn(**NAMES)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from google.adk.agents.invocation_context import InvocationContext
 from google.adk.plugins.base_plugin import BasePlugin
@@ -17,8 +19,9 @@ from adk_extra_sessions.adk.private import set_storage_marker, storage_marker
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns import queue
-from adk_extra_sessions.turns.holding import WAIT, seconds
-from adk_extra_sessions.turns.renewal import renewal
+from adk_extra_sessions.turns.holding import WAIT, holding_async, seconds, turn_around
+
+T = TypeVar("T")
 
 
 class TurnPlugin(BasePlugin):
@@ -70,10 +73,16 @@ class TurnPlugin(BasePlugin):
         if not isinstance(service, SessionService) or id(context) in self._held:
             return
         key = SessionKey.of(context.app_name, context.user_id, context.session.id)
-        if renewal.is_held(service.store.turns, key, asyncio.current_task()):
-            return  # the caller runs the agent inside a turn of its own
+        around = turn_around(service.store.turns, key)
+        if around is None:
+            turn = service._turn(key, self._wait, _Run(context).is_gone)
+        elif turn_around(around.inner, key) is None:
+            # The caller runs the agent inside a turn of its own; it may run it several times at once.
+            turn = holding_async(_at_once, around.inner, key, self._wait, _Run(context).is_gone)
+        else:
+            return
         stack = AsyncExitStack()
-        await stack.enter_async_context(service._turn(key, self._wait, _Run(context).is_gone))
+        await stack.enter_async_context(turn)
         self._held[id(context)] = stack
         weakref.finalize(context, self._held.pop, id(context), None)
         try:
@@ -86,6 +95,10 @@ class TurnPlugin(BasePlugin):
         stack = self._held.pop(id(context), None)
         if stack is not None:
             await stack.aclose()
+
+
+async def _at_once(call: Callable[..., T], **named: Any) -> T:
+    return call(**named)
 
 
 async def _bring_up_to_date(service: SessionService, context: InvocationContext) -> None:

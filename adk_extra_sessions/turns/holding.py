@@ -6,7 +6,8 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -27,6 +28,9 @@ NEXT_ASKS_AFTER = 0.03
 OTHERS_ASK_AFTER = 0.2
 """Seconds after which the others in the queue ask again."""
 
+_entered: ContextVar[tuple[Turn, ...]] = ContextVar("adk_extra_sessions_turns", default=())
+"""The turns inside which the current code runs: tasks take over those of the task that starts them."""
+
 
 @contextmanager
 def holding(storage: TurnStorage, key: SessionKey, wait: float | None) -> Iterator[Turn]:
@@ -42,7 +46,7 @@ def holding(storage: TurnStorage, key: SessionKey, wait: float | None) -> Iterat
         InputValidationError: The caller has it already.
         TurnLostError: On leaving: somebody else may have had it meanwhile.
     """
-    turn = Turn(storage, key, threading.current_thread())
+    turn = Turn(storage, key, _current_task() or threading.current_thread())
     _refuse_inside_itself(turn)
     deadline = _deadline(wait)
     try:
@@ -53,7 +57,8 @@ def holding(storage: TurnStorage, key: SessionKey, wait: float | None) -> Iterat
         turn.leave_quietly()
         raise
     try:
-        yield turn
+        with _inside(turn):
+            yield turn
     except BaseException:
         if _stop_renewing(turn):
             turn.leave_quietly()
@@ -77,7 +82,8 @@ async def holding_async(
         storage: As for `holding`.
         key: As for `holding`.
         wait: As for `holding`.
-        abandoned: Tells whether the holder is gone; None to look whether the task that entered is.
+        abandoned: Tells whether the holder is gone; None if the holder is the task that enters, together with
+            the tasks that it starts.
     """
     task = asyncio.current_task()
     turn = Turn(storage, key, task, abandoned or _gone(task))
@@ -91,13 +97,29 @@ async def holding_async(
         await run(turn.leave_quietly)
         raise
     try:
-        yield turn
+        with _inside(turn) if abandoned is None else nullcontext():
+            yield turn
     except BaseException:
         if _stop_renewing(turn):
             await run(turn.leave_quietly)
         raise
     if _stop_renewing(turn) and not await run(turn.leave_quietly):
         raise TurnLostError(key.session_id, key.user_id)
+
+
+def turn_around(storage: TurnStorage, key: SessionKey) -> Turn | None:
+    """Returns the turn on a session inside which the current code runs, if any.
+
+    That is one that this task or thread holds, or one that held the task that started this one when it did.
+    """
+    entered, own = _entered.get(), _own_holders()
+    found = [turn for turn in renewal.on(storage, key) if turn in entered or turn.holder in own]
+    return found[0] if found else None
+
+
+def _is_own(turn: Turn) -> bool:
+    """Tells whether this task or thread itself has a turn."""
+    return turn.holder in _own_holders()
 
 
 def seconds(wait: object) -> float | None:
@@ -120,8 +142,29 @@ def _stop_renewing(turn: Turn) -> bool:
 
 
 def _refuse_inside_itself(turn: Turn) -> None:
-    if renewal.is_held(turn.storage, turn.key, turn.holder):
+    if any(map(_is_own, renewal.on(turn.storage, turn.key))):
         raise InputValidationError(f"{turn.key}: this task or thread has the turn on it already.")
+
+
+def _own_holders() -> tuple[object, ...]:
+    """Returns what this code's turns are held by: its task, and its thread if that entered before it ran a loop."""
+    return _current_task(), threading.current_thread()
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs in this thread
+        return None
+
+
+@contextmanager
+def _inside(turn: Turn) -> Iterator[None]:
+    _entered.set((*_entered.get(), turn))
+    try:
+        yield
+    finally:  # no reset: the turn may be left in another task than it was entered in
+        _entered.set(tuple(one for one in _entered.get() if one is not turn))
 
 
 def _gone(task: asyncio.Task[Any] | None) -> Callable[[], bool]:

@@ -77,9 +77,9 @@ class Renewal:
         with self._lock:
             return [turn for group in self._groups for turn in group.turns]
 
-    def is_held(self, storage: TurnStorage, key: SessionKey, holder: object) -> bool:
-        """Tells whether a task or thread of this process has the turn on a session."""
-        return any(one.key == key and one.storage == storage and one.holder is holder for one in self.turns())
+    def on(self, storage: TurnStorage, key: SessionKey) -> list[Turn]:
+        """Returns the turns on one session that are being renewed: one, or also others that are about to be lost."""
+        return [one for one in self.turns() if one.key == key and one.storage == storage]
 
     def _work(self, group: _Group) -> None:
         while True:

@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 
 from adk_extra_sessions.errors import CorruptRecordError, SessionBusyError
 from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.turns.local import LocalTurns
 from adk_extra_sessions.turns.queue import TurnQueue
 from adk_extra_sessions.turns.storage import TurnStorage
 
@@ -38,6 +39,7 @@ class Turn:
         holder: The task or thread that has it, or wants it.
         abandoned: Tells whether its holder is gone without having given it back.
         lost: Whether it is known to have been lost: it was not renewed in time and somebody else may have it.
+        inner: Where those who work inside this turn keep turns among themselves.
     """
 
     storage: TurnStorage = field(repr=False)
@@ -45,6 +47,7 @@ class Turn:
     holder: object = field(repr=False)
     abandoned: Callable[[], bool] = field(default=lambda: False, repr=False)
     lost: bool = False
+    inner: TurnStorage = field(factory=LocalTurns, repr=False)
     _token: str = field(factory=lambda: uuid.uuid4().hex, repr=False)
 
     def enter(self, *, stay: bool) -> Refused | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -86,6 +87,11 @@ async def say(runner: Runner, text: str) -> list[Event]:
     return [event async for event in runner.run_async(**names, new_message=types.UserContent(text))]
 
 
+def started_by_others(run: Coroutine[Any, Any, list[Event]]) -> asyncio.Task[list[Event]]:
+    """Starts a task that does not belong to the turn that the caller has."""
+    return Context().run(asyncio.create_task, run)
+
+
 async def take_turn(service: SessionService, wait: float) -> None:
     async with service.turn(**NAMES, wait=wait):
         pass
@@ -111,7 +117,7 @@ async def test_a_run_sees_what_was_stored_while_it_waited(service: SessionServic
     session = await service.create_session(**NAMES)
     runner = a_runner(service, Slow(name="slow"))
     async with service.turn(**NAMES):
-        waiting = asyncio.create_task(say(runner, "hello"))
+        waiting = started_by_others(say(runner, "hello"))
         await asyncio.sleep(0.3)
         event = Event(author="user", actions=EventActions(state_delta={"turns": 41, "user:name": "Ada"}))
         await service.append_event(session, event)
@@ -190,7 +196,7 @@ async def test_who_will_not_wait_is_told(service: SessionService) -> None:
     runner = a_runner(service, Slow(name="slow"), TurnPlugin(wait=0))
     async with service.turn(**NAMES):
         with pytest.raises(RuntimeError) as caught:
-            await asyncio.create_task(say(runner, "hello"))
+            await started_by_others(say(runner, "hello"))
     assert isinstance(caught.value.__cause__, SessionBusyError)
     session = await service.get_session(**NAMES)
     assert session is not None
@@ -202,6 +208,71 @@ async def test_a_run_inside_a_turn_of_its_caller_needs_no_other(service: Session
     async with service.turn(**NAMES):
         (answer,) = await say(a_runner(service, Slow(name="slow")), "hello")
     assert answer.author == "slow"
+
+
+@pytest.mark.parametrize(
+    "start", [asyncio.create_task, lambda run: asyncio.wait_for(run, 60)], ids=["task", "wait_for"]
+)
+async def test_a_run_in_a_task_of_its_own_needs_no_other_turn_than_its_callers(
+    service: SessionService, start: Callable[[Any], Awaitable[list[Event]]]
+) -> None:
+    await service.create_session(**NAMES)
+    runner = a_runner(service, Slow(name="slow"), TurnPlugin(wait=0))
+    async with service.turn(**NAMES):
+        (answer,) = await start(say(runner, "hello"))
+    assert answer.author == "slow"
+
+
+def test_a_run_in_a_loop_of_its_own_needs_no_other_turn_than_its_threads(service: SessionService) -> None:
+    service.store.create_session(**NAMES)
+    runner = a_runner(service, Slow(name="slow"), TurnPlugin(wait=0))
+    with service.store.turn(**NAMES):
+        (answer,) = asyncio.run(say(runner, "hello"))
+    assert answer.author == "slow"
+
+
+async def test_runs_at_once_inside_one_turn_follow_each_other(service: SessionService) -> None:
+    await service.create_session(**NAMES)
+    runner = a_runner(service, Slow(name="slow"))
+    async with service.turn(**NAMES):
+        await asyncio.gather(*(say(runner, f"item {number}") for number in range(4)))
+    session = await service.get_session(**NAMES)
+    assert session is not None
+    assert session.state["turns"] == 4
+
+
+async def test_a_run_that_was_stopped_inside_a_turn_holds_up_no_other_in_it(
+    service: SessionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "LEASE", 1.5)
+    await service.create_session(**NAMES)
+    runner = a_runner(service, Slow(name="slow"))
+    async with service.turn(**NAMES):
+        run = asyncio.create_task(say(runner, "wait"))
+        await asyncio.sleep(0.3)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        (answer,) = await asyncio.create_task(say(runner, "hello"))
+    assert answer.author == "slow"
+
+
+async def test_a_task_that_outlives_the_turn_it_was_started_in_waits_for_the_next_one(service: SessionService) -> None:
+    await service.create_session(**NAMES)
+    runner = a_runner(service, Slow(name="slow"), TurnPlugin(wait=0))
+    over = asyncio.Event()
+
+    async def later() -> list[Event]:
+        await over.wait()
+        return await say(runner, "hello")
+
+    async with service.turn(**NAMES):
+        run = asyncio.create_task(later())
+    async with service.turn(**NAMES):
+        over.set()
+        with pytest.raises(RuntimeError) as caught:
+            await run
+    assert isinstance(caught.value.__cause__, SessionBusyError)
 
 
 async def test_with_a_service_of_adk_it_does_nothing() -> None:

@@ -52,14 +52,14 @@ def services() -> list[BaseSessionService]:
     client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient("mongodb://localhost")
     return [
         RedisSessionService(redis_url="redis://localhost:6379", ttl=timedelta(days=30), socket_timeout=5),
-        RedisSessionService("redis://localhost:6379", prefix="prod", refresh_on_read=True, on_stale="append"),
+        RedisSessionService("redis://localhost:6379", prefix="prod", refresh_on_read=True, cache="64MB"),
         RedisSessionService(uri="redis://localhost:6379?ttl=30d", agents_dir="agents"),
         RedisSessionService(store=RedisSessionStore(client=redis.Redis(), prefix="prod")),
         RedisSessionService(client=redis.RedisCluster.from_url("redis://localhost:6379"), unserializable="coerce"),
         MongoSessionService(mongo_url="mongodb://localhost:27017", db_name="adk", maxPoolSize=10),
         MongoSessionService("mongodb://localhost:27017", "adk", collection_prefix="chat_", ttl="30d", on_stale="raise"),
         MongoSessionService(uri="mongodb://localhost:27017/adk", agents_dir="agents", unserializable="raise"),
-        MongoSessionService(client=client, db_name="adk"),
+        MongoSessionService(client=client, db_name="adk", cache=64_000_000, history="all"),
         MongoSessionService(store=MongoSessionStore(client=client, db_name="adk", ttl=90)),
     ]
 

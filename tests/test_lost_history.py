@@ -76,7 +76,7 @@ MONGO: dict[str, Damage] = {
     "tail of another type": session({"$set": {"tail": "nonsense"}}),
     "tail of numbers": session({"$set": {"tail": [1, 2]}}),
     "revision nonsense": session({"$set": {"revision": "nonsense"}}),
-    "no base": session({"$unset": {"base": 1}}),
+    "no start_revision": session({"$unset": {"start_revision": 1}}),
     "no pending": session({"$unset": {"pending": 1}}),
     "pending nonsense": session({"$set": {"pending": [7]}}),
     "no format": session({"$unset": {"format": 1}}),

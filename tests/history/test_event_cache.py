@@ -293,7 +293,7 @@ def test_a_history_whose_beginning_was_removed_is_read_again(make_store: MakeSto
     append(plain, plain.create_session(**NAMES), *some_events(*range(80)))
     load(store)
     if isinstance(plain, MongoSessionStore):
-        plain.backend.sessions.update_one({}, {"$set": {"first_kept": pruned}})
+        plain.backend.sessions.update_one({}, {"$set": {"first_position": pruned}})
     elif isinstance(plain, RedisSessionStore):
         keys = SessionKeys.of(plain.prefix, KEY)
         plain.client.ltrim(keys.events, 2 * pruned, -1)

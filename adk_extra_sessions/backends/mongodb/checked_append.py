@@ -87,7 +87,7 @@ class CheckedAppend:
         """Reads the session and stores what is not stored yet, or refuses it; None to begin anew."""
         before, head = check.head, self._read(check.key)
         check.head = head
-        if before is not None and (head is None or head.base != before.base):
+        if before is not None and (head is None or head.start_revision != before.start_revision):
             # What this append wrote belongs to a session that is gone.
             check.bodies = {}
             if not self.chunks.delete_if_gone(before):
@@ -128,7 +128,7 @@ class CheckedAppend:
         """Refuses an append, unless it was stored before its session was deleted: shared state may have its deltas."""
         self.chunks.drop_bodies(check.key, check.bodies.values())
         expected = check.append.request.expected
-        may_be_stored = expected is None or check.head is None or check.head.base > expected
+        may_be_stored = expected is None or check.head is None or check.head.start_revision > expected
         if may_be_stored and self.shared.is_applied(check.append.pending):
             # If no revision was expected, the old one is unknown now: it was less than that of a session created now.
             return AppendOutcome(check.append.revisions(time.time_ns() // 1000 if expected is None else expected))

@@ -125,9 +125,9 @@ class ChunkWriter:
     def delete_orphans(self, key: SessionKey) -> None:
         """Deletes what an interrupted deletion of a session left behind."""
         owner = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
-        for found in list(self.chunks.aggregate([{"$match": owner}, {"$group": {"_id": "$base"}}])):
-            base = found["_id"]
+        for found in list(self.chunks.aggregate([{"$match": owner}, {"$group": {"_id": "$start_revision"}}])):
+            start_revision = found["_id"]
             # Asked after the chunk was seen: a session that owns it is there, or was deleted.
-            if not bulk.confirm(self.sessions, {**layout.session_filter(key), "base": base}):
-                self.delete({**owner, "base": base})
+            if not bulk.confirm(self.sessions, {**layout.session_filter(key), "start_revision": start_revision}):
+                self.delete({**owner, "start_revision": start_revision})
                 logger.info("%s: deleted events that an interrupted deletion had left.", key)

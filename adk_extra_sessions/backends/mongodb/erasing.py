@@ -44,7 +44,7 @@ class Erasing:
 
     def _sessions(self, selected: Document) -> Erased:
         total = Erased()
-        fields = {"tail_first": 1, "tail_count": 1, "first_kept": 1}
+        fields = {"tail_first": 1, "tail_count": 1, "first_position": 1}
         while found := list(self.sessions.find(selected, fields).limit(IDS)):
             deleted = self.sessions.delete_many({"_id": {"$in": [one["_id"] for one in found]}})
             total += Erased(sessions=deleted.deleted_count, events=sum(map(_events, found)))
@@ -67,6 +67,6 @@ def _state_of(app_name: str, user_id: str | None) -> Document:
 
 
 def _events(session: Document) -> int:
-    counts = [session.get(name) for name in ("tail_first", "tail_count", "first_kept")]
+    counts = [session.get(name) for name in ("tail_first", "tail_count", "first_position")]
     first, count, kept = (one if isinstance(one, int) else 0 for one in counts)
     return max(0, first + count - kept)

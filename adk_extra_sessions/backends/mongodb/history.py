@@ -48,7 +48,7 @@ class History:
 
     def read(self, head: Head, window: Window) -> Found:
         """Reads the events of a window. The session's tail need not have more of them than the window."""
-        there = head.end - head.first_kept
+        there = head.end - head.first_position
         wanted = there if window.recent is None else min(window.recent, there)
         first = head.end - wanted
         if wanted == 0:
@@ -84,7 +84,7 @@ class History:
             recent = [Chunk.of(one, head.key) for one in self.chunks.find({**moved, "newest": {"$gte": after}})]
             for found in sorted(recent, key=lambda one: one.first):
                 older += found.events[max(0, first - found.first) :]
-            if self._events_in(moved) != head.tail_first - head.first_kept:
+            if self._events_in(moved) != head.tail_first - head.first_position:
                 # One is missing, or there are too many: only all of them together show that.
                 wanted = head.tail_first - first
                 older = self._older(head, first)[-wanted:]
@@ -140,9 +140,9 @@ class History:
         gone = SessionNotFoundError(f"{key} was deleted while it was read.")
         document = self.sessions.find_one(layout.session_filter(key), documents.WITHOUT_STATE)
         head = Head.of(document, key) if document is not None else None
-        if head is None or head.base > record.revision:  # created again
+        if head is None or head.start_revision > record.revision:  # created again
             raise gone
-        position = head.first_kept
+        position = head.first_position
         with suppress(CorruptRecordError):
             for bodies in self._pages(head, record.first):
                 yield bodies
@@ -153,10 +153,10 @@ class History:
             raise CorruptRecordError(f"{key}: the event at position {position}, or its body, is missing.")
 
     def _pages(self, head: Head, end: int) -> Iterator[list[bytes | str]]:
-        position = head.first_kept
+        position = head.first_position
         for document in chain.from_iterable(pages(self.chunks, head.chunk_range, AT_ONCE)):
             found = Chunk.of(document, head.key)
-            if found.first + found.count <= position or position > max(found.first, head.first_kept):
+            if found.first + found.count <= position or position > max(found.first, head.first_position):
                 continue  # never cut out of a tail
             if not found.first <= position < min(end, head.tail_first):
                 break

@@ -41,7 +41,15 @@ TABLE = (
     Index(
         CHUNKS,
         "adk_chunks_by_time",
-        [("app_name", 1), ("user_id", 1), ("session_id", 1), ("base", 1), ("newest", 1), ("first", 1), ("count", 1)],
+        [
+            ("app_name", 1),
+            ("user_id", 1),
+            ("session_id", 1),
+            ("start_revision", 1),
+            ("newest", 1),
+            ("first", 1),
+            ("count", 1),
+        ],
     ),
     Index(SESSIONS, "adk_sessions_by_time", [("app_name", 1), ("user_id", 1), ("last_update_time", 1), ("_id", 1)]),
     Index(SESSIONS, "adk_sessions_ttl", [("expires_at", 1)], expires=True),

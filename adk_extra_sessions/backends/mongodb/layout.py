@@ -38,7 +38,7 @@ NAMES = {
     "user_id": "the user; null in the document of an app's state",
 }
 
-OWNER = {**NAMES, "session_id": "the session", "base": "`base` of the session that it belongs to"}
+OWNER = {**NAMES, "session_id": "the session", "start_revision": "`start_revision` of the session that it belongs to"}
 
 EXPIRY = {"expires_at": "when a TTL index removes it; the year 9999 for never"}
 
@@ -51,14 +51,14 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "session_id": "the session",
         "format": "version of the stored form",
         "nonce": "tells a repeated create from another caller's",
-        "base": "the revision at creation, by which a session is known from an earlier one with its names",
+        "start_revision": "the revision at creation, by which a session is known from an earlier one with its names",
         "revision": "raised by one with each event",
         "create_time": "when it was created, in seconds since the epoch",
         "last_update_time": "timestamp of the newest event, or of the creation",
         "state": "the session's own state",
         "initial_state": "its state at creation; absent if that was empty, null in copies, or if over 1 MiB",
         "pending": "changes of app: and user: state that were stored with events and may not have been applied yet",
-        "first_kept": "position of the oldest event that is kept; the first event of a session has position 0",
+        "first_position": "position of the oldest event that is kept; the first event of a session has position 0",
         "tail": "the newest events, oldest first",
         "tail_first": "position of the first event in `tail`",
         "tail_count": "number of events in `tail`",
@@ -142,9 +142,9 @@ def session_id(key: SessionKey) -> str:
     return f"{user_id(key.app_name, key.user_id)}/{encoded(key.session_id)}"
 
 
-def chunk_prefix(session: str, base: int) -> str:
+def chunk_prefix(session: str, start_revision: int) -> str:
     """What the ids of a session's chunks begin with; a session created again under its `_id` has others."""
-    return f"{session}#{base}"
+    return f"{session}#{start_revision}"
 
 
 def chunk_id(prefix: str, first: int) -> str:

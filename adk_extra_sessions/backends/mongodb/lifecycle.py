@@ -97,7 +97,8 @@ class Lifecycle:
             # Changes of shared state that the session still holds must not be lost with it.
             failed = self.shared.apply_left(key, there.pending)
             left = {"$size": len(failed), **({"$not": {"$elemMatch": {"id": {"$nin": failed}}}} if failed else {})}
-            if self.sessions.delete_one({**selected, "base": there.base, "pending": left}).deleted_count:
+            as_found = {**selected, "start_revision": there.start_revision, "pending": left}
+            if self.sessions.delete_one(as_found).deleted_count:
                 self.chunks.delete(there.owner)
                 return True
 

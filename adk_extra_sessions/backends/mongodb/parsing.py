@@ -115,19 +115,19 @@ class Listed(_Expiring, Holder):
 class Remains(Holder):
     """What deleting a session needs of it."""
 
-    base: int = field(converter=to_integer)
+    start_revision: int = field(converter=to_integer)
 
     @property
     def identity(self) -> Document:
         """Selects this session, and none created later under its names."""
-        return {**layout.session_filter(self.key), "base": self.base}
+        return {**layout.session_filter(self.key), "start_revision": self.start_revision}
 
     @property
     def owner(self) -> Document:
         """The fields by which its chunks and large bodies belong to it."""
         key = self.key
         names = {"app_name": key.app_name, "user_id": key.user_id, "session_id": key.session_id}
-        return {**names, "base": self.base}
+        return {**names, "start_revision": self.start_revision}
 
 
 @frozen
@@ -139,7 +139,7 @@ class Head(_Expiring, Remains):
 
     revision: int = field(converter=to_integer)
     last_update_time: float = field(converter=to_number)
-    first_kept: int = field(converter=to_integer)
+    first_position: int = field(converter=to_integer)
     tail: list[Document] = field(converter=to_events, repr=False)
     tail_first: int = field(converter=to_integer)
     tail_count: int = field(converter=to_integer)
@@ -154,7 +154,7 @@ class Head(_Expiring, Remains):
     @property
     def chunk_prefix(self) -> str:
         """What the ids of its chunks and large bodies begin with."""
-        return layout.chunk_prefix(layout.session_id(self.key), self.base)
+        return layout.chunk_prefix(layout.session_id(self.key), self.start_revision)
 
     @property
     def chunk_range(self) -> Document:
@@ -187,7 +187,7 @@ class Head(_Expiring, Remains):
 class Chunk(_Parsed):
     """A document of events that are no longer in their session's tail. Bodies may be missing."""
 
-    base: int = field(converter=to_integer)
+    start_revision: int = field(converter=to_integer)
     first: int = field(converter=to_integer)
     count: int = field(converter=to_integer)
     events: list[Document] = field(converter=to_events, repr=False)
@@ -204,8 +204,8 @@ class Chunk(_Parsed):
 
     def as_read(self) -> Document:
         """Selects the chunk if it has the very events that were read."""
-        identity = layout.chunk_prefix(layout.session_id(self.key), self.base)
-        names = {"app_name": self.key.app_name, "user_id": self.key.user_id, "base": self.base}
+        identity = layout.chunk_prefix(layout.session_id(self.key), self.start_revision)
+        names = {"app_name": self.key.app_name, "user_id": self.key.user_id, "start_revision": self.start_revision}
         found = {"_id": layout.chunk_id(identity, self.first), **names, "count": self.count}
         return {**found, **same_events("events", self.events)}
 

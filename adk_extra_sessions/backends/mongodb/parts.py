@@ -55,14 +55,14 @@ class Parts:
             record = record_of(session, Listed.of(session, key), shared)
             newest = head.tail[-1]["digest"] if head.tail else None
             long_running = int(session.get("long_running", 0))
-            return Part(record, head.base, runs, head.first_kept, head.end, long_running, outline, newest)
+            return Part(record, head.start_revision, runs, head.first_position, head.end, long_running, outline, newest)
         raise missing
 
     def store_outline(self, key: SessionKey, new: NewOutline) -> None:
         """Stores an outline; see `ReadsParts.store_outline`."""
         outline = new.outline
         last = {"$arrayElemAt": ["$tail.digest", {"$subtract": [outline.upto - 1, "$tail_first"]}]}
-        there = {"base": new.start_revision, "tail.digest": new.newest, "$expr": {"$eq": [last, new.newest]}}
+        there = {"start_revision": new.start_revision, "tail.digest": new.newest, "$expr": {"$eq": [last, new.newest]}}
         stored = {
             "upto": outline.upto,
             "long_running": outline.long_running,
@@ -129,6 +129,6 @@ def _outline(session: Document, name: OutlineName | None, key: SessionKey) -> Ou
 def _wanted(head: Head, outline: Outline | None, recent: int | None) -> list[tuple[int, int]]:
     """Returns the ranges of positions to be read, each without its end."""
     begin = head.end - recent if recent is not None else outline.start if outline else 0
-    begin = min(max(begin, head.first_kept), head.end)
-    kept = [(max(first, head.first_kept), min(last + 1, begin)) for first, last in outline.kept] if outline else []
+    begin = min(max(begin, head.first_position), head.end)
+    kept = [(max(first, head.first_position), min(last + 1, begin)) for first, last in outline.kept] if outline else []
     return [(first, end) for first, end in [*kept, (begin, head.end)] if first < end]

@@ -45,22 +45,15 @@ def strays(sessions: Any, chunks: Any) -> Iterator[Finding]:
             elif (found.get("app_name"), found.get("user_id")) != (key.app_name, key.user_id):
                 text = f"{key} cannot be found: app_name and user_id of its document do not match its _id"
                 yield Finding(Level.PROBLEM, "records", text, f"Correct them, or delete the session: {rm_command(key)}")
-    for page in pages(chunks, {"_id": ALL_TEXTS}, AT_ONCE, ["base", "expires_at"]):
+    for page in pages(chunks, {"_id": ALL_TEXTS}, AT_ONCE, ["start_revision", "expires_at"]):
         yield from _orphans(sessions, chunks, page)
 
 
 def _orphans(sessions: Any, chunks: Any, page: list[Document]) -> Iterator[Finding]:
-    ids = list({_owner(found) for found in page})
-    bases = {found["_id"]: found.get("base") for found in sessions.find({"_id": {"$in": ids}}, ["base"])}
-    left = [found for found in page if found.get("base") is None or bases.get(_owner(found)) != found["base"]]
+    left = _without_session(sessions, page)
     # Check again: a session may have been created or deleted between the two queries.
     there = {found["_id"] for found in chunks.find({"_id": {"$in": [found["_id"] for found in left]}}, ["_id"])}
-    bases = {found["_id"]: found.get("base") for found in sessions.find({"_id": {"$in": ids}}, ["base"])}
-    left = [
-        found
-        for found in left
-        if found["_id"] in there and (found.get("base") is None or bases.get(_owner(found)) != found["base"])
-    ]
+    left = _without_session(sessions, [found for found in left if found["_id"] in there])
     for owner, group in groupby(left, _owner):
         orphans = list(group)
         key = key_of({"_id": owner})
@@ -70,6 +63,14 @@ def _orphans(sessions: Any, chunks: Any, page: list[Document]) -> Iterator[Findi
             text = f"{key} does not exist, but {len(orphans):,} documents with its events do"
             remedy = f"Restore it from a backup, or delete what is left of it: {rm_command(key)}"
             yield Finding(Level.PROBLEM, "records", text, remedy)
+
+
+def _without_session(sessions: Any, chunks: list[Document]) -> list[Document]:
+    """Returns the documents whose session is not there, or is another one of the same names."""
+    owners = list({_owner(one) for one in chunks})
+    found = sessions.find({"_id": {"$in": owners}}, ["start_revision"])
+    there = {(one["_id"], one.get("start_revision")) for one in found} - {(owner, None) for owner in owners}
+    return [one for one in chunks if (_owner(one), one.get("start_revision")) not in there]
 
 
 def _owner(found: Document) -> str:

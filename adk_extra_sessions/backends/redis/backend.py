@@ -144,7 +144,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         return SessionRecord(
             key,
             stored.revision,
-            stored.update_time,
+            stored.last_update_time,
             stored.state,
             SharedState(user=state_of(reply[3], key), app=app),
             bodies,

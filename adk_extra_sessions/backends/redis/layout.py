@@ -90,7 +90,7 @@ class Field:
     # Of a session, changed by appends.
     revision = "revision"
     """Grows by 1 with each event."""
-    update_time = "update_time"
+    last_update_time = "last_update_time"
     """Timestamp of the last event, or the time of creation."""
     first_position = "first_position"
     """Position of the first event in the list."""

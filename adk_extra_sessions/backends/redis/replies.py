@@ -51,7 +51,7 @@ def new_session_pairs(new: NewSession) -> list[Argument]:
     """Returns the fields of a new session's hash, its state left aside, each followed by its value."""
     created = repr(new.details.create_time)
     pairs: list[Argument] = [Field.format, FORMAT, Field.nonce, new.nonce, Field.create_time, created]
-    pairs += [Field.start_revision, new.revision, Field.revision, new.revision, Field.update_time, created]
+    pairs += [Field.start_revision, new.revision, Field.revision, new.revision, Field.last_update_time, created]
     pairs += [Field.first_position, 0, Field.event_count, 0, *details_pairs(new.details)]
     if ttl := own_ttl(new.details.lifetime):
         pairs += [Field.ttl, ttl]
@@ -117,7 +117,7 @@ class StoredSession:
     start_revision: int
     first_position: int
     event_count: int
-    update_time: float
+    last_update_time: float
     state: Mapping[str, Any] = field(repr=False)
     pending: Sequence[PendingDelta]
     details: SessionDetails
@@ -142,7 +142,7 @@ class StoredSession:
                 int(found[Field.start_revision]),
                 int(found[Field.first_position]),
                 int(found[Field.event_count]),
-                float(found[Field.update_time]),
+                float(found[Field.last_update_time]),
                 values(found),
                 pending_deltas(found, key),
                 _details(found, int(expires_at)),

@@ -167,7 +167,9 @@ class SessionQueries:
         if self.is_split and stored.pending:
             app = read_hash(self.client, AppKeys.of(self.prefix, key.app_name).state)
             shared = SharedState(user=shared.user, app=with_pending(fields(app), stored.pending))
-        return SessionRecord(key, stored.revision, stored.update_time, stored.state, shared, details=stored.details)
+        return SessionRecord(
+            key, stored.revision, stored.last_update_time, stored.state, shared, details=stored.details
+        )
 
     def _app(self, query: SessionQuery) -> str:
         return AppKeys.of(self.prefix, query.app_name).state

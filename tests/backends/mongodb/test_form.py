@@ -117,7 +117,7 @@ def test_a_history_without_its_front_is_whole(store: MongoSessionStore, pruned: 
     for chunk in list(store.backend.chunks.find()):
         if chunk["first"] + chunk["count"] <= pruned:
             store.backend.chunks.delete_one({"_id": chunk["_id"]})
-    store.backend.sessions.update_one({}, {"$set": {"first_kept": pruned}})
+    store.backend.sessions.update_one({}, {"$set": {"first_position": pruned}})
     store.append_event(session, an_event("200", at=200.0))
     kept = [str(number) for number in range(pruned, 201)]
 

@@ -21,7 +21,7 @@
 -- searched. So appends do not search, even if a few events have a time far ahead.
 local RECENT = 4
 local session, events, index = KEYS[1], KEYS[2], KEYS[3]
-local head = redis.call('HMGET', session, FIELD.revision, FIELD.update_time, FIELD.format, FIELD.start_revision,
+local head = redis.call('HMGET', session, FIELD.revision, FIELD.last_update_time, FIELD.format, FIELD.start_revision,
   FIELD.first_position, FIELD.event_count, FIELD.recent, FIELD.newest_time, FIELD.backward_step, FIELD.has_pending,
   FIELD.ttl, FIELD.long_running)
 -- A key of a foreign type fails here.
@@ -147,7 +147,7 @@ for _, state in ipairs(states) do
   write_pairs(KEYS[#KEYS], from, state[4])
 end
 if ARGV[3] ~= '' then redis.call('HSET', session, FIELD.long_running, (tonumber(head[12]) or 0) + ARGV[3]) end
-redis.call('HSET', session, FIELD.revision, string.format('%.0f', revision + new), FIELD.update_time, update_time,
+redis.call('HSET', session, FIELD.revision, string.format('%.0f', revision + new), FIELD.last_update_time, update_time,
   FIELD.event_count, position - first, FIELD.recent, recent, FIELD.newest_time, newest, FIELD.backward_step, backward)
 if ttl ~= '0' then redis.call('PEXPIRE', events, ttl) end
 return reply

@@ -5,6 +5,6 @@
 local session, index = KEYS[1], KEYS[2]
 if redis.call('HGET', session, FIELD.revision) == ARGV[1] then
   redis.call('ZADD', index, 'XX', ARGV[2], name_of(session, index))
-  redis.call('HSET', session, FIELD.update_time, ARGV[2])
+  redis.call('HSET', session, FIELD.last_update_time, ARGV[2])
 end
 return 1

@@ -67,7 +67,7 @@ class Lifecycle:
                     continue
                 if found and not guards.is_expired(found.get("expires_at"), self.expiry):
                     ours = [Pending(new.key, delta) for delta in document["pending"]]
-                    # Ours may have been deleted since, and made anew by another.
+                    # The session that we created may have been deleted meanwhile, and created again by somebody else.
                     return [] if self.shared.is_applied(ours) else None
                 self.sessions.delete_one({**selected, **guards.expired_query(self.expiry)})
         raise CorruptRecordError(f"{new.key} cannot be created: a foreign document is in its place.")

@@ -114,7 +114,8 @@ class Tickets:
             returned = {"$inc": {"returned": len(numbered)}}
             counts = {"ticket": 1, "returned": 1}
             found = self.states.find_one_and_update(made, returned, counts, return_document=ReturnDocument.AFTER)
-            # More than were taken, where somebody erased the document that a ticket was of before it was read.
+            # More can be given back than were taken here: a ticket's own document may have been erased and made
+            # again between the two messages of `_take_together`.
             if found and found["ticket"] <= found["returned"]:
                 self.states.delete_one({**made, **{name: found[name] for name in counts}})
 

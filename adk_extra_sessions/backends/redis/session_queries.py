@@ -123,11 +123,12 @@ class SessionQueries:
         for user in users:
             pipeline.zcard(UserKeys.of(self.prefix, query.app_name, user).index)
             pipeline.zscore(AppKeys.of(self.prefix, query.app_name).users_by_expiry, encoded(user))
-        if self.is_split and query.with_state:
+        reads_app = self.is_split and query.with_state
+        if reads_app:
             read_hash(pipeline, self._app(query))
         replies = pipeline.execute(raise_on_error=False)
         chosen, left = [], query.size
-        app = replies.pop() if len(replies) % 2 else None
+        app = replies.pop() if reads_app else None
         for user, found, time in zip(users, replies[::2], replies[1::2], strict=True):
             if left <= 0:
                 break

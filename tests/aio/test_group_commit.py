@@ -313,7 +313,7 @@ async def test_callers_of_a_failed_batch_have_errors_of_their_own(
         assert isinstance(outcome, (RedisConnectionError, ServerSelectionTimeoutError))
         assert "append_event on " in str(outcome) and outcome.args
         shown = "".join(traceback.TracebackException.from_exception(outcome, capture_locals=True).format())
-        assert len(shown) < 20_000
+        assert len(shown) < 60_000  # the driver's own frames are shown to whoever was alone in a batch
         assert not [other.id for other in sessions if f"{other.id}'" in shown and other is not session]
     await service.close()
 

@@ -207,10 +207,11 @@ async def test_a_ping_can_be_given_up_at_once(service: SessionService, monkeypat
 
 
 async def test_no_thread_is_left_after_closing(make_service: Callable[..., SessionService]) -> None:
+    before = set(threading.enumerate())
     async with make_service() as service:
         session = await a_session(service)
         await service.append_event(session, an_event())
-    names = [thread.name for thread in threading.enumerate()]
+    names = [thread.name for thread in set(threading.enumerate()) - before]
     assert not [name for name in names if name.startswith("adk-")]
 
 

@@ -23,7 +23,7 @@ from adk_extra_sessions.backends.base import Backend, Managed, TakesTurns
 from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.details import UNSET, SessionDetails, Unset
 from adk_extra_sessions.driver_errors import DriverErrors, Operations
-from adk_extra_sessions.errors import AlreadyExistsError, ClosedError, ConfigurationError
+from adk_extra_sessions.errors import AlreadyExistsError, ConfigurationError
 from adk_extra_sessions.history.event_cache import event_cache_of
 from adk_extra_sessions.history.outlines import outlines_of
 from adk_extra_sessions.options import StoreOptions
@@ -34,6 +34,7 @@ from adk_extra_sessions.telemetry import traced
 from adk_extra_sessions.turns.holding import WAIT, holding, seconds
 from adk_extra_sessions.turns.storage import NamedTurnStorage, TurnStorage
 from adk_extra_sessions.turns.turn import Turn
+from adk_extra_sessions.usage import Usage
 from adk_extra_sessions.validation import checked_display_name, checked_labels, checked_lifetime
 from adk_extra_sessions.writer import Writer
 
@@ -58,11 +59,11 @@ class BasicStore:
         self.options = options or StoreOptions()
         self.codec = evolve(codec or Codec(), coerce=self.options.unserializable == "coerce")
         self._errors = DriverErrors(backend.driver_error, backend.server)
-        self._closed = False
-        self.operation = Operations(self._errors, self._check_open).named
+        self._usage = Usage(type(self).__name__)
+        self.operation = Operations(self._errors, self._usage).named
         self._outlines = outlines_of(backend, self.codec, self.options.history)
         self._cache = event_cache_of(backend, self.codec, self.options)
-        self.writer = Writer(backend, self.codec, self.options, self._errors, self._check_open, self._outlines)
+        self.writer = Writer(backend, self.codec, self.options, self._errors, self._usage, self._outlines)
 
     @traced
     def create_session(
@@ -248,9 +249,9 @@ class BasicStore:
             ConfigurationError: The backend has no turns.
             ClosedError: The store is closed.
         """
-        self._check_open()
+        self._usage.check_open()
         if isinstance(self.backend, TakesTurns):
-            return NamedTurnStorage(self.backend.turns, self._errors)
+            return NamedTurnStorage(self.backend.turns, self.operation)
         raise ConfigurationError(f"A {type(self.backend).__name__} keeps no turns.")
 
     @property
@@ -282,11 +283,7 @@ class BasicStore:
     def close(self) -> None:
         """Closes the store, and its client if the store made it. May be called more than once.
 
-        Every later operation raises `ClosedError`.
+        Waits for operations that other threads have begun. Every later operation raises `ClosedError`.
         """
-        self._closed = True
+        self._usage.close()
         self.backend.close()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError(f"This {type(self).__name__} is closed: make a new one.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from attrs import frozen
+
+from adk_extra_sessions.usage import Usage
 
 
 @frozen
@@ -41,15 +43,14 @@ class Operations:
     """The operations of a store, apart from appends.
 
     Attributes:
-        check_open: Raises if the store is closed.
+        usage: Whether the store is closed, and what is under way on it.
     """
 
     errors: DriverErrors
-    check_open: Callable[[], None]
+    usage: Usage
 
     @contextmanager
     def named(self, name: str) -> Iterator[None]:
         """Refuses an operation on a closed store, and adds its name to the driver's errors."""
-        self.check_open()
-        with self.errors.named(name):
+        with self.usage.operation(), self.errors.named(name):
             yield

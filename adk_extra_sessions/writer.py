@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -15,6 +15,7 @@ from adk_extra_sessions.history.outlines import Outlines
 from adk_extra_sessions.live_sessions import live_sessions
 from adk_extra_sessions.options import StoreOptions
 from adk_extra_sessions.records import AppendOutcome
+from adk_extra_sessions.usage import Usage
 
 
 @frozen
@@ -22,7 +23,7 @@ class Writer:
     """Stores appends of any number of live sessions.
 
     Attributes:
-        check_open: Raises if the store is closed.
+        usage: Whether the store is closed, and what is under way on it.
         outlines: Those of the sessions, if the store loads sessions in part.
     """
 
@@ -30,7 +31,7 @@ class Writer:
     codec: Codec
     options: StoreOptions
     errors: DriverErrors
-    check_open: Callable[[], None]
+    usage: Usage
     outlines: Outlines | None = None
 
     def encode(self, append: Append) -> int:
@@ -62,8 +63,9 @@ class Writer:
     def _prepare(self, append: Append) -> None:
         if self.outlines is not None and append.wanted:
             try:
-                if self.outlines.prepare(append.session, append.event):
-                    append.record = None  # a service encodes events ahead
+                with self.usage.operation():
+                    if self.outlines.prepare(append.session, append.event):
+                        append.record = None  # a service encodes events ahead
             except Exception as error:
                 self.errors.name(error, "append_event")
                 append.error = error
@@ -89,8 +91,8 @@ class Writer:
             except StaleSessionError as error:
                 record_error(group, error)
         try:
-            self.check_open()
-            outcomes = self.backend.append(requests) if requests else []
+            with self.usage.operation():
+                outcomes = self.backend.append(requests) if requests else []
         except Exception as error:
             outcomes = [AppendOutcome(error=error)] * len(requests)
         for group, asked, outcome in zip(sent, requests, outcomes, strict=True):

@@ -6,6 +6,7 @@ Appends go through a queue, so that those that wait at the same moment are one b
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
@@ -30,6 +31,7 @@ from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.telemetry import traced
 from adk_extra_sessions.turns.holding import WAIT, holding_async, seconds
 from adk_extra_sessions.turns.turn import Turn
+from adk_extra_sessions.usage import Usage
 
 T = TypeVar("T")
 
@@ -53,6 +55,7 @@ class BasicService(BaseSessionService):
         self._owns_store = owns_store
         self._threads = ElasticThreads(READ_THREADS, "adk-sessions")
         self._commits = GroupCommit(store)
+        self._usage = Usage(type(self).__name__)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.store!r})"
@@ -116,20 +119,20 @@ class BasicService(BaseSessionService):
             The session, or None if it does not exist.
         """
         names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
-        return await settle(self._threads.run(self.store.get_session, config=config, **names))
+        return await settle(self._start(self.store.get_session, config=config, **names))
 
     @override
     @traced
     async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
         """Deletes a session and its events, if it exists; the state of the app and of the user stays."""
         names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
-        await settle(self._threads.run(self.store.delete_session, **names))
+        await settle(self._start(self.store.delete_session, **names))
 
     # Not marked as an override: google-adk has it since 2.3 only.
     @traced
     async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """Reads the user's state; its keys are without the prefix `user:`."""
-        return await settle(self._threads.run(self.store.get_user_state, app_name=app_name, user_id=user_id))
+        return await settle(self._start(self.store.get_user_state, app_name=app_name, user_id=user_id))
 
     @override
     @traced
@@ -154,6 +157,7 @@ class BasicService(BaseSessionService):
             EventTooLargeError: It is larger than the server can store.
         """
         append = Append.of(session, event)
+        self._usage.check_open()
         await settle(self._commits.submit(append))
         return append.result()
 
@@ -188,8 +192,12 @@ class BasicService(BaseSessionService):
     ) -> AbstractAsyncContextManager[Turn]:
         return holding_async(self._run, self.store.turns, key, wait, abandoned)
 
+    def _start(self, call: Callable[..., T], **named: Any) -> asyncio.Future[T]:
+        self._usage.check_open()
+        return self._threads.run(call, **named)
+
     async def _run(self, call: Callable[..., T], **named: Any) -> T:
-        return await settle(self._threads.run(call, **named))
+        return await settle(self._start(call, **named))
 
     @override
     async def flush(self) -> None:
@@ -201,13 +209,15 @@ class BasicService(BaseSessionService):
 
         Unlike the other methods, it can be cancelled at once.
         """
-        await self._threads.run(self.store.ping)
+        await self._start(self.store.ping)
 
     async def close(self) -> None:
         """Waits for calls that are under way, and closes the store if this service made it.
 
-        Every later call raises `ClosedError` if the store is closed. May be called more than once.
+        Every later call then raises `ClosedError`. May be called more than once.
         """
+        if self._owns_store:
+            self._usage.close()
         closing = WorkerThreads(1, "adk-close")
         try:
             closed = closing.run(self._close)
@@ -227,7 +237,9 @@ class BasicService(BaseSessionService):
 
     def _close(self) -> None:
         self._commits.close()
-        self._threads.close()
+        # A pool of its own for calls that are made meanwhile, or there might always be one more to wait for.
+        threads, self._threads = self._threads, ElasticThreads(READ_THREADS, "adk-sessions")
+        threads.close()
         if self._owns_store:
             self.store.close()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 
-from adk_extra_sessions.errors import ConfigurationError, InputValidationError, TurnLostError
+from adk_extra_sessions.errors import ClosedError, ConfigurationError, InputValidationError, TurnLostError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns.renewal import renewal
 from adk_extra_sessions.turns.storage import TurnStorage
@@ -94,17 +94,24 @@ async def holding_async(
             await anyio.sleep(_pause(turn, refused, deadline))
         renewal.add(turn)
     except BaseException:
-        await run(turn.leave_quietly)
+        await _leave(run, turn)
         raise
     try:
         with _inside(turn) if abandoned is None else nullcontext():
             yield turn
     except BaseException:
         if _stop_renewing(turn):
-            await run(turn.leave_quietly)
+            await _leave(run, turn)
         raise
-    if _stop_renewing(turn) and not await run(turn.leave_quietly):
+    if _stop_renewing(turn) and not await _leave(run, turn):
         raise TurnLostError(key.session_id, key.user_id)
+
+
+async def _leave(run: Callable[..., Awaitable[Any]], turn: Turn) -> bool:
+    try:
+        return bool(await run(turn.leave_quietly))
+    except ClosedError:  # the service takes no more calls, but its store may
+        return turn.leave_quietly()
 
 
 def turn_around(storage: TurnStorage, key: SessionKey) -> Turn | None:

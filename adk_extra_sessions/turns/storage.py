@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from attrs import field, frozen
 from typing_extensions import override
 
-from adk_extra_sessions.driver_errors import DriverErrors
 from adk_extra_sessions.records import SessionKey
 
 
@@ -31,10 +32,14 @@ class TurnStorage(ABC):
 
 @frozen
 class NamedTurnStorage(TurnStorage):
-    """A storage whose errors name the operation and the server."""
+    """The storage of a store's turns, which cannot be used after the store was closed.
+
+    Attributes:
+        operation: Makes the context manager of an operation, by its name.
+    """
 
     storage: TurnStorage
-    errors: DriverErrors = field(eq=False)
+    operation: Callable[[str], AbstractContextManager[None]] = field(eq=False)
 
     @property
     def driver_error(self) -> type[Exception]:  # type: ignore[override]
@@ -43,10 +48,10 @@ class NamedTurnStorage(TurnStorage):
 
     @override
     def read(self, key: SessionKey) -> tuple[str | None, float]:
-        with self.errors.named("turn"):
+        with self.operation("turn"):
             return self.storage.read(key)
 
     @override
     def swap(self, key: SessionKey, old: str | None, new: str | None) -> bool:
-        with self.errors.named("turn"):
+        with self.operation("turn"):
             return self.storage.swap(key, old, new)

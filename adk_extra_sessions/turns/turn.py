@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 
-from adk_extra_sessions.errors import CorruptRecordError, SessionBusyError
+from adk_extra_sessions.errors import ClosedError, CorruptRecordError, SessionBusyError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns.local import LocalTurns
 from adk_extra_sessions.turns.queue import TurnQueue
@@ -85,10 +85,10 @@ class Turn:
                 return queue.holder == self._token
 
     def leave_quietly(self) -> bool:
-        """Leaves; when the server cannot be reached, the turn ends by itself some seconds later."""
+        """Leaves; when that cannot be done any more, the turn ends by itself some seconds later."""
         try:
             return self.leave()
-        except self.storage.driver_error as error:
+        except (self.storage.driver_error, ClosedError) as error:
             logger.warning("%s: the turn could not be given back (%s).", self.key, type(error).__name__)
             return not self.lost
 

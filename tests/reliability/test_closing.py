@@ -1,0 +1,157 @@
+"""Closing a service or store that is in use: each call ends with its result or with ClosedError, and nothing stays."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from google.adk.sessions import Session
+
+from adk_extra_sessions import ClosedError, SessionStore
+from adk_extra_sessions.aio.service import SessionService
+from adk_extra_sessions.testing.contract.samples import an_event
+
+pytestmark = pytest.mark.anyio
+
+USER = {"app_name": "shop", "user_id": "ada"}
+
+Stored = list[tuple[str, str]]
+"""The session and the event of each append that was acknowledged."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def hasty_threads() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    yield
+    sys.setswitchinterval(before)
+
+
+def calls_of(store: SessionStore, session: Session, stored: Stored) -> dict[str, Callable[[], Any]]:
+    """Calls of a store, each to be repeated in a thread of its own."""
+
+    def append() -> None:
+        stored.append((session.id, store.append_event(session, an_event()).id))
+
+    def turn() -> None:
+        with store.turn(**USER, session_id="turn"):
+            pass
+
+    return {
+        "append": append,
+        "turn": turn,
+        "get": lambda: store.get_session(**USER, session_id=session.id),
+        "iterate": lambda: list(store.iter_sessions(app_name="shop", page_size=1)),
+        "prune": lambda: store.prune_sessions(app_name="shop", keep_last=100),
+        "ping": store.ping,
+    }
+
+
+def async_calls_of(service: SessionService, session: Session, stored: Stored) -> list[Callable[[], Awaitable[Any]]]:
+    """Calls of a service, each to be repeated in a task of its own."""
+
+    async def append() -> None:
+        stored.append((session.id, (await service.append_event(session, an_event())).id))
+
+    async def turn() -> None:
+        async with service.turn(**USER, session_id="turn"):
+            pass
+
+    async def iterate() -> None:
+        async for _ in service.iter_sessions(app_name="shop", page_size=1):
+            pass
+
+    def get() -> Awaitable[Any]:
+        return service.get_session(**USER, session_id=session.id)
+
+    return [append, turn, iterate, service.ping, get, get, get, get]
+
+
+def until_closed(call: Callable[[], Any], errors: list[Exception]) -> None:
+    try:
+        while True:
+            call()
+    except Exception as error:
+        errors.append(error)
+
+
+async def until_closed_async(call: Callable[[], Awaitable[Any]]) -> Exception:
+    try:
+        while True:
+            await call()
+    except Exception as error:
+        return error
+
+
+def all_stored(store: SessionStore, stored: Stored) -> bool:
+    found: set[tuple[str, str]] = set()
+    for session_id in {one for one, _ in stored}:
+        session = store.get_session(**USER, session_id=session_id)
+        assert session is not None
+        found |= {(session_id, event.id) for event in session.events}
+    return set(stored) <= found
+
+
+def test_a_store_that_threads_use_is_closed(make_store: Callable[..., SessionStore]) -> None:
+    for _ in range(5):
+        store, stored, errors = make_store(), Stored(), list[Exception]()
+        calls = calls_of(store, store.create_session(**USER), stored)
+        threads = [threading.Thread(target=until_closed, args=(call, errors)) for call in calls.values()]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.1)
+        store.close()
+        for thread in threads:
+            thread.join(30)
+        assert [type(error) for error in errors] == [ClosedError] * len(calls)
+        assert all_stored(make_store(), stored)
+
+
+async def test_a_service_that_tasks_use_is_closed(
+    make_service: Callable[..., SessionService], make_store: Callable[..., SessionStore]
+) -> None:
+    store = make_store()
+    for _ in range(5):
+        service, stored = make_service(), Stored()
+        sessions = [await service.create_session(**USER) for _ in range(3)]
+        calls = [call for session in sessions for call in async_calls_of(service, session, stored)]
+        tasks = [asyncio.create_task(until_closed_async(call)) for call in calls]
+        await asyncio.sleep(0.2)
+        await asyncio.wait_for(service.close(), 30)
+        assert [type(error) for error in await asyncio.gather(*tasks)] == [ClosedError] * len(calls)
+        assert [one.name for one in threading.enumerate() if one.name.startswith(("adk-sessions", "adk-append"))] == []
+        assert all_stored(store, stored)
+
+
+async def test_a_service_is_closed_while_its_store_stays_in_use(
+    store: SessionStore,
+) -> None:
+    service = SessionService(store)
+    session, stored = await service.create_session(**USER), Stored()
+    tasks = [asyncio.create_task(until_closed_async(call)) for call in async_calls_of(service, session, stored) * 8]
+    await asyncio.sleep(0.2)
+    await asyncio.wait_for(service.close(), 30)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await service.close()
+    assert all_stored(service.store, stored)
+
+
+def test_a_store_is_closed_by_the_thread_that_uses_it(store: SessionStore) -> None:
+    """As a signal's handler does."""
+    store.create_session(**USER)
+    with store.operation("ping"):
+        store.close()
+    with pytest.raises(ClosedError):
+        store.ping()

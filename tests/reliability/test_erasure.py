@@ -247,3 +247,33 @@ def test_an_erasure_that_broke_off_is_run_again(
     assert holding(store, word)
     assert store.delete_user(**user).records > 0
     assert holding(store, word) == []
+
+
+@pytest.mark.parametrize("erased", ["user", "app"])
+def test_what_is_created_meanwhile_is_gone_or_listed(store: SessionStore, erased: str) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    try:
+        for _ in range(25):
+            user = {"app_name": uuid.uuid4().hex, "user_id": "ada"}
+            store.create_session(**user)
+            created_ids: list[str] = []
+            creating = threading.Thread(target=create_some, args=(store, user, created_ids))
+            creating.start()
+            store.delete_user(**user) if erased == "user" else store.delete_app(app_name=user["app_name"])
+            creating.join()
+            there = [one for one in created_ids if store.get_session(**user, session_id=one) is not None]
+            assert sorted(one.id for one in store.iter_sessions(**user)) == sorted(there)
+            assert sorted(one.id for one in store.iter_sessions(app_name=user["app_name"])) == sorted(there)
+            store.delete_app(app_name=user["app_name"])
+            assert holding(store, user["app_name"]) == []
+    finally:
+        sys.setswitchinterval(before)
+
+
+def create_some(store: SessionStore, user: dict[str, str], ids: list[str]) -> None:
+    for _ in range(8):
+        session = store.create_session(**user)
+        ids.append(session.id)
+        with contextlib.suppress(SessionNotFoundError):
+            store.append_event(session, an_event())

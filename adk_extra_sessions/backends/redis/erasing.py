@@ -10,6 +10,7 @@ from attrs import frozen
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, UserKeys, decoded, encoded, matching
 from adk_extra_sessions.backends.redis.replies import checked, text
+from adk_extra_sessions.backends.redis.users import GONE, UserIndex
 from adk_extra_sessions.records import Erased, SessionKey
 
 SESSIONS = 100
@@ -29,38 +30,63 @@ class Erasing:
     def erase(self, app_name: str, user_id: str | None) -> Erased:
         """Deletes everything; see `Erasable.erase`."""
         if user_id is not None:
-            return self._user(app_name, user_id) + self._left(app_name, user_id)
+            total = self._user(app_name, user_id) + self._left(app_name, user_id)
+            self._remove_user(app_name, user_id)
+            return total
         app = AppKeys.of(self.prefix, app_name)
-        total = Erased()
-        for key in (app.users_by_name, app.users_by_expiry):
+        indexes = [app.users_by_name, app.users_by_expiry]
+        before, total = self._existing(indexes), Erased()
+        for key in indexes:
             for user in self._members(key):
                 total += self._user(app_name, user)
         total += self._left(app_name, None)
-        return total + self._keys([app.state], states=1) + self._keys([app.users_by_expiry, app.users_by_name])
+        for key in indexes:
+            for user in self._members(key):
+                self._remove_user(app_name, user)
+        return total + self._keys([app.state], states=1) + Erased(records=before - self._existing(indexes))
 
     def _user(self, app_name: str, user_id: str) -> Erased:
         keys = UserKeys.of(self.prefix, app_name, user_id)
-        user = SessionKey(app_name, user_id, "")
+        return self._sessions(keys.index, SessionKey(app_name, user_id, "")) + self._keys([keys.state], states=1)
+
+    def _sessions(self, index: str, user: SessionKey, *names: str) -> Erased:
+        """Deletes a user's sessions, each with its entry in the index, and those of some names that it may not have."""
         total, left = Erased(), 1
         while left:
-            (reply,) = scripts.run_many(self.client, [scripts.Call(scripts.ERASE, [keys.index], [SESSIONS])])
+            (reply,) = scripts.run_many(self.client, [scripts.Call(scripts.ERASE, [index], [SESSIONS, *names])])
             records, sessions, events, turns, left = map(int, checked(reply, user))
             total += Erased(sessions=sessions, events=events, turns=turns, records=records)
-        total += self._keys([keys.state], states=1)
+        return total
+
+    def _remove_user(self, app_name: str, user_id: str) -> None:
+        """Removes a user from the app's indexes, unless somebody has created a session meanwhile."""
         app = AppKeys.of(self.prefix, app_name)
         for key in (app.users_by_expiry, app.users_by_name):
             self.client.zrem(key, encoded(user_id))
-        return total
+        left = self.client.pttl(UserKeys.of(self.prefix, app_name, user_id).index)
+        if left != GONE:
+            UserIndex(self.client, self.prefix, app_name).enter(user_id, str(max(left, 0)))
 
     def _left(self, app_name: str, user_id: str | None) -> Erased:
-        """Deletes all other keys with the user's, or any user's, names."""
+        """Deletes what no index has, with the user's or any user's names, and what others store meanwhile."""
         total = Erased()
         user = "*" if user_id is None else matching(encoded(user_id))
         pattern = f"{matching(self.prefix)}:{{{matching(encoded(app_name))}/{user}}}:*"
         for key in self.client.scan_iter(match=pattern, count=SCANNED):
-            kind = text(key).rpartition("}:")[2][:1]
-            total += self._keys([key], sessions=kind == "s", turns=kind == "t", states=kind == "u")
+            tag, _, name = text(key).rpartition("}:")
+            kind, _, session = name.partition(":")
+            owner = SessionKey(app_name, decoded(tag.rpartition("/")[2]), "")
+            if name == "i":
+                # Never the index itself: a session that is created at this moment would not be listed.
+                total += self._sessions(text(key), owner)
+            elif kind in {"s", "e", "t"}:
+                total += self._sessions(f"{tag}}}:i", owner, session)
+            else:
+                total += self._keys([key], states=kind == "u")
         return total
+
+    def _existing(self, keys: Iterable[str]) -> int:
+        return sum(int(self.client.exists(key)) for key in keys)
 
     def _keys(self, keys: Iterable[Any], **each: int) -> Erased:
         """Deletes keys; returns how many existed. `each` says what one of them counts as."""

@@ -54,6 +54,8 @@ class Lifecycle:
             reply = self._run(self.create_call(new, ticket), new.key)
             if int(reply[0]) == 0:
                 return None
+            if self.split:
+                users.enter_again(new.key.user_id, self._ttl(new.details.lifetime))
             users.look_after_overdue(reply[3])
             app_state = self.split.after_create(keys, new, ticket) if self.split else state_of(reply[2], new.key)
             return SharedState(user=state_of(reply[1], new.key), app=app_state)

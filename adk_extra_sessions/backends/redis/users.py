@@ -39,6 +39,11 @@ class UserIndex:
         owner = SessionKey(self.app_name, user_id, "")
         self.look_after_overdue(checked(scripts.run_many(self.client, [call])[0], owner))
 
+    def enter_again(self, user_id: str, ttl: str) -> None:
+        """Enters a user after a session was created, if an erasure has removed the entry meanwhile."""
+        if self.client.zscore(self._keys[1], encoded(user_id)) is None:
+            self.enter(user_id, ttl)
+
     def pages(self, page_size: int) -> Iterator[Mapping[str, float]]:
         """Yields the users, and the time of each as the index has it; one may come twice."""
         cursor: int | None = None

@@ -1,11 +1,13 @@
 -- Deletes some of a user's sessions with their events and turns.
 --
 -- KEYS  1 index of the user's sessions
--- ARGV  1 how many
+-- ARGV  1 how many, then names of others that the index may not have
 -- Returns {keys deleted, sessions, events, turns, how many are left in the index}.
 local index, deleted, counts = KEYS[1], {}, {0, 0, 0, 0}
 local prefix = string.sub(index, 1, -2)
-for _, name in ipairs(redis.call('ZRANGE', index, 0, ARGV[1] - 1)) do
+local names = redis.call('ZRANGE', index, 0, ARGV[1] - 1)
+for at = 2, #ARGV do names[#names + 1] = ARGV[at] end
+for _, name in ipairs(names) do
   local session, events, turn = prefix .. 's:' .. name, prefix .. 'e:' .. name, prefix .. 't:' .. name
   local length = redis.pcall('LLEN', events)
   counts[2] = counts[2] + redis.call('EXISTS', session)

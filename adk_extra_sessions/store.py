@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +29,9 @@ from adk_extra_sessions.validation import (
     checked_labels,
     checked_number,
 )
+
+TRIES = 100
+"""How often to look for a session, or else create it, while others delete and create it."""
 
 
 class SessionStore(BasicStore):
@@ -71,18 +75,18 @@ class SessionStore(BasicStore):
         Raises:
             InputValidationError: An argument is wrong.
             StateValueError: A state value has no JSON form.
+            AlreadyExistsError: Others deleted and created it again and again, always in between.
         """
         if not SessionKey.of(app_name, user_id, session_id).session_id:
             raise InputValidationError("session_id must not be blank.")
         names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
         details = {"display_name": display_name, "labels": labels, "ttl": ttl, "expire_time": expire_time}
-        while True:
+        for _ in range(TRIES):
             if (session := self.get_session(**names, config=config)) is not None:
                 return session
-            try:
+            with suppress(AlreadyExistsError):  # somebody else has just created it
                 return self.create_session(**names, state=state, **details)  # type: ignore[arg-type]
-            except AlreadyExistsError:
-                continue  # somebody else has just created it
+        raise AlreadyExistsError(f"Session {session_id!r} is deleted and created again all the time by others.")
 
     @traced
     def update_session(

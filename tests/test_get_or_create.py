@@ -15,8 +15,9 @@ from google.genai import types
 from support.managed_memory_backend import ManagedMemoryBackend
 from typing_extensions import override
 
-from adk_extra_sessions import SessionService, SessionStore
+from adk_extra_sessions import AlreadyExistsError, SessionService, SessionStore
 from adk_extra_sessions.records import NewSession, SessionKey, SessionRecord, Window
+from adk_extra_sessions.state import SharedState
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
@@ -34,6 +35,31 @@ class Overtaken(ManagedMemoryBackend):
             meanwhile, self.meanwhile = self.meanwhile, None
             meanwhile()
         return found
+
+
+class Contested(ManagedMemoryBackend):
+    """Others delete a session whenever it is read, and create it whenever it is not found."""
+
+    new: NewSession | None = None
+
+    @override
+    def create(self, new: NewSession) -> SharedState | None:
+        self.new = self.new or new
+        return super().create(new)
+
+    @override
+    def read(self, key: SessionKey, window: Window) -> SessionRecord | None:
+        self.delete(key)
+        if self.new is not None:
+            super().create(self.new)
+        return None
+
+
+def test_who_is_overtaken_again_and_again_gives_up() -> None:
+    store = SessionStore(Contested())
+    store.create_session(**NAMES)
+    with pytest.raises(AlreadyExistsError, match="'one' is deleted and created again"):
+        store.get_or_create_session(**NAMES)
 
 
 def test_a_session_that_another_creates_meanwhile_is_read() -> None:

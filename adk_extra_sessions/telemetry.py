@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -25,6 +26,8 @@ from adk_extra_sessions.backends.base import Backend, Target
 
 T = TypeVar("T")
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+logger = logging.getLogger(__name__)
 
 _tracer = trace.get_tracer("adk_extra_sessions", __version__, schema_url="https://opentelemetry.io/schemas/1.33.0")
 
@@ -119,7 +122,11 @@ def _started(
     if context is None and _operation.get() is not None:
         return None
     title, attributes = _identity(backend.target, f"BATCH {name}" if size > 1 else name)
-    span = _tracer.start_span(title, context, SpanKind.CLIENT, attributes, links)
+    try:
+        span = _tracer.start_span(title, context, SpanKind.CLIENT, attributes, links)
+    except Exception as error:  # the application's processor of spans: no reason to refuse an operation
+        logger.debug("A span could not be started: %s", type(error).__name__)
+        return None
     if not span.get_span_context().is_valid:
         return None
     if span.is_recording():
@@ -160,7 +167,14 @@ def _measured(span: Span) -> Iterator[None]:
         raise
     finally:
         _operation.reset(token)
+        _end(span)
+
+
+def _end(span: Span) -> None:
+    try:
         span.end()
+    except Exception as error:  # nor to say that one failed which has succeeded
+        logger.debug("A span could not be ended: %s", type(error).__name__)
 
 
 def _within(span: Span) -> AbstractContextManager[Any]:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from google.adk.sessions import Session
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.semconv.attributes import db_attributes, error_attributes, server_attributes
@@ -157,6 +158,36 @@ def test_target_of_a_mongo_url(url: str, address: Any) -> None:
     with MongoSessionStore(url, collection_prefix="chat_") as store:
         assert store.backend.target == telemetry.Target("mongodb", "shop", "chat_sessions")
         assert store.backend.server_address() == address
+
+
+class FailingProcessor(SpanProcessor):
+    """An application's processor of spans with a bug."""
+
+    def __init__(self, fails: str) -> None:
+        self._fails = fails
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if self._fails == "on_start":
+            raise ZeroDivisionError
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if self._fails == "on_end":
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("fails", ["on_start", "on_end"])
+async def test_a_processor_of_spans_that_fails_fails_no_operation(
+    service: SessionService, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(FailingProcessor(fails))
+    monkeypatch.setattr(telemetry, "_tracer", provider.get_tracer("test"))
+    sessions = [await a_session(service) for _ in range(3)]
+    await asyncio.gather(*(service.append_event(session, an_event()) for session in sessions))
+    service.store.append_event(sessions[0], an_event())
+    stored = await service.get_session(**NAMES, session_id=sessions[0].id)
+    assert stored is not None
+    assert [len(one.events) for one in (stored, *sessions)] == [2, 2, 1, 1]
 
 
 async def test_an_operation_of_a_service_has_one_span_too(

@@ -7,6 +7,7 @@ from google.adk.sessions import InMemorySessionService
 from google.adk.version import __version__ as adk_version
 from support.direct import Direct
 
+from adk_extra_sessions import RedisSessionService
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.testing.contract import (
@@ -29,6 +30,14 @@ class TestServices(
     @pytest.fixture
     def session_service(self, service: SessionService) -> SessionService:
         return service
+
+
+class TestOneContractAlone(ErasureContract):
+    """A service need not have every ability: each contract runs without the others."""
+
+    @pytest.fixture
+    def session_service(self, redis_session_service: RedisSessionService) -> RedisSessionService:
+        return redis_session_service
 
 
 class TestStores(SessionServiceContract):

@@ -67,9 +67,10 @@ def test_code_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def _run_tests(block: str, folder: Path) -> None:
     (folder / "test_block.py").write_text(on_fakes(block, "page"), "utf-8")
-    # The plugin by its name, so that it is found whether or not the package is installed. Of the contract, some tests.
+    # The plugin by its name, so that it is found whether or not the package is installed. Of the contract,
+    # some tests, also those that need a service without sessions.
     options = ["-p", "adk_extra_sessions.testing.pytest_plugin", "-p", "anyio", "--rootdir", str(folder)]
-    options += ["-k", "not TestMyService or delivered_again"]
+    options += ["-k", "not TestMyService or delivered_again or pages"]
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
     command = [sys.executable, "-m", "pytest", *options, str(folder)]
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)

@@ -1,25 +1,25 @@
-"""What a session service must do, as a pytest mixin with which any service can be tested.
+"""What a session service must do, as tests. Any service can be tested with them.
 
     import pytest
-    from adk_extra_sessions.testing.contract import SessionServiceContract
+    from adk_extra_sessions.testing.contract import PagesContract, SessionServiceContract
 
-    class TestMyService(SessionServiceContract):
+    class TestMyService(SessionServiceContract, PagesContract):
         @pytest.fixture
         def session_service(self):
             return MySessionService(...)
 
-The tests are asynchronous and need nothing but pytest and anyio. Each has a
-service of its own with empty storage. A rule that your service breaks on
-purpose is best overridden with a strict xfail that says why.
+The fixture must return a service without sessions and state for each test. The
+tests are asynchronous and need nothing but pytest and anyio. If your service
+breaks a rule on purpose, override that test, and mark it as a strict xfail with
+the reason.
 
-What goes beyond ADK's calls is in contracts of its own, to be inherited as well
-by the tests of a service that can do it: `PagesContract`, `DetailsContract`
-(names and labels), `ExpiryContract`, `PruningContract` and `ErasureContract`.
+`SessionServiceContract` has the rules for ADK's own calls. The other contracts are
+for calls that ADK does not have: `PagesContract`, `DetailsContract` (names and
+labels), `ExpiryContract`, `PruningContract` and `ErasureContract`. Each also works
+alone.
 """
 
 from __future__ import annotations
-
-import pytest
 
 from adk_extra_sessions.testing.contract.appending import AppendingContract
 from adk_extra_sessions.testing.contract.creating import CreatingContract
@@ -46,7 +46,6 @@ __all__ = [
 ]
 
 
-@pytest.mark.anyio
 class SessionServiceContract(
     CreatingContract,
     AppendingContract,
@@ -58,9 +57,4 @@ class SessionServiceContract(
     NamesContract,
     ValuesContract,
 ):
-    """The whole contract. Supply the fixture `session_service`."""
-
-    @pytest.fixture
-    def anyio_backend(self) -> str:
-        """ADK runs on asyncio only."""
-        return "asyncio"
+    """The rules for ADK's own calls. Supply the fixture `session_service`."""

@@ -8,10 +8,11 @@ import pytest
 from google.adk.errors.session_not_found_error import SessionNotFoundError
 from google.adk.sessions import BaseSessionService, Session
 
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event, ids, stored, texts
 
 
-class AppendingContract:
+class AppendingContract(Contract):
     """An append stores the event and applies its state, or changes nothing at all."""
 
     async def test_an_event_is_stored_with_its_state(self, session_service: BaseSessionService) -> None:

@@ -10,10 +10,11 @@ import pytest
 from google.adk.errors.already_exists_error import AlreadyExistsError
 from google.adk.sessions import BaseSessionService
 
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event, ids, stored
 
 
-class CreatingContract:
+class CreatingContract(Contract):
     """A session is created once, with the id that was given, and deleted with all its events."""
 
     async def test_a_created_session_can_be_read(self, session_service: BaseSessionService) -> None:

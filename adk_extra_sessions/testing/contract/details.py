@@ -13,6 +13,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.errors import InputValidationError, SessionNotFoundError
 from adk_extra_sessions.session import Session
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event, texts
 
 NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
@@ -34,7 +35,7 @@ WRONG_DETAILS: list[dict[str, Any]] = [
 ]
 
 
-class DetailsContract:
+class DetailsContract(Contract):
     """`display_name`, `labels` and `create_time`; `update_session`, `get_or_create_session` and lists by labels."""
 
     async def test_a_session_has_what_it_was_created_with(self, session_service: SessionService) -> None:

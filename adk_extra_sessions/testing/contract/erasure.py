@@ -9,12 +9,13 @@ import pytest
 
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.errors import InputValidationError, SessionNotFoundError
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import APP, a_session, an_event
 
 STATE = {"own": 1, "user:ours": 2, "app:everyones": 3}
 
 
-class ErasureContract:
+class ErasureContract(Contract):
     """`delete_user` and `delete_app`."""
 
     async def test_a_user_is_erased_with_a_receipt(self, session_service: SessionService) -> None:

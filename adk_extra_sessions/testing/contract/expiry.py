@@ -12,6 +12,7 @@ import pytest
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.errors import InputValidationError, SessionNotFoundError
 from adk_extra_sessions.session import Session
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event
 
 NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
@@ -19,7 +20,7 @@ NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
 LATER = datetime(2100, 1, 1, tzinfo=timezone.utc)
 
 
-class ExpiryContract:
+class ExpiryContract(Contract):
     """`ttl` and `expire_time` of `create_session` and `update_session`, on a service that has no ttl of its own."""
 
     @pytest.mark.parametrize("ttl", [3600, "3600s", "1h", timedelta(hours=1)], ids=str)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from google.adk.sessions import BaseSessionService
 
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event
 
 
-class ListingContract:
+class ListingContract(Contract):
     """A list has every session once, with its state and without its events."""
 
     async def test_nothing_to_list(self, session_service: BaseSessionService) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from google.adk.sessions import BaseSessionService
 
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import a_session, an_event, stored
 
 ODD_NAMES = {
@@ -52,7 +53,7 @@ CLASHES = [
 ]
 
 
-class NamesContract:
+class NamesContract(Contract):
     """Any name works, and sessions with different names are never mixed up."""
 
     @pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAMES.keys())

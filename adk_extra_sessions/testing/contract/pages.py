@@ -10,12 +10,13 @@ import pytest
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.session import Session
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event
 
 ORDERS = [None, "update_time", "update_time asc", "update_time desc"]
 
 
-class PagesContract:
+class PagesContract(Contract):
     """`list_sessions` in pages, `iter_sessions` and `count_sessions`."""
 
     @pytest.mark.parametrize("page_size", [1, 3, 12, 50])

@@ -12,6 +12,7 @@ import pytest
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.pruning import Pruned
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event, stored
 
 WRONG: list[dict[str, Any]] = [
@@ -33,7 +34,7 @@ WRONG: list[dict[str, Any]] = [
 ]
 
 
-class PruningContract:
+class PruningContract(Contract):
     """`prune_sessions`."""
 
     @pytest.mark.parametrize(

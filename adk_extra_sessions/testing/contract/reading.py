@@ -7,6 +7,7 @@ from google.adk.events import Event
 from google.adk.sessions import BaseSessionService
 from google.adk.sessions.base_session_service import GetSessionConfig
 
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event, stored, texts
 
 FORWARD = [1000.0 + number for number in range(230)]
@@ -32,7 +33,7 @@ WINDOWS = [
 ]
 
 
-class ReadingContract:
+class ReadingContract(Contract):
     """A session is read as it was stored; changing the result changes no other one."""
 
     async def test_a_missing_session_is_none(self, session_service: BaseSessionService) -> None:

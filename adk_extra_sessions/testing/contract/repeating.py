@@ -6,10 +6,11 @@ import asyncio
 
 from google.adk.sessions import BaseSessionService
 
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import a_session, an_event, ids, stored, texts
 
 
-class RepeatingContract:
+class RepeatingContract(Contract):
     """The same event is stored once, however often it comes; a different one is always kept."""
 
     async def test_an_event_delivered_again_is_stored_once(self, session_service: BaseSessionService) -> None:

@@ -6,10 +6,11 @@ import asyncio
 
 from google.adk.sessions import BaseSessionService
 
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event, stored
 
 
-class SharingContract:
+class SharingContract(Contract):
     """`user:` keys are shared by all sessions of a user, `app:` keys by all sessions of an app."""
 
     async def test_deltas_go_to_their_scope(self, session_service: BaseSessionService) -> None:

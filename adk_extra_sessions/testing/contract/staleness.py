@@ -6,10 +6,11 @@ import pytest
 from google.adk.sessions import BaseSessionService, Session
 
 from adk_extra_sessions.errors import StaleSessionError
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event, ids, stored
 
 
-class StalenessContract:
+class StalenessContract(Contract):
     """An append to a session that was changed since it was loaded is refused, and nothing is written."""
 
     async def test_a_stale_session_is_refused(self, session_service: BaseSessionService) -> None:

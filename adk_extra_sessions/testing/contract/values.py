@@ -14,6 +14,7 @@ from google.adk.sessions import BaseSessionService
 from google.genai import types
 from pydantic import BaseModel
 
+from adk_extra_sessions.testing.contract.base import Contract
 from adk_extra_sessions.testing.contract.samples import a_session, an_event, stored
 
 VALUES: dict[str, Any] = {
@@ -49,7 +50,7 @@ class _Model(BaseModel):
     when: datetime.date
 
 
-class ValuesContract:
+class ValuesContract(Contract):
     """Every value in an event or in state is read back exactly."""
 
     @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())

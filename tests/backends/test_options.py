@@ -317,3 +317,26 @@ def test_given_timeouts_have_an_effect() -> None:
     assert store.client.options.timeout is None
     assert store.client.options.server_selection_timeout == 1
     assert store.client.options.pool_options.socket_timeout == 20
+
+
+@pytest.mark.parametrize("path", ["/shop", "/0shop", "/%73hop", "/1/2", "/-1", "//", "/ 0"])
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_a_path_that_redis_py_would_ignore_or_misread_is_refused(scheme: str, path: str) -> None:
+    with pytest.raises(ConfigurationError, match="must be empty or the number of a database"):
+        RedisSessionStore(f"{scheme}://host{path}?ttl=30d")
+
+
+@pytest.mark.parametrize(
+    ("url", "number"),
+    [
+        ("redis://host", 0),
+        ("redis://host/", 0),
+        ("redis://host/3", 3),
+        ("rediss://host/%33?ttl=30d", 3),
+        ("redis://host/12/", 12),
+        ("unix:///run/shop?db=3", 3),
+    ],
+)
+def test_the_path_of_a_url_is_the_number_of_the_database(url: str, number: int) -> None:
+    with RedisSessionStore(url) as store:
+        assert (store.client.connection_pool.connection_kwargs.get("db") or 0) == number

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
-from adk_extra_sessions.backends.redis.option_checks import check_names, check_values, refused
+from adk_extra_sessions.backends.redis.option_checks import check_names, check_path, check_values, refused
 from adk_extra_sessions.backends.redis.pool import made_pool
 from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.options import refused_client
@@ -29,10 +29,11 @@ def make_client(url: str, options: Mapping[str, Any]) -> Any:
         options: Keyword arguments of `redis.Redis.from_url`.
 
     Raises:
-        ConfigurationError: The URL or an option is not one that redis-py takes.
+        ConfigurationError: redis-py does not take the URL or an option, or would ignore the URL's path.
     """
     scheme = checked_scheme(url, REDIS_SCHEMES)
     check_names(url, options)
+    check_path(url)
     if scheme == "fakeredis":
         from adk_extra_sessions.testing.fakes import fake_redis
 

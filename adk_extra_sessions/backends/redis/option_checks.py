@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import redis
 from redis.credentials import CredentialProvider
@@ -16,13 +16,16 @@ from redis.retry import Retry
 
 from adk_extra_sessions.backends.redis.pool import made_pool
 from adk_extra_sessions.errors import ConfigurationError
-from adk_extra_sessions.redaction import redact
+from adk_extra_sessions.redaction import Reading, redact
 from adk_extra_sessions.urls import query_names, query_options, refuse_unknown
 
 _TEXTS = re.compile(
     r"host|path|username|password|client_name|lib_name|lib_version|decode_responses|protocol|encoding\w*|ssl_\w+"
 )
 """Options that may be texts. Others in a URL become numbers and booleans, or redis-py cannot use them there."""
+
+_DATABASE = re.compile(r"/?|/[0-9]+/?")
+"""The paths of URLs that redis-py does not ignore."""
 
 
 def _number(value: object) -> bool:
@@ -57,6 +60,20 @@ _CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "socket_keepalive_options": ("a dictionary", lambda value: isinstance(value, Mapping)),
 }
 """For an option, what it must be, and whether a value is that. None is always allowed."""
+
+
+def check_path(url: str) -> None:
+    """Refuses a path that redis-py would ignore, so that nobody gets database 0 by mistake.
+
+    Raises:
+        ConfigurationError: The path of a `redis://` or `rediss://` URL is not the number of a database.
+    """
+    reading = Reading.of(url)
+    if reading and reading.scheme in ("redis", "rediss") and not _DATABASE.fullmatch(unquote(reading.path)):
+        raise ConfigurationError(
+            f"The path of {redact(url)} must be empty or the number of a database, such as /0. "
+            "To keep data apart by a name, use the option 'prefix'."
+        )
 
 
 def check_names(url: str, options: Mapping[str, Any]) -> None:

@@ -19,7 +19,8 @@ from pymongo import MongoClient
 from support.redis_cluster import RedisClusterServers
 from support.servers import MongoServer, RedisServer, Server, binary, initiate, missing
 
-from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
+import adk_extra_sessions
+from adk_extra_sessions import SessionStore
 
 if TYPE_CHECKING:
     from adk_extra_sessions.aio.service import SessionService
@@ -33,6 +34,12 @@ REAL = {
     "mongod": "mongod_server",
     "replicaset": "replicaset_server",
 }
+DATABASES = {
+    **dict.fromkeys(("fakeredis", "redis", "rediscluster"), "Redis"),
+    **dict.fromkeys(("mongomock", "mongod", "replicaset"), "Mongo"),
+}
+"""What the names of each backend's classes begin with."""
+
 BACKENDS = [*FAKES, *(REAL if SERVERS else ())]
 TESTS = Path(__file__).parent
 SLOW = {
@@ -156,9 +163,9 @@ def storage(backend: str, request: pytest.FixtureRequest) -> Iterator[dict[str, 
 
 
 @pytest.fixture
-def make_store(storage: dict[str, Any]) -> Iterator[Callable[..., SessionStore]]:
+def make_store(backend: str, storage: dict[str, Any]) -> Iterator[Callable[..., SessionStore]]:
     """Makes stores that share the test's storage, with the options given."""
-    cls = RedisSessionStore if "prefix" in storage else MongoSessionStore
+    cls = getattr(adk_extra_sessions, f"{DATABASES[backend]}SessionStore")
     made: list[SessionStore] = []
 
     def make(**options: Any) -> SessionStore:
@@ -177,11 +184,9 @@ def store(make_store: Callable[..., SessionStore]) -> SessionStore:
 
 
 @pytest.fixture
-def make_service(storage: dict[str, Any]) -> Iterator[Callable[..., SessionService]]:
+def make_service(backend: str, storage: dict[str, Any]) -> Iterator[Callable[..., SessionService]]:
     """Makes services that share the test's storage, with the options given."""
-    from adk_extra_sessions import MongoSessionService, RedisSessionService
-
-    cls = RedisSessionService if "prefix" in storage else MongoSessionService
+    cls = getattr(adk_extra_sessions, f"{DATABASES[backend]}SessionService")
     made: list[SessionService] = []
 
     def make(**options: Any) -> SessionService:

@@ -25,6 +25,12 @@ from adk_extra_sessions.urls import MONGO_SCHEMES, REDIS_SCHEMES
 
 _FACTORY = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 
+STORES = {
+    **dict.fromkeys(REDIS_SCHEMES, "RedisSessionStore"),
+    **dict.fromkeys(MONGO_SCHEMES, "MongoSessionStore"),
+}
+"""The store that opens the URLs of each scheme; by name, since a driver is imported when its store is."""
+
 EXAMPLES = "redis://localhost:6379, mongodb://localhost/DATABASE or sqlite:///sessions.db"
 
 
@@ -81,15 +87,14 @@ def resolved(url: str) -> str:
 
 def is_store_url(url: str) -> bool:
     """Whether it is a URL of one of our stores."""
-    return url.partition("://")[0] in (*REDIS_SCHEMES, *MONGO_SCHEMES) and "://" in url
+    return url.partition("://")[0] in STORES and "://" in url
 
 
 def _store(scheme: str, url: str, client_options: dict[str, Any]) -> SessionStore:
-    import adk_extra_sessions  # imports a driver when its store is named
+    import adk_extra_sessions
 
-    if scheme in REDIS_SCHEMES:
-        return adk_extra_sessions.RedisSessionStore(url, **client_options)
-    return adk_extra_sessions.MongoSessionStore(url, **client_options)
+    store: SessionStore = getattr(adk_extra_sessions, STORES[scheme])(url, **client_options)
+    return store
 
 
 def _service_place(made: Any, url: str, *, must_exist: bool = False) -> Place:

@@ -283,7 +283,7 @@ class BasicStore:
     def close(self) -> None:
         """Closes the store, and its client if the store made it. May be called more than once.
 
-        Waits for operations that other threads have begun. Every later operation raises `ClosedError`.
+        Waits for operations of other threads, a minute at most. Every later operation raises `ClosedError`.
         """
         self._usage.close()
         self.backend.close()

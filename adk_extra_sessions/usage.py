@@ -12,6 +12,9 @@ from attrs import define, field
 from adk_extra_sessions.errors import ClosedError
 from adk_extra_sessions.forks import reset_after_fork
 
+LONGEST = 60.0
+"""Seconds that closing waits at most: longer than a call takes with the drivers' default timeouts."""
+
 
 @define(eq=False)
 class Usage:
@@ -44,23 +47,28 @@ class Usage:
     @contextmanager
     def operation(self) -> Iterator[None]:
         """Refuses an operation if it is closed; otherwise keeps it from being closed meanwhile."""
-        thread = threading.get_ident()
-        with self._changed:
-            self.check_open()
-            self._threads[thread] += 1
+        thread, counted = threading.get_ident(), False
         try:
-            yield
-        finally:
             with self._changed:
-                self._threads[thread] -= 1
-                if self._threads[thread] <= 0:
-                    del self._threads[thread]
-                if self.closed:
-                    self._changed.notify_all()
+                self.check_open()
+                self._threads[thread] += 1
+                counted = True
+            yield
+        finally:  # also after Ctrl-C in between
+            if counted:
+                self._ended(thread)
+
+    def _ended(self, thread: int) -> None:
+        with self._changed:
+            self._threads[thread] -= 1
+            if self._threads[thread] <= 0:
+                del self._threads[thread]
+            if self.closed:
+                self._changed.notify_all()
 
     def close(self) -> None:
-        """Refuses operations from now on, and waits for those of other threads."""
+        """Refuses operations from now on, and waits for those of other threads, a minute at most."""
         own = threading.get_ident()  # a signal's handler may close what the thread uses
         with self._changed:
             self.closed = True
-            self._changed.wait_for(lambda: not self._threads.keys() - {own})
+            self._changed.wait_for(lambda: not self._threads.keys() - {own}, LONGEST)

@@ -55,4 +55,4 @@ def save(path: Path, results: Iterable[Result], more: dict[str, object]) -> None
 
 def ms(seconds: float) -> str:
     """A duration as people read it."""
-    return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.3g} s" if seconds >= 0.9995 else f"{seconds * 1000:.3g} ms"

@@ -27,7 +27,7 @@ EXAMPLES = int(os.environ.get("ADK_EXTRA_SESSIONS_EXAMPLES", 0))
 if EXAMPLES:
     RUN = settings(max_examples=EXAMPLES, stateful_step_count=60, print_blob=True)
 else:
-    RUN = settings(max_examples=12, stateful_step_count=40, derandomize=True, database=None)
+    RUN = settings(max_examples=8, stateful_step_count=40, derandomize=True, database=None)
 
 
 @pytest.fixture(autouse=True)

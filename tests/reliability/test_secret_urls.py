@@ -124,7 +124,7 @@ def shows(said: str, password: str, own: str) -> bool:
 
 @pytest.mark.parametrize("template", [*REDIS, *MONGODB])
 @given(passwords, encodings)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_password_shows_nowhere(template: str, password: str, encode: Callable[[str], str]) -> None:
     assert not shows(everything_said(template, encode(password)), password, own_words(template))
 
@@ -169,7 +169,7 @@ def test_messages_still_tell_the_server_and_what_is_wrong(template: str) -> None
     "template", ["redis://app:{}@HOST/0", "redis://HOST/0?password={}", "postgresql+x://u:{}@HOST/d"]
 )
 @given(passwords, encodings)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_command_line_shows_no_password(template: str, password: str, encode: Callable[[str], str]) -> None:
     url = made_from(template, encode(password))
     for arguments in (

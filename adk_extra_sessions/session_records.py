@@ -15,7 +15,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 
 from adk_extra_sessions.adk.private import set_storage_marker
 from adk_extra_sessions.codec import Codec
-from adk_extra_sessions.details import SessionDetails
+from adk_extra_sessions.details import DEFAULT, SessionDetails
 from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.records import NewSession, SessionKey, SessionRecord, Window
 from adk_extra_sessions.session import SHOWN, Session, set_lifetime
@@ -96,7 +96,8 @@ def session_of(record: SessionRecord, events: list[Event]) -> Session:
         last_update_time=record.last_update_time,
         **{name: getattr(details, name) for name in SHOWN},
     )
-    set_lifetime(session, details.lifetime)
+    if details.lifetime is not DEFAULT:
+        set_lifetime(session, details.lifetime)
     if events:
         session.events = events
     set_storage_marker(session, str(record.revision))

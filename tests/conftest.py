@@ -44,14 +44,16 @@ BACKENDS = [*FAKES, *(REAL if SERVERS else ())]
 TESTS = Path(__file__).parent
 SLOW = {
     "cli",
+    "history",
     "reliability",
     "transfer",
+    "test_examples.py",
     "test_frameworks.py",
     "test_imports.py",
-    "test_needed.py",
     "test_observability_page.py",
     "test_pytest_plugin.py",
     "test_sealed_bodies.py",
+    "test_turns.py",
 }
 """Folders and files."""
 

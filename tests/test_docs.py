@@ -54,7 +54,11 @@ def block_of(page: str, containing: str) -> str:
     return found
 
 
-@pytest.mark.parametrize("document", WITH_CODE, ids=name_of)
+# The page on testing starts runs of pytest, of the whole contract.
+RUN = [pytest.param(one, marks=[pytest.mark.slow] if one.name == "testing.md" else []) for one in WITH_CODE]
+
+
+@pytest.mark.parametrize("document", RUN, ids=name_of)
 def test_code_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "__main__"}

@@ -15,7 +15,6 @@ from attrs import frozen
 from google.adk.events import Event
 
 from adk_extra_sessions import event_json, state_json
-from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.history.calls import long_running_ids
 from adk_extra_sessions.records import EventRecord, SessionKey
 from adk_extra_sessions.state import StateTexts
@@ -71,7 +70,7 @@ class Codec:
             try:
                 texts.append(self.open(body.encode() if isinstance(body, str) else body))
             except ValueError:
-                raise CorruptRecordError(f"{key}: the event at position {first + len(texts)} cannot be read.") from None
+                raise event_json.unreadable(key, first + len(texts)) from None
         return texts
 
     def encode_state(self, state: Mapping[str, Any]) -> StateTexts:

@@ -126,4 +126,9 @@ def _decode_event(text: bytes, key: SessionKey, position: int) -> Event:
         return Event.model_validate_json(text)
     except ValueError:
         pass  # pydantic's error shows the value: ours must not have it as its context
-    raise CorruptRecordError(f"{key}: the event at position {position} cannot be read.")
+    raise unreadable(key, position)
+
+
+def unreadable(key: SessionKey, position: int) -> CorruptRecordError:
+    """Returns the error for an event that is stored but cannot be read."""
+    return CorruptRecordError(f"{key}: the event at position {position} cannot be read.")

@@ -14,9 +14,8 @@ from adk_extra_sessions.details import DEFAULT, Lifetime, SessionDetails
 SHOWN = tuple(one.name for one in fields(SessionDetails) if one.name != "lifetime")
 """The details that are fields of a `Session`."""
 
-
 TIMES = ("create_time", "expire_time")
-"""Those of them that each session has."""
+"""The details that a session has although its caller gave none."""
 
 
 class Session(AdkSession):

@@ -119,20 +119,20 @@ class BasicService(BaseSessionService):
             The session, or None if it does not exist.
         """
         names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
-        return await settle(self._start(self.store.get_session, config=config, **names))
+        return await self._run(self.store.get_session, config=config, **names)
 
     @override
     @traced
     async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
         """Deletes a session and its events, if it exists; the state of the app and of the user stays."""
         names = {"app_name": app_name, "user_id": user_id, "session_id": session_id}
-        await settle(self._start(self.store.delete_session, **names))
+        await self._run(self.store.delete_session, **names)
 
     # Not marked as an override: google-adk has it since 2.3 only.
     @traced
     async def get_user_state(self, *, app_name: str, user_id: str) -> dict[str, Any]:
         """Reads the user's state; its keys are without the prefix `user:`."""
-        return await settle(self._start(self.store.get_user_state, app_name=app_name, user_id=user_id))
+        return await self._run(self.store.get_user_state, app_name=app_name, user_id=user_id)
 
     @override
     @traced

@@ -7,7 +7,7 @@ the server keeps of a retryable write costs it as much as a sixth of an append.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -55,11 +55,9 @@ class Sent:
 
     Attributes:
         matched: How many of them matched a document or made one.
-        refused: The places, among the updates, of those that the server refused; only from `send_each`.
     """
 
     matched: int
-    refused: Collection[int] = ()
 
 
 def send(collection: Any, updates: Sequence[Update]) -> Sent:
@@ -82,25 +80,23 @@ def send(collection: Any, updates: Sequence[Update]) -> Sent:
     return Sent(matched)
 
 
-def send_each(collection: Any, updates: Sequence[Update]) -> Sent:
-    """Sends updates as `send` does, but tells which of them the server refused instead of raising.
+def refused(collection: Any, updates: Sequence[Update]) -> set[int]:
+    """Sends updates as `send` does; returns the places of those that the server refused, instead of raising.
 
     Raises:
         pymongo.errors.PyMongoError: It is not known which were done.
     """
-    matched, begin = 0, 0
-    refused: set[int] = set()
+    if not isinstance(collection.database.client, MongoClient):
+        return {at for at, one in enumerate(updates) if _is_refused_by_fake(collection, one)}
+    found: set[int] = set()
+    begin = 0
     for part in portions(updates, STATEMENTS, PART_BYTES, lambda one: one.size):
-        if isinstance(collection.database.client, MongoClient):
-            reply = _reply(collection, part)
-        else:
-            reply = _reply_of_fake(collection, part)
+        reply = _reply(collection, part)
         errors = reply.get("writeErrors") or ()
         _check(reply | {"writeErrors": [error for error in errors if error.get("code") in IN_DOUBT]})
-        matched += reply["n"]
-        refused.update(begin + error["index"] for error in errors)
+        found.update(begin + error["index"] for error in errors)
         begin += len(part)
-    return Sent(matched, refused)
+    return found
 
 
 def confirm(collection: Any, selected: dict[str, Any]) -> bool:
@@ -199,14 +195,12 @@ def _reply(collection: Any, updates: Sequence[Update]) -> dict[str, Any]:
     return reply
 
 
-def _reply_of_fake(collection: Any, updates: Sequence[Update]) -> dict[str, Any]:
-    matched, refused = 0, []
-    for index, one in enumerate(updates):
-        try:
-            matched += _done_by_fake(collection, one)
-        except WriteError as error:
-            refused.append({"index": index, "code": error.code})
-    return {"n": matched, "writeErrors": refused}
+def _is_refused_by_fake(collection: Any, one: Update) -> bool:
+    try:
+        _done_by_fake(collection, one)
+        return False
+    except WriteError:
+        return True
 
 
 def _done_by_fake(collection: Any, one: Update) -> int:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
-from typing import Any
 
 import attrs
 from attrs import field, frozen
@@ -40,12 +38,6 @@ def damaged(key: SessionKey) -> CorruptRecordError:
     return CorruptRecordError(f"{key} cannot be used: what is stored is damaged.")
 
 
-@cache
-def _parsed_fields(cls: type[Any]) -> list[tuple[str, bool]]:
-    """The names of a class's fields, and whether a document must have them."""
-    return [(one.name, one.default is attrs.NOTHING) for one in attrs.fields(cls)[1:]]
-
-
 @frozen
 class _Parsed:
     key: SessionKey
@@ -63,9 +55,8 @@ class _Parsed:
             CorruptRecordError: A field is missing, or of another type.
         """
         try:
-            fields = _parsed_fields(cls)  # type: ignore[arg-type]  # to mypy, type[Self] has no hash
-            given = {name: document[name] for name, needed in fields if needed or name in document}
-            return cls(key, **given)
+            needed = [one for one in attrs.fields(cls)[1:] if one.default is attrs.NOTHING or one.name in document]
+            return cls(key, **{one.name: document[one.name] for one in needed})
         except (KeyError, ValueError):
             raise damaged(key) from None
 

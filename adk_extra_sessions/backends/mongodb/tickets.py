@@ -95,10 +95,7 @@ class Tickets:
         for reservation in self._take_together(reservations) if len(reservations) > 1 else reservations:
             with suppress(WriteError, CorruptRecordError, EventTooLargeError):
                 self._take(reservation)
-        return [
-            deltas if self._are_numbered(request.key, deltas) else None
-            for request, deltas in zip(requests, pending, strict=True)
-        ]
+        return [self._usable(request.key, deltas) for request, deltas in zip(requests, pending, strict=True)]
 
     def give_back(self, key: SessionKey, deltas: Sequence[Document]) -> None:
         """Gives back the tickets of deltas none of which was stored; some may have none.
@@ -119,18 +116,18 @@ class Tickets:
             if found and found["ticket"] <= found["returned"]:
                 self.states.delete_one({**made, **{name: found[name] for name in counts}})
 
-    def _are_numbered(self, key: SessionKey, deltas: Sequence[Document]) -> bool:
-        """Whether deltas have all tickets that they need; gives those back that are of no use alone."""
+    def _usable(self, key: SessionKey, deltas: list[Document]) -> list[Document] | None:
+        """Returns deltas that have all tickets that they need; otherwise gives back what they have."""
         if all(map(_is_numbered, deltas)):
-            return True
+            return deltas
         self.give_back(key, deltas)
-        return False
+        return None
 
     def _take_together(self, reservations: Sequence[Reservation]) -> list[Reservation]:
         """Takes tickets in two messages; returns those that must be taken alone."""
-        sent = bulk.send_each(self.states, [bulk.Update(one.selected, one.update, upsert=True) for one in reservations])
-        # A document made at the same moment, or a foreign one.
-        refused = [one for index, one in enumerate(reservations) if index in sent.refused]
+        updates = [bulk.Update(one.selected, one.update, upsert=True) for one in reservations]
+        # Refused because of a document made at the same moment, or a foreign one.
+        refused = [reservations[at] for at in sorted(bulk.refused(self.states, updates))]
         selected = {
             name: {"$in": [one.selected[name] for one in reservations]} for name in ("_id", "app_name", "user_id")
         }

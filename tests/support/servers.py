@@ -243,6 +243,9 @@ def initiate(*members: MongoServer, options: Sequence[dict[str, Any]] = (), **se
     hosts = [{"_id": number, "host": f"127.0.0.1:{member.port}"} for number, member in enumerate(members)]
     for host, more in zip(hosts, options, strict=False):
         host.update(more)
+    # Members replicate from the primary only. One that has refused another as a source, since its oplog begins too late
+    # after an initial sync, does not ask it again for a minute, also if it becomes the primary meanwhile.
+    settings = {"chainingAllowed": False, **settings}
     config = {"_id": members[0].replica_set, "members": hosts, "settings": settings}
     members[0].command("replSetInitiate", config)
     wait_until(

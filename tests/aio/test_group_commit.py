@@ -355,7 +355,7 @@ async def test_flush_waits_for_nothing_that_comes_later(
     before = [asyncio.ensure_future(service.append_event(session, an_event())) for _ in range(5)]
     await asyncio.sleep(0)
     flushed = asyncio.ensure_future(service.flush())
-    await asyncio.wait({flushed}, timeout=5)
+    await asyncio.wait({flushed}, timeout=60)
     in_time, waited_for = flushed.done(), len(session.events)
     going = False
     await asyncio.gather(*loaded, *before, flushed)

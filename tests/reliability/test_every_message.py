@@ -187,3 +187,56 @@ def test_an_erasure_leaves_nothing(
         if not meanwhile:
             near.delete_user(**user)
         assert holding(near, user["user_id"]) == [], f"{fault.name} at message {at} of {count}"
+
+
+def _append(store: SessionStore, session: Session) -> None:
+    store.append_event(session, an_event(delta={"user:a": "late", "app:b": 2}))
+
+
+OVERTAKEN: dict[str, Callable[[SessionStore, Session], Any]] = {
+    "create": lambda store, one: store.create_session(
+        app_name=one.app_name, user_id=one.user_id, session_id="new", state={"user:a": 1, "app:b": 1}
+    ),
+    "append": _append,
+    "rename": lambda store, one: store.update_session(**_names(one), display_name="new", labels={"new": "yes"}),
+    "let expire": lambda store, one: store.update_session(**_names(one), ttl="1h"),
+    "delete": lambda store, one: store.delete_session(**_names(one)),
+}
+"""Operations on a session at whose messages all is erased."""
+
+
+def _names(session: Session) -> dict[str, Any]:
+    return {"app_name": session.app_name, "user_id": session.user_id, "session_id": session.id}
+
+
+@pytest.mark.parametrize("erased", ["user", "app"])
+@pytest.mark.parametrize("operation", OVERTAKEN.values(), ids=OVERTAKEN)
+def test_what_an_erasure_overtakes_is_erased_or_listed(
+    operation: Callable[[SessionStore, Session], Any],
+    erased: str,
+    proxy: MessageProxy,
+    make_far: Callable[..., SessionStore],
+    make_store: Callable[..., SessionStore],
+) -> None:
+    far, near = make_far(), make_store()
+
+    def erase(user: dict[str, str]) -> None:
+        near.delete_user(**user) if erased == "user" else near.delete_app(app_name=user["app_name"])
+
+    for number in itertools.count(-1):  # at first Redis learns the scripts, then the messages are counted
+        user = {"app_name": f"app{number}x", "user_id": f"user{number}x"}
+        session = near.create_session(**user, session_id="s", state={"user:a": 1, "app:b": 1})
+        proxy.expect(Fault("erase", before=partial(erase, user)) if number > 0 else None, number)
+        with suppress(SessionNotFoundError):
+            operation(far, session)
+        proxy.heal()
+        assert not proxy.errors
+        if number > proxy.count:
+            break
+        there = [one for one in ("s", "new") if near.get_session(**user, session_id=one)]
+        for listed in (near.iter_sessions(**user), near.iter_sessions(app_name=user["app_name"])):
+            assert sorted(one.id for one in listed) == sorted(there), f"message {number}"
+        word = user["user_id" if erased == "user" else "app_name"]
+        assert there or number < 1 or holding(near, word) == [], f"message {number}"
+        erase(user)
+        assert holding(near, word) == [], f"message {number}"

@@ -10,7 +10,7 @@ from attrs import frozen
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, UserKeys, decoded, encoded, matching
 from adk_extra_sessions.backends.redis.replies import checked, text
-from adk_extra_sessions.backends.redis.users import GONE, UserIndex
+from adk_extra_sessions.backends.redis.users import UserIndex
 from adk_extra_sessions.records import Erased, SessionKey
 
 SESSIONS = 100
@@ -31,7 +31,7 @@ class Erasing:
         """Deletes everything; see `Erasable.erase`."""
         if user_id is not None:
             total = self._user(app_name, user_id) + self._left(app_name, user_id)
-            self._remove_user(app_name, user_id)
+            UserIndex(self.client, self.prefix, app_name).update(user_id)
             return total
         app = AppKeys.of(self.prefix, app_name)
         indexes = [app.users_by_name, app.users_by_expiry]
@@ -42,7 +42,7 @@ class Erasing:
         total += self._left(app_name, None)
         for key in indexes:
             for user in self._members(key):
-                self._remove_user(app_name, user)
+                UserIndex(self.client, self.prefix, app_name).update(user)
         return total + self._keys([app.state], states=1) + Erased(records=before - self._existing(indexes))
 
     def _user(self, app_name: str, user_id: str) -> Erased:
@@ -57,15 +57,6 @@ class Erasing:
             records, sessions, events, turns, left = map(int, checked(reply, user))
             total += Erased(sessions=sessions, events=events, turns=turns, records=records)
         return total
-
-    def _remove_user(self, app_name: str, user_id: str) -> None:
-        """Removes a user from the app's indexes, unless somebody has created a session meanwhile."""
-        app = AppKeys.of(self.prefix, app_name)
-        for key in (app.users_by_expiry, app.users_by_name):
-            self.client.zrem(key, encoded(user_id))
-        left = self.client.pttl(UserKeys.of(self.prefix, app_name, user_id).index)
-        if left != GONE:
-            UserIndex(self.client, self.prefix, app_name).enter(user_id, str(max(left, 0)))
 
     def _left(self, app_name: str, user_id: str | None) -> Erased:
         """Deletes what no index has, with the user's or any user's names, and what others store meanwhile."""

@@ -55,7 +55,7 @@ class Lifecycle:
             if int(reply[0]) == 0:
                 return None
             if self.split:
-                users.enter_again(new.key.user_id, self._ttl(new.details.lifetime))
+                users.enter_again(new.key.user_id)
             users.look_after_overdue(reply[3])
             app_state = self.split.after_create(keys, new, ticket) if self.split else state_of(reply[2], new.key)
             return SharedState(user=state_of(reply[1], new.key), app=app_state)
@@ -79,8 +79,6 @@ class Lifecycle:
 
     def update(self, key: SessionKey, changes: Changes) -> SessionDetails | None:
         """Changes a session's details; see `Managed.update`."""
-        if self.split and changes.lifetime is not UNSET:
-            self._users(key).enter(key.user_id, self._ttl(changes.lifetime))
         with foreign_type_named(key):
             status, *found = self._run(self._update_call(key, changes), key)
         if int(status) == 0:

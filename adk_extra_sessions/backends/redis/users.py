@@ -39,10 +39,24 @@ class UserIndex:
         owner = SessionKey(self.app_name, user_id, "")
         self.look_after_overdue(checked(scripts.run_many(self.client, [call])[0], owner))
 
-    def enter_again(self, user_id: str, ttl: str) -> None:
-        """Enters a user after a session was created, if an erasure has removed the entry meanwhile."""
+    def enter_again(self, user_id: str) -> None:
+        """Enters a user after a session was created, if an erasure has removed the entry but not the session."""
         if self.client.zscore(self._keys[1], encoded(user_id)) is None:
-            self.enter(user_id, ttl)
+            self.update(user_id)
+
+    def update(self, user_id: str) -> None:
+        """Removes a user who has no sessions, and enters one who has, also if others create or erase meanwhile."""
+        index = UserKeys.of(self.prefix, self.app_name, user_id).index
+        left = self.client.pttl(index)
+        while True:
+            if left == GONE:
+                for key in self._keys:
+                    self.client.zrem(key, encoded(user_id))
+            else:
+                self.enter(user_id, str(max(left, 0)))
+            before, left = left, self.client.pttl(index)
+            if (before == GONE) == (left == GONE):
+                return
 
     def pages(self, page_size: int) -> Iterator[Mapping[str, float]]:
         """Yields the users, and the time of each as the index has it; one may come twice."""

@@ -43,6 +43,7 @@ class SessionStore(BasicStore):
     Args:
         backend: The database that keeps the sessions.
         options: Options that do not depend on the database; None for the defaults.
+        codec: Turns events into what is stored, and back; None for one that stores their JSON text.
     """
 
     @traced

@@ -44,7 +44,7 @@ def command(ctx: click.Context, url: str, quick: bool, json: bool) -> None:
 def _findings(url: str, quick: bool, work: Work) -> Iterator[Finding]:
     with first_contact(url) as place:
         if not isinstance(place, StorePlace):
-            raise ConfigurationError("doctor can only check the stores of this package, such as redis:// and mongodb:// URLs.")
+            raise ConfigurationError("doctor can only check stores of this package, such as those of redis:// URLs.")
         server = server_finding(place.store)
     if server.level is Level.PROBLEM:
         yield server

@@ -41,7 +41,7 @@ def in_a_process(*arguments: str, before: str = "") -> list[str]:
         (["export", "fakeredis://a", "/no/such/folder/file"], 2, "No such file or directory"),
         (["show", "fakeredis://a", "app", "user", "one"], 1, "does not exist"),
         (["rm", "fakeredis://a", "app", "user", "one", "--yes"], 1, "does not exist"),
-        (["doctor", "memory://"], 2, "can only check the stores of this package"),
+        (["doctor", "memory://"], 2, "can only check stores of this package"),
         (["doctor", f"redis://user:{SECRET}@127.0.0.1:{{port}}"], 1, ""),
         (["--version"], 0, ""),
         (["--help"], 0, ""),

@@ -30,6 +30,7 @@ from support.every_message_stage import BROKEN, Stage
 from support.message_proxy import INTERRUPTIONS, Fault, MessageProxy
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionNotFoundError, SessionStore
+from adk_extra_sessions.doctor import Level, examine
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import an_event
 
@@ -240,3 +241,37 @@ def test_what_an_erasure_overtakes_is_erased_or_listed(
         assert there or number < 1 or holding(near, word) == [], f"message {number}"
         erase(user)
         assert holding(near, word) == [], f"message {number}"
+
+
+def _delete_and_create(store: SessionStore, session: Session) -> None:
+    store.delete_session(**_names(session))
+    store.append_event(store.create_session(**_names(session)), an_event())
+
+
+MISLEADING: dict[str, Callable[[SessionStore, Session], Any]] = {
+    "delete": OVERTAKEN["delete"],
+    "delete and create": _delete_and_create,
+    "erase": lambda store, one: store.delete_user(app_name=one.app_name, user_id=one.user_id),
+}
+"""Operations at the doctor's messages, none of which is a problem."""
+
+
+@pytest.mark.parametrize("meanwhile", MISLEADING.values(), ids=MISLEADING)
+def test_the_doctor_finds_no_problem_in_what_others_do_meanwhile(
+    meanwhile: Callable[[SessionStore, Session], Any],
+    proxy: MessageProxy,
+    make_far: Callable[..., SessionStore],
+    make_store: Callable[..., SessionStore],
+) -> None:
+    far, near = make_far(), make_store()
+    for number in itertools.count(-1):
+        session = near.create_session(app_name="app", user_id="user", session_id=f"s{number}x", state={"user:a": 1})
+        near.append_many((session, an_event()) for _ in range(FULL))
+        proxy.expect(Fault("meanwhile", before=partial(meanwhile, near, session)) if number > 0 else None, number)
+        problems = [one.text for one in examine(far) if one.level is Level.PROBLEM]
+        proxy.heal()
+        assert not proxy.errors
+        assert not problems, f"message {number}"
+        if number > proxy.count:
+            break
+        near.delete_app(app_name="app")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 from urllib.parse import unquote
@@ -10,8 +10,9 @@ from urllib.parse import unquote
 from attrs import frozen
 
 from adk_extra_sessions.backends.findings import Finding, Level, rm_command
-from adk_extra_sessions.backends.redis.layout import SessionKeys, encoded, matching
-from adk_extra_sessions.backends.redis.replies import text
+from adk_extra_sessions.backends.redis import scripts
+from adk_extra_sessions.backends.redis.layout import SessionKeys, matching
+from adk_extra_sessions.backends.redis.replies import checked, text
 from adk_extra_sessions.records import SessionKey
 
 AT_ONCE = 500
@@ -56,7 +57,7 @@ def strays(client: Any, prefix: str) -> Iterator[Finding]:
     met = (found for found in (_Found.of(text(name)) for name in walk) if found)
     while page := list(islice(met, AT_ONCE)):
         suspects = list(_wrong(client, prefix, page))
-        # Check again: a key may have been created or deleted, or have expired, between the two queries.
+        # Check again: events may expire a moment later than their session.
         for found, problem in _wrong(client, prefix, [found for found, _ in suspects]):
             yield _finding(found, problem)
 
@@ -65,14 +66,8 @@ def lost(client: Any, prefix: str, keys: Iterable[SessionKey]) -> Iterator[Findi
     """Finds sessions that are listed but do not exist, of users whose sessions do not expire."""
     listed = iter(keys)
     while page := list(islice(listed, AT_ONCE)):
-        pipeline = client.pipeline(transaction=False)
-        for key in page:
-            names = SessionKeys.of(prefix, key)
-            pipeline.exists(names.session)
-            pipeline.pttl(names.index)
-        replies = pipeline.execute()
-        for key, there, left in zip(page, replies[::2], replies[1::2], strict=True):
-            if not there and left == NEVER_EXPIRES:
+        for key, (there, _, is_listed, left) in zip(page, _keys_of(client, prefix, page), strict=True):
+            if not there and is_listed and left == NEVER_EXPIRES:
                 yield Finding(
                     Level.PROBLEM,
                     "records",
@@ -82,27 +77,30 @@ def lost(client: Any, prefix: str, keys: Iterable[SessionKey]) -> Iterator[Findi
                 )
 
 
-def _wrong(client: Any, prefix: str, page: Iterable[_Found]) -> Iterator[tuple[_Found, str]]:
-    page = list(page)
+def _wrong(client: Any, prefix: str, page: Sequence[_Found]) -> Iterator[tuple[_Found, str]]:
     pipeline = client.pipeline(transaction=False)
     for found in page:
         pipeline.type(found.name)
-        if found.session is not None:
-            keys = SessionKeys.of(prefix, found.session)
-            pipeline.exists(keys.session)
-            pipeline.zscore(keys.index, encoded(found.session.session_id))
-    replies = iter(pipeline.execute(raise_on_error=False))
-    for found in page:
-        kind = next(replies)
+    types = pipeline.execute(raise_on_error=False)
+    keys = iter(_keys_of(client, prefix, [found.session for found in page if found.session]))
+    for found, kind in zip(page, types, strict=True):
         problem = _type_problem(text(kind), TYPES[found.letter])
-        if found.session is not None:
-            there, listed = next(replies), next(replies)
-            if found.letter == "e" and not there:
+        if found.session:
+            there, has_events, is_listed, _ = next(keys)
+            if found.letter == "e" and has_events and not there:
                 problem = "does not exist, but its events do"
-            elif found.letter == "s" and there and listed is None:
+            elif found.letter == "s" and there and not is_listed:
                 problem = "exists, but is in no list"
         if problem:
             yield found, problem
+
+
+def _keys_of(client: Any, prefix: str, sessions: Sequence[SessionKey]) -> list[Any]:
+    """Returns what session_keys.lua says of each session: a session may be deleted and created at any moment."""
+    keys = [SessionKeys.of(prefix, key) for key in sessions]
+    calls = [scripts.Call(scripts.SESSION_KEYS, [one.session, one.events, one.index], []) for one in keys]
+    replies = scripts.run_many(client, calls) if calls else []
+    return [checked(reply, key) for reply, key in zip(replies, sessions, strict=True)]
 
 
 def _type_problem(kind: str, wanted: str) -> str:

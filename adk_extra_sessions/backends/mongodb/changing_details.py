@@ -11,9 +11,9 @@ from adk_extra_sessions.backends.mongodb import documents, guards, layout
 from adk_extra_sessions.backends.mongodb.chunk_writer import ChunkWriter
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.layout import Document
-from adk_extra_sessions.backends.mongodb.parsing import Head, Listed
+from adk_extra_sessions.backends.mongodb.parsing import Head
 from adk_extra_sessions.backends.mongodb.retry import retried
-from adk_extra_sessions.backends.mongodb.session_queries import FIELDS
+from adk_extra_sessions.backends.mongodb.session_parsing import FIELDS, details_of
 from adk_extra_sessions.backends.stored_format import FORMAT, check_format
 from adk_extra_sessions.details import UNSET, Changes, Lifetime, SessionDetails
 from adk_extra_sessions.records import SessionKey
@@ -58,7 +58,7 @@ class ChangingDetails:
         query = {**guards.alive_query(self.expiry), **selected}
         found = self.sessions.find_one_and_update(query, update, list(FIELDS), return_document=ReturnDocument.AFTER)
         if found is not None:
-            return Listed.of(found, key).details
+            return details_of(found, key)
         there = self.sessions.find_one(layout.session_filter(key), {"format": 1})
         if there is not None:
             check_format(there.get("format"), key)

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta, timezone
 
 from attrs import frozen
 
+from adk_extra_sessions import details
+from adk_extra_sessions.backends.mongodb.layout import UNTIL
 from adk_extra_sessions.details import Lifetime
 
 NEVER = datetime(9999, 12, 31)
@@ -26,6 +28,15 @@ def date_of(seconds: float) -> datetime:
 def seconds_of(date: datetime) -> float:
     """Returns a date of MongoDB's in seconds since the epoch."""
     return round((date - datetime(1970, 1, 1)) / timedelta(milliseconds=1)) / 1000
+
+
+def lifetime_of(expires_at: datetime, ttl_ms: int | None) -> Lifetime:
+    """Returns the lifetime of a session that has these fields; None for `ttl_ms` if it is absent."""
+    if ttl_ms is None:
+        return details.DEFAULT
+    if ttl_ms == UNTIL:
+        return Lifetime.until(seconds_of(expires_at))
+    return Lifetime.sliding(ttl_ms) if ttl_ms else details.NEVER
 
 
 @frozen

@@ -14,21 +14,17 @@ from attrs import field, frozen
 from attrs.converters import optional
 from typing_extensions import Self
 
-from adk_extra_sessions import details as lifetimes
 from adk_extra_sessions.backends.mongodb import layout
-from adk_extra_sessions.backends.mongodb.expiry import NEVER, seconds_of
+from adk_extra_sessions.backends.mongodb.expiry import NEVER, lifetime_of
 from adk_extra_sessions.backends.mongodb.field_values import (
     to_deltas,
     to_events,
     to_integer,
-    to_labels,
     to_number,
-    to_text,
     utc,
 )
 from adk_extra_sessions.backends.mongodb.layout import UNTIL, Document
-from adk_extra_sessions.backends.mongodb.values import state_key
-from adk_extra_sessions.details import DEFAULT, Lifetime, SessionDetails
+from adk_extra_sessions.details import Lifetime
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import SessionKey
 
@@ -62,59 +58,10 @@ class _Parsed:
 
 
 @frozen
-class Holder(_Parsed):
-    """The changes of shared state that a session holds."""
-
-    pending: list[Document] = field(converter=to_deltas, repr=False)
-
-
-class _Expiring:
-    """A session whose expiry was parsed."""
-
-    __slots__ = ()
-    expires_at: datetime
-    ttl_ms: int | None
-
-    @property
-    def lifetime(self) -> Lifetime:
-        """What decides when it expires."""
-        if self.ttl_ms is None:
-            return DEFAULT
-        if self.ttl_ms == UNTIL:
-            return Lifetime.until(seconds_of(self.expires_at))
-        return Lifetime.sliding(self.ttl_ms) if self.ttl_ms else lifetimes.NEVER
-
-
-@frozen
-class Listed(_Expiring, Holder):
-    """What a list needs of a session, except its state."""
-
-    revision: int = field(converter=to_integer)
-    last_update_time: float = field(converter=to_number)
-    create_time: float = field(default=0.0, converter=to_number)
-    expires_at: datetime = field(default=NEVER, converter=utc)
-    ttl_ms: int | None = field(default=None, converter=optional(to_integer))
-    display_name: str | None = field(default=None, converter=optional(to_text), repr=False)
-    labels: dict[str, str] = field(factory=dict, converter=to_labels, repr=False)
-    parent_session_id: str | None = field(default=None, converter=optional(to_text))
-    root_session_id: str | None = field(default=None, converter=optional(to_text))
-
-    @property
-    def details(self) -> SessionDetails:
-        """Its name, labels, times and lifetime."""
-        return SessionDetails(
-            **{name: getattr(self, name) for name in layout.TEXT_DETAILS},
-            labels={state_key(name): text for name, text in self.labels.items()},
-            create_time=self.create_time,
-            expire_time=None if self.expires_at >= NEVER else seconds_of(self.expires_at),
-            lifetime=self.lifetime,
-        )
-
-
-@frozen
-class Remains(Holder):
+class Remains(_Parsed):
     """What deleting a session needs of it."""
 
+    pending: list[Document] = field(converter=to_deltas, repr=False)
     start_revision: int = field(converter=to_integer)
 
     @property
@@ -131,7 +78,7 @@ class Remains(Holder):
 
 
 @frozen
-class Head(_Expiring, Remains):
+class Head(Remains):
     """What an append needs of a session's document, which is not its state. `layout.FIELDS` says what its fields mean.
 
     The bodies of the tail's events may be missing.
@@ -150,6 +97,11 @@ class Head(_Expiring, Remains):
     chunks_fence: int = field(converter=to_integer)
     expires_at: datetime = field(default=NEVER, converter=utc)
     ttl_ms: int | None = field(default=None, converter=optional(to_integer))
+
+    @property
+    def lifetime(self) -> Lifetime:
+        """What decides when the session expires."""
+        return lifetime_of(self.expires_at, self.ttl_ms)
 
     @property
     def chunk_prefix(self) -> str:

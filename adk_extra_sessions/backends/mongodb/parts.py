@@ -10,8 +10,9 @@ from attrs import frozen
 from adk_extra_sessions.backends.mongodb import guards, layout
 from adk_extra_sessions.backends.mongodb.history import History
 from adk_extra_sessions.backends.mongodb.layout import Document
-from adk_extra_sessions.backends.mongodb.parsing import Chunk, Head, Listed, damaged
-from adk_extra_sessions.backends.mongodb.reading import Reader, record_of
+from adk_extra_sessions.backends.mongodb.parsing import Chunk, Head, damaged
+from adk_extra_sessions.backends.mongodb.reading import Reader
+from adk_extra_sessions.backends.mongodb.session_parsing import record_of
 from adk_extra_sessions.backends.stored_format import check_format
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.history.outline import NewOutline, Outline, OutlineName, Part, Run
@@ -52,7 +53,7 @@ class Parts:
                 missing = error
                 continue
             shared = self.reader.shared.view(session["shared"], head.pending, key)
-            record = record_of(session, Listed.of(session, key), shared)
+            record = record_of(session, key, shared)
             newest = head.tail[-1]["digest"] if head.tail else None
             long_running = int(session.get("long_running", 0))
             return Part(record, head.start_revision, runs, head.first_position, head.end, long_running, outline, newest)

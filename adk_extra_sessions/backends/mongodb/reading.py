@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
@@ -12,13 +11,12 @@ from adk_extra_sessions.backends.mongodb import guards, layout, limits
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.history import History
 from adk_extra_sessions.backends.mongodb.layout import Document
-from adk_extra_sessions.backends.mongodb.parsing import Head, Listed
+from adk_extra_sessions.backends.mongodb.parsing import Head
+from adk_extra_sessions.backends.mongodb.session_parsing import record_of
 from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
-from adk_extra_sessions.backends.mongodb.state_parsing import state_in
 from adk_extra_sessions.backends.stored_format import check_format
 from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.records import SessionKey, SessionRecord, Window
-from adk_extra_sessions.state import SharedState
 
 
 @frozen
@@ -47,7 +45,7 @@ class Reader:
                 continue
             if found.complete:
                 shared = self.shared.view(session["shared"], head.pending, key)
-                return record_of(session, Listed.of(session, key), shared, bodies, found.first)
+                return record_of(session, key, shared, bodies, found.first)
         raise missing
 
     def with_shared_state(self, key: SessionKey, window: Window) -> Document | None:
@@ -71,20 +69,3 @@ class Reader:
         # Together over 16 MB: one by one.
         session = self.sessions.find_one(layout.session_filter(key))
         return {**session, "shared": self.shared.read(key)} if session else None
-
-
-def record_of(
-    session: Document, one: Listed, shared: SharedState, bodies: Sequence[bytes | str] = (), first: int = 0
-) -> SessionRecord:
-    """Returns the record of a session.
-
-    Args:
-        session: Its document.
-        one: The same, parsed.
-        shared: The state that it shares.
-        bodies: Its events.
-        first: Position of the first of them.
-    """
-    state = state_in(session, one.key)
-    times = one.revision, one.last_update_time
-    return SessionRecord(one.key, *times, state, shared, bodies, first, one.details)

@@ -14,7 +14,7 @@ from adk_extra_sessions.backends.damaged import left_out_if_damaged
 from adk_extra_sessions.backends.mongodb import layout, strays
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.paging import pages
-from adk_extra_sessions.backends.mongodb.parsing import Holder
+from adk_extra_sessions.backends.mongodb.session_parsing import pending_of
 from adk_extra_sessions.backends.mongodb.shared_state import Delta, state_with
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.state import SharedScope
@@ -100,5 +100,5 @@ class Scan:
                 if key is None or not found.get("pending"):
                     continue
                 with left_out_if_damaged(key):
-                    parts = [one[scope] for one in Holder.of(found, key).pending if scope in one]
+                    parts = [one[scope] for one in pending_of(found, key) if scope in one]
                     yield from ((key.user_id, (part["ticket"], part["state"])) for part in parts)

@@ -13,8 +13,7 @@ from adk_extra_sessions.backends.mongodb import guards, layout
 from adk_extra_sessions.backends.mongodb.expiry import Expiry
 from adk_extra_sessions.backends.mongodb.layout import Document
 from adk_extra_sessions.backends.mongodb.paging import documents_of
-from adk_extra_sessions.backends.mongodb.parsing import Listed
-from adk_extra_sessions.backends.mongodb.reading import record_of
+from adk_extra_sessions.backends.mongodb.session_parsing import FIELDS, pending_of, record_of
 from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
 from adk_extra_sessions.backends.mongodb.values import field_name
 from adk_extra_sessions.backends.stored_format import check_format
@@ -24,9 +23,6 @@ from adk_extra_sessions.records import SessionKey, SessionRecord
 from adk_extra_sessions.state import SharedState
 
 logger = logging.getLogger(__name__)
-
-FIELDS = ("format", "user_id", "session_id", *Listed.fields())
-"""What a list needs of a session, beside its state."""
 
 NOTHING = SharedState(user={}, app={})
 
@@ -74,11 +70,11 @@ class SessionQueries:
             key = SessionKey(query.app_name, session["user_id"], str(session.get("session_id", session["_id"])))
             try:
                 check_format(session.get("format"), key)
-                one = Listed.of(session, key)
+                pending = pending_of(session, key)
                 if key.user_id in shared:
-                    pending = one.pending and query.with_state
-                    state = self.shared.view(found, one.pending, key) if pending else shared[key.user_id]
-                    records.append(record_of(session, one, state))
+                    alone = query.with_state and pending
+                    state = self.shared.view(found, pending, key) if alone else shared[key.user_id]
+                    records.append(record_of(session, key, state))
             except CorruptRecordError as error:
                 leave_out(key, error)
         return records

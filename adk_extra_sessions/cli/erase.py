@@ -31,7 +31,7 @@ def command(
         whose = f"app {app_name!r} and all its users" if user_id is None else f"user {user_id!r} in app {app_name!r}"
         if not yes:
             count = store.count_sessions(app_name=app_name, user_id=user_id)
-            question = f"Everything of {whose}, with {count:,} sessions, is erased. Erase it? This cannot be undone."
+            question = f"Erase everything of {whose}, with {count:,} sessions? This cannot be undone."
             if not confirmed(clean(question)):
                 console(stderr=True).print("Nothing was erased.")
                 ctx.exit(1)
@@ -45,5 +45,6 @@ def command(
     out = console()
     out.print(clean(f"Erased {whose}."))
     out.print(f"started  {receipt.started.isoformat(timespec='seconds')}, took {receipt.seconds:.1f} s")
-    for name in ("sessions", "events", "states", "turns", "records"):
+    for name in ("sessions", "events", "states", "turns"):
         out.print(f"{name:8} {getattr(receipt, name):,}")
+    out.print(f"These were stored in {receipt.records:,} keys or documents, with those of indexes.")

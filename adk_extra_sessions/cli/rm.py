@@ -106,11 +106,11 @@ def _show(work: Work, before: Pruned, dry_run: bool, so_far: Pruned) -> None:
 def _delete_many(place: Place, choice: _Choice, dry_run: bool, yes: bool) -> int:
     with Work("looking") as work:
         found = choice.prune(place, work, dry_run=True)
-    said = f"{found.deleted:,} of {found.examined:,} sessions that were looked at"
+    said = f"{found.deleted:,} of {found.examined:,} sessions"
     if dry_run or not found.deleted:
-        console(stderr=True).print(f"Would delete {said}." if dry_run else "No session is to be deleted.")
+        console(stderr=True).print(f"Would delete {said}." if dry_run else "There is nothing to delete.")
         return 0
-    if not yes and not confirmed(f"{said} are to be deleted. Delete them? This cannot be undone."):
+    if not yes and not confirmed(f"Delete {said}? This cannot be undone."):
         console(stderr=True).print("Nothing was deleted.")
         return 1
     with Work("deleting", found.deleted) as work:
@@ -123,8 +123,10 @@ def _delete_many(place: Place, choice: _Choice, dry_run: bool, yes: bool) -> int
 def _moment(older_than: str | None) -> float | None:
     try:
         return checked_before(older_than)  # once: the number that is shown is the number that is deleted
-    except InputValidationError as error:
-        raise click.BadParameter(str(error).removeprefix("before "), param_hint="--older-than") from None
+    except InputValidationError:
+        example = "2026-01-31T00:00:00Z"
+        text = f'must be an age such as "30d", or a time with its zone such as {example}; got {older_than!r}.'
+        raise click.BadParameter(text, param_hint="--older-than") from None
 
 
 def _described(place: Place, key: SessionKey) -> str | None:

@@ -90,7 +90,7 @@ def test_rm_deletes_many(run: Run, url: str, filled: SessionStore, options: list
     assert (dry.code, dry.out) == (0, "") and f"Would delete {len(gone)} of " in dry.err
     ran = run("rm", url, *options, "--yes")
     assert ran.code == 0
-    assert (f"Deleted {len(gone)} sessions" if gone else "No session is to be deleted.") in ran.err
+    assert (f"Deleted {len(gone)} sessions" if gone else "There is nothing to delete.") in ran.err
     assert left(filled) == sorted(set(before) - set(gone))
 
 

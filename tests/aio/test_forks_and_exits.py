@@ -1,0 +1,133 @@
+"""A service in forked children, and when the interpreter exits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adk_extra_sessions.aio.service import SessionService
+from adk_extra_sessions.live_sessions import live_sessions
+from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event, stored
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_service_survives_fork(service: SessionService, backend: str) -> None:
+    async def append() -> int:
+        session = await service.get_session(app_name=APP, user_id=USER, session_id="one")
+        session = session or await a_session(service, session_id="one")
+        await service.append_event(session, an_event())
+        return len((await stored(service, session)).events)
+
+    assert asyncio.run(append()) == 1
+    child = os.fork()
+    if child == 0:
+        os._exit(asyncio.run(append()))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+    own = 1 if backend in ("fakeredis", "mongomock") else 2
+    assert asyncio.run(append()) == own + 1
+
+
+@pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
+def test_appends_under_way_at_exit_are_stored(storage: dict[str, Any], server: object) -> None:
+    script = f"""
+        import asyncio
+        from adk_extra_sessions import MongoSessionService, RedisSessionService
+        from adk_extra_sessions.testing.contract.samples import a_session, an_event
+
+        service = {"RedisSessionService" if "redis_url" in storage else "MongoSessionService"}(**{storage!r})
+
+        async def main():
+            session = await a_session(service, session_id="one")
+            for _ in range(50):
+                asyncio.ensure_future(service.append_event(session, an_event()))
+            await asyncio.sleep(0)
+
+        asyncio.run(main())
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
+    from adk_extra_sessions import MongoSessionStore, RedisSessionStore
+
+    cls: Callable[..., Any] = RedisSessionStore if "redis_url" in storage else MongoSessionStore
+    with cls(**storage) as store:
+        assert len(store.get_session(app_name=APP, user_id=USER, session_id="one").events) == 50
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_fork_amid_a_write_blocks_no_session(service: SessionService) -> None:
+    session = service.store.create_session(app_name=APP, user_id=USER)
+    held, forked = threading.Event(), threading.Event()
+
+    def writing() -> None:
+        with live_sessions.storing([session]):
+            held.set()
+            forked.wait(timeout=30)
+
+    thread = threading.Thread(target=writing)
+    thread.start()
+    assert held.wait(timeout=30)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        with live_sessions.storing([session]):
+            os._exit(0)
+    forked.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_children_forked_amid_appends_hang_nowhere(storage: dict[str, Any]) -> None:
+    script = str(Path(__file__).parents[1] / "support" / "forked_children.py")
+    subprocess.run([sys.executable, "-W", "ignore", script, json.dumps(storage)], check=True, timeout=120)
+
+
+@pytest.mark.slow
+@pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
+@pytest.mark.parametrize("first", [True, False], ids=["registered first", "registered last"])
+@pytest.mark.parametrize("used", [True, False], ids=["used", "unused"])
+def test_a_service_works_in_atexit_handlers(storage: dict[str, Any], first: bool, used: bool) -> None:
+    script = f"""
+        import asyncio, atexit
+
+        def at_exit():
+            async def last():
+                session = await a_session(service, session_id="last")
+                await service.append_event(session, an_event())
+                await service.flush()
+                assert len((await stored(service, session)).events) == 1
+                await service.close()
+            asyncio.run(service.flush())
+            asyncio.run(last())
+            asyncio.run(service.close())
+            print("done")
+
+        if {first}:
+            atexit.register(at_exit)
+
+        from adk_extra_sessions import MongoSessionService, RedisSessionService
+        from adk_extra_sessions.testing.contract.samples import a_session, an_event, stored
+
+        service = {"RedisSessionService" if "redis_url" in storage else "MongoSessionService"}(**{storage!r})
+        if {used}:
+            asyncio.run(a_session(service))
+        if not {first}:
+            atexit.register(at_exit)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    ended = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("done\n", "")

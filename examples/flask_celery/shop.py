@@ -24,10 +24,7 @@ store = RedisSessionStore(os.environ.get("SESSIONS_URL", "redis://localhost:6379
 @app.post("/orders/<user_id>/<session_id>")
 def order(user_id: str, session_id: str) -> tuple[Response, int]:
     """Creates the session if there is none, and queues the shipping."""
-    names = {"app_name": APP, "user_id": user_id, "session_id": session_id}
-    with store.turn(**names):
-        if store.get_session(**names) is None:
-            store.create_session(**names)
+    store.get_or_create_session(app_name=APP, user_id=user_id, session_id=session_id)
     ship.delay(user_id, session_id, request.form["item"])
     return jsonify(queued=True), 202
 

@@ -35,7 +35,7 @@ def open_store(**_: Any) -> None:
 
 @worker_process_shutdown.connect
 def close_store(**_: Any) -> None:
-    """Closes it."""
+    """Closes the store of this worker process."""
     if _store is not None:
         _store.close()
 

@@ -235,7 +235,8 @@ class BasicStore:
 
         Raises:
             SessionBusyError: On entering: it was not free in that time.
-            InputValidationError: `wait` is not a duration, or this thread or task has the turn already.
+            InputValidationError: `wait` is not a duration, this thread or task has the turn already, or a task of
+                the event loop in this thread has it, which could not give it back meanwhile.
             TurnLostError: On leaving: this process was paused for so long that the turn was free for others.
         """
         key = SessionKey.of(app_name, user_id, session_id)

@@ -142,17 +142,20 @@ class SessionBusyError(RuntimeError):
         session_id: The session's id.
         user_id: The user's id.
         held_for: For how many seconds the turn has been held.
+        started_inside: Whether this task or thread was started inside the turn that it waited for.
     """
 
-    def __init__(self, session_id: str, user_id: str, held_for: float) -> None:
-        super().__init__(session_id, user_id, held_for)
+    def __init__(self, session_id: str, user_id: str, held_for: float, started_inside: bool = False) -> None:
+        super().__init__(session_id, user_id, held_for, started_inside)
         self.session_id = session_id
         self.user_id = user_id
         self.held_for = held_for
+        self.started_inside = started_inside
 
     def __str__(self) -> str:
         who = f"Session {self.session_id!r} of user {self.user_id!r}"
-        return f"{who} is busy: another turn on it has been running for {self.held_for:.1f} seconds."
+        other = "the turn inside which this was started" if self.started_inside else "another turn on it"
+        return f"{who} is busy: {other} has been running for {self.held_for:.1f} seconds."
 
 
 class TurnLostError(RuntimeError):

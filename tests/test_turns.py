@@ -383,6 +383,37 @@ async def test_a_blocking_turn_inside_that_of_its_task_is_refused(service: Any) 
             pass
 
 
+async def test_a_blocking_turn_that_would_stop_its_holders_loop_is_refused(service: Any) -> None:
+    async def block(wait: Any) -> None:
+        with service.store.turn(**NAMES, wait=wait):
+            pass
+
+    async with service.turn(**NAMES):
+        with pytest.raises(InputValidationError, match="blocks the loop"):
+            await asyncio.create_task(block(2))
+        with pytest.raises(SessionBusyError):
+            await asyncio.create_task(block(0))
+    await block(0)
+
+
+async def test_who_waits_for_the_turn_that_it_was_started_in_is_told(service: Any) -> None:
+    async def wait_briefly() -> None:
+        async with service.turn(**NAMES, wait=0.1):
+            pass
+
+    def block_briefly() -> None:
+        with service.store.turn(**NAMES, wait=0.1):
+            pass
+
+    async with service.turn(**NAMES):
+        for waiting in (asyncio.create_task(wait_briefly()), asyncio.to_thread(block_briefly)):
+            with pytest.raises(SessionBusyError, match="the turn inside which this was started") as caught:
+                await waiting
+            assert caught.value.started_inside
+            assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    assert not refused_elsewhere(service.store).started_inside
+
+
 async def test_a_task_waits_for_a_blocking_turn_of_another_task_in_its_thread(service: Any) -> None:
     with service.store.turn(**NAMES):
         waiting = asyncio.create_task(_hold(service, 0))
@@ -426,6 +457,12 @@ def elsewhere(call: Callable[[], Any]) -> Any:
     """Makes a call in a thread of its own."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(call).result()
+
+
+def refused_elsewhere(store: SessionStore) -> SessionBusyError:
+    """Returns why another thread does not get a turn that this thread holds."""
+    with store.turn(**NAMES):
+        return refused(store, wait=0)
 
 
 def refused(store: SessionStore, wait: Any) -> SessionBusyError:

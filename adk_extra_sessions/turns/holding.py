@@ -12,7 +12,13 @@ from typing import Any
 
 import anyio
 
-from adk_extra_sessions.errors import ClosedError, ConfigurationError, InputValidationError, TurnLostError
+from adk_extra_sessions.errors import (
+    ClosedError,
+    ConfigurationError,
+    InputValidationError,
+    SessionBusyError,
+    TurnLostError,
+)
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns.renewal import renewal
 from adk_extra_sessions.turns.storage import TurnStorage
@@ -43,7 +49,7 @@ def holding(storage: TurnStorage, key: SessionKey, wait: float | None) -> Iterat
 
     Raises:
         SessionBusyError: Others had it all that time.
-        InputValidationError: The caller has it already.
+        InputValidationError: The caller has it already, or a task that could not give it back while this thread waits.
         TurnLostError: On leaving: somebody else may have had it meanwhile.
     """
     turn = Turn(storage, key, _current_task() or threading.current_thread())
@@ -51,7 +57,9 @@ def holding(storage: TurnStorage, key: SessionKey, wait: float | None) -> Iterat
     deadline = _deadline(wait)
     try:
         while (refused := turn.enter(stay=time.monotonic() < deadline)) is not None:
-            time.sleep(_pause(turn, refused, deadline))
+            pause = _pause(turn, refused, deadline)
+            _refuse_to_block_holder(turn)
+            time.sleep(pause)
         renewal.add(turn)
     except BaseException:
         turn.leave_quietly()
@@ -153,6 +161,20 @@ def _refuse_inside_itself(turn: Turn) -> None:
         raise InputValidationError(f"{turn.key}: this task or thread has the turn on it already.")
 
 
+def _refuse_to_block_holder(turn: Turn) -> None:
+    """Refuses to block an event loop that must run for the turn to end: this would wait for itself."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # none runs in this thread
+        return
+    holders = [other.holder for other in renewal.on(turn.storage, turn.key)]
+    if any(isinstance(one, asyncio.Task) and not one.done() and one.get_loop() is loop for one in holders):
+        raise InputValidationError(
+            f"{turn.key}: a task of this event loop has the turn on it, and cannot give it back while this call "
+            "blocks the loop. Use `async with service.turn(...)`, or call this in a thread."
+        )
+
+
 def _own_holders() -> tuple[object, ...]:
     """Returns what this code's turns are held by: its task, and its thread if that entered before it ran a loop."""
     return _current_task(), threading.current_thread()
@@ -187,5 +209,6 @@ def _pause(turn: Turn, refused: Refused, deadline: float) -> float:
     """Returns how long to sleep before asking again; raises `SessionBusyError` when the time is over."""
     left = deadline - time.monotonic()
     if left <= 0:
-        raise turn.busy(refused)
+        started_inside = turn_around(turn.storage, turn.key) is not None
+        raise SessionBusyError(turn.key.session_id, turn.key.user_id, refused.held_for, started_inside)
     return min(left, NEXT_ASKS_AFTER if refused.is_next else OTHERS_ASK_AFTER)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 
-from adk_extra_sessions.errors import ClosedError, CorruptRecordError, SessionBusyError
+from adk_extra_sessions.errors import ClosedError, CorruptRecordError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns.local import LocalTurns
 from adk_extra_sessions.turns.queue import TurnQueue
@@ -91,10 +91,6 @@ class Turn:
         except (self.storage.driver_error, ClosedError) as error:
             logger.warning("%s: the turn could not be given back (%s).", self.key, type(error).__name__)
             return not self.lost
-
-    def busy(self, refused: Refused) -> SessionBusyError:
-        """Returns the error for somebody who will not wait any longer."""
-        return SessionBusyError(self.key.session_id, self.key.user_id, refused.held_for)
 
     def _queue(self, text: str | None) -> TurnQueue:
         try:

@@ -20,11 +20,11 @@ from google.adk.sessions import Session
 from adk_extra_sessions.adk.private import storage_marker
 from adk_extra_sessions.appends import REQUEST_BYTES, REQUEST_EVENTS
 from adk_extra_sessions.details import SessionDetails
-from adk_extra_sessions.errors import SessionConflictError, SessionNotFoundError
+from adk_extra_sessions.errors import SessionNotFoundError
 from adk_extra_sessions.records import AppendRequest, EventRecord, NewSession, SessionKey
 from adk_extra_sessions.state import StateTexts, split
 from adk_extra_sessions.store import SessionStore
-from adk_extra_sessions.transfer.comparing import events_to_copy, state_differences
+from adk_extra_sessions.transfer.comparing import events_to_copy
 from adk_extra_sessions.transfer.copying_details import update_details, with_details
 from adk_extra_sessions.transfer.streams import stream_session
 
@@ -134,11 +134,6 @@ def _continued(
     copy = _Copy(store, key, int(storage_marker(found.session) or 0), found.session.last_update_time)
     coming = events_to_copy(session, events, found.session, found.events)
     copy.append(map(store.codec.encode, coming), state)
-    changed = (
-        [] if copy.written else state_differences(split(session.state).session, split(found.session.state).session)
-    )
-    if changed:
-        raise SessionConflictError(key.session_id, key.user_id, changed[0])
     copy.updated = update_details(store, key, session, found.session)
     return copy
 

@@ -16,8 +16,11 @@ from redis.exceptions import RedisError
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
 from adk_extra_sessions.adk.private import set_storage_marker
 from adk_extra_sessions.appends import Append
+from adk_extra_sessions.backends.mongodb import layout
+from adk_extra_sessions.backends.redis.layout import UserKeys
 from adk_extra_sessions.errors import (
     ClosedError,
+    CorruptRecordError,
     InputValidationError,
     SessionNotFoundError,
     StaleSessionError,
@@ -46,8 +49,9 @@ def test_many_events_are_appended_together(store: SessionStore) -> None:
 
 
 def test_each_of_many_appends_has_its_own_outcome(store: SessionStore) -> None:
-    good, stale, gone = [store.create_session(**NAMES) for _ in range(3)]
+    good, stale, gone, foreign = [store.create_session(**NAMES) for _ in range(4)]
     store.append_event(found(store, stale), an_event())
+    set_storage_marker(foreign, "foreign")
     store.delete_session(**NAMES, session_id=gone.id)
     repeated = store.append_event(good, an_event())
     partial = an_event(partial=True)
@@ -59,9 +63,11 @@ def test_each_of_many_appends_has_its_own_outcome(store: SessionStore) -> None:
         (good, repeated),
         (good, partial),
         (good, an_event("2")),
+        (foreign, an_event()),
     ]
     results = store.append_many(appends)
     assert [type(results[at]) for at in (1, 2, 3)] == [StaleSessionError, StateValueError, SessionNotFoundError]
+    assert isinstance(results[7], StaleSessionError)
     assert [results[at] for at in (0, 4, 5, 6)] == [appends[at][1] for at in (0, 4, 5, 6)]
     assert texts(found(store, good)) == texts(good) == ["hello", "1", "2"]
 
@@ -73,6 +79,28 @@ def test_what_follows_a_refused_part_is_refused_with_it(store: SessionStore) -> 
     assert {type(result) for result in results} == {StaleSessionError}
     assert texts(found(store, session)) == ["other"]
     assert session.events == []
+
+
+def test_nothing_is_stored_after_a_refused_part(store: SessionStore) -> None:
+    session = store.create_session(**NAMES)
+    remove = put_something_foreign_for_user_state(store)
+    events = [an_event("first", delta={"user:key": 1}), *(an_event(str(number)) for number in range(60))]
+    results = store.append_many((session, event) for event in events)
+    assert {type(result) for result in results} == {CorruptRecordError}
+    remove()
+    assert texts(found(store, session)) == texts(session) == []
+
+
+def put_something_foreign_for_user_state(store: SessionStore) -> Callable[[], object]:
+    """Puts a foreign record in the place of the user's state; returns what removes it."""
+    if isinstance(store, RedisSessionStore):
+        client, key = store.client, UserKeys.of(store.prefix, APP, USER).state
+        client.set(key, "foreign")
+        return lambda: client.delete(key)
+    assert isinstance(store, MongoSessionStore)
+    states, foreign = store.backend.states, {"_id": layout.user_id(APP, USER)}
+    states.insert_one({**foreign, "foreign": True})
+    return lambda: states.delete_one(foreign)
 
 
 def test_a_superseded_session_is_named_in_adks_words_with_what_to_do(store: SessionStore) -> None:

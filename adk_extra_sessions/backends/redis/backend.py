@@ -21,6 +21,7 @@ from adk_extra_sessions.backends.redis.parts import outline_call, part_call, par
 from adk_extra_sessions.backends.redis.reading import read_hash
 from adk_extra_sessions.backends.redis.replication import Replication
 from adk_extra_sessions.backends.redis.replies import (
+    SessionReply,
     StoredSession,
     checked,
     foreign_type_named,
@@ -115,12 +116,18 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         recent = "" if window.recent is None else window.recent
         after = "" if window.after is None else repr(window.after)
         reply = self._run(Call(scripts.READ, self._read_keys(key), [recent, after, self._refreshed_ttl_ms]), key)
-        return self._record(key, reply, reply[1]) if reply else None
+        if not reply:
+            return None
+        found = SessionReply(*reply)
+        return self._record(key, found, found.events)
 
     @override
     def read_part(self, key: SessionKey, name: OutlineName | None, recent: int | None) -> Part | None:
         reply = self._run(part_call(self._read_keys(key), name, recent, self._refreshed_ttl_ms), key)
-        return part_of(reply, self._record(key, reply, ()), name) if reply else None
+        if not reply:
+            return None
+        found = SessionReply(*reply)
+        return part_of(found, self._record(key, found, ()), name)
 
     @override
     def store_outline(self, key: SessionKey, new: NewOutline) -> None:
@@ -134,19 +141,21 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         keys = SessionKeys.of(self.prefix, key)
         return [keys.session, keys.events, keys.index, keys.user] + ([] if self._split else [keys.app])
 
-    def _record(self, key: SessionKey, reply: Any, bodies: Sequence[bytes | str]) -> SessionRecord:
+    def _record(self, key: SessionKey, reply: SessionReply, bodies: Sequence[bytes | str]) -> SessionRecord:
         """Makes the record of a session that was read, with its newest events."""
-        stored = StoredSession.of(reply[0], reply[5], key)
-        if int(reply[2]) != 2 * stored.event_count:
+        stored = StoredSession.of(reply.session, reply.expires_at, key)
+        if int(reply.length) != 2 * stored.event_count:
             raise CorruptRecordError(f"{key}: {stored.event_count} events are recorded, not all are there.")
         with foreign_type_named(key):
-            app = self._split.read(SessionKeys.of(self.prefix, key), stored) if self._split else state_of(reply[4], key)
+            app = (
+                self._split.read(SessionKeys.of(self.prefix, key), stored) if self._split else state_of(reply.app, key)
+            )
         return SessionRecord(
             key,
             stored.revision,
             stored.last_update_time,
             stored.state,
-            SharedState(user=state_of(reply[3], key), app=app),
+            SharedState(user=state_of(reply.user, key), app=app),
             bodies,
             stored.first_position + stored.event_count - len(bodies),
             stored.details,

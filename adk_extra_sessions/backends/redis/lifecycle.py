@@ -51,14 +51,15 @@ class Lifecycle:
             if self.split:  # entered before, so that no crash can hide the user from lists
                 users.enter(new.key.user_id, self._ttl(new.details.lifetime))
                 ticket = self.split.before_create(keys, new)
-            reply = self._run(self.create_call(new, ticket), new.key)
-            if int(reply[0]) == 0:
+            status, *found = self._run(self.create_call(new, ticket), new.key)
+            if int(status) == 0:
                 return None
+            user, app, overdue = found
             if self.split:
                 users.enter_again(new.key.user_id)
-            users.look_after_overdue(reply[3])
-            app_state = self.split.after_create(keys, new, ticket) if self.split else state_of(reply[2], new.key)
-            return SharedState(user=state_of(reply[1], new.key), app=app_state)
+            users.look_after_overdue(overdue)
+            app_state = self.split.after_create(keys, new, ticket) if self.split else state_of(app, new.key)
+            return SharedState(user=state_of(user, new.key), app=app_state)
 
     def create_call(self, new: NewSession, ticket: int = 0) -> Call:
         """Returns the script call that creates a session; `ticket` is that of its app state on a cluster."""

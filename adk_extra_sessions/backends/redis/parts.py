@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from adk_extra_sessions.backends.damaged import damage_named
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import Field, SessionKeys
-from adk_extra_sessions.backends.redis.replies import Reply, fields, text
+from adk_extra_sessions.backends.redis.replies import Reply, SessionReply, fields, text
 from adk_extra_sessions.backends.redis.scripts import Argument, Call
 from adk_extra_sessions.history.outline import NewOutline, Outline, OutlineName, Part, Run
 from adk_extra_sessions.records import SessionRecord
@@ -27,7 +26,7 @@ def part_call(names: Sequence[str], name: OutlineName | None, recent: int | None
     return Call(scripts.READ_PART, names, [outline, "" if recent is None else recent, ttl_ms])
 
 
-def part_of(reply: Any, record: SessionRecord, name: OutlineName | None) -> Part:
+def part_of(reply: SessionReply, record: SessionRecord, name: OutlineName | None) -> Part:
     """Returns what `part_call` read.
 
     Args:
@@ -39,9 +38,9 @@ def part_of(reply: Any, record: SessionRecord, name: OutlineName | None) -> Part
         CorruptRecordError: What is stored cannot be read.
     """
     with damage_named(record.key):
-        head = fields(reply[0])
+        head = fields(reply.session)
         first = int(head[Field.first_position])
-        runs = [Run(int(place), bodies) for place, bodies in zip(reply[1][::2], reply[1][1::2], strict=True)]
+        runs = [Run(int(place), bodies) for place, bodies in zip(reply.events[::2], reply.events[1::2], strict=True)]
         return Part(
             record=record,
             start_revision=int(head[Field.start_revision]),
@@ -50,7 +49,7 @@ def part_of(reply: Any, record: SessionRecord, name: OutlineName | None) -> Part
             end=first + int(head[Field.event_count]),
             long_running=int(head.get(Field.long_running, 0)),
             outline=_outline(head, name),
-            newest=bytes.fromhex(text(reply[6]).split()[1]) if reply[6] else None,
+            newest=bytes.fromhex(text(reply.newest).split()[1]) if reply.newest else None,
         )
 
 

@@ -162,6 +162,29 @@ def _details(found: Mapping[str, Reply], expires_at: int) -> SessionDetails:
     )
 
 
+@frozen
+class SessionReply:
+    """The reply of read.lua and of read_part.lua, in its order.
+
+    Attributes:
+        session: The session's hash.
+        events: The bodies of its events; of read_part.lua, for each run the position of its first event, and bodies.
+        length: The length of the list of events.
+        user: The hash of the user's state.
+        app: That of the app's state.
+        expires_at: When the session expires, in ms since the epoch; negative for never.
+        newest: The header of the newest event; only of read_part.lua.
+    """
+
+    session: Any = field(repr=False)
+    events: Any = field(repr=False)
+    length: Any
+    user: Any = field(repr=False)
+    app: Any = field(repr=False)
+    expires_at: Any
+    newest: Reply | None = None
+
+
 @contextmanager
 def foreign_type_named(key: SessionKey) -> Iterator[None]:
     """Turns the server's error about a key of a foreign type into `CorruptRecordError`."""

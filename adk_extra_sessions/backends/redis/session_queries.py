@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from adk_extra_sessions.backends.damaged import left_out_if_damaged
+from adk_extra_sessions.backends.damaged import DAMAGE, leave_out, left_out_if_damaged
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, UserKeys, decoded, encoded
 from adk_extra_sessions.backends.redis.reading import read_hash
@@ -26,6 +26,9 @@ from adk_extra_sessions.backends.redis.users import UserIndex
 from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery, checked_cursor
 from adk_extra_sessions.records import SessionKey, SessionRecord
 from adk_extra_sessions.state import SharedState
+
+APP_STATE = 3
+"""The place of the app's state in the reply of sessions_page.lua."""
 
 USERS = 1000
 """Users that one round trip counts sessions of."""
@@ -153,16 +156,18 @@ class SessionQueries:
     ) -> tuple[list[SessionRecord], Place, bool]:
         """Returns a user's part of a page, where the next one begins, and whether there was no session at all."""
         user = SessionKey(query.app_name, user_id, "")
-        records: list[SessionRecord] = []
-        with left_out_if_damaged(user):
+        try:
             time, name, state, _, *found = checked(reply, user)
             shared = SharedState(user=state_of(state, user), app=app)
-            for session, fields_, expires_at in zip(found[::3], found[1::3], found[2::3], strict=True):
-                key = SessionKey(query.app_name, user_id, decoded(session))
-                with left_out_if_damaged(key):
-                    records.append(self._record(StoredSession.of(fields_, expires_at, key), key, shared))
-            return records, (text(time), text(name)), not found
-        return [], FIRST, False
+        except DAMAGE as error:
+            leave_out(user, error)
+            return [], FIRST, False
+        records: list[SessionRecord] = []
+        for session, fields_, expires_at in zip(found[::3], found[1::3], found[2::3], strict=True):
+            key = SessionKey(query.app_name, user_id, decoded(session))
+            with left_out_if_damaged(key):
+                records.append(self._record(StoredSession.of(fields_, expires_at, key), key, shared))
+        return records, (text(time), text(name)), not found
 
     def _record(self, stored: StoredSession, key: SessionKey, shared: SharedState) -> SessionRecord:
         if self.is_split and stored.pending:
@@ -180,7 +185,7 @@ class SessionQueries:
         if app is None and found:
             is_damaged = isinstance(found[0], Exception)
             with foreign_type_named(SessionKey(query.app_name, "", "")):
-                app = read_hash(self.client, self._app(query)) if is_damaged else found[0][3]
+                app = read_hash(self.client, self._app(query)) if is_damaged else found[0][APP_STATE]
         return state_of(app or [], SessionKey(query.app_name, "", ""))
 
     def _users(self, app_name: str, after: str | None, count: int) -> list[str]:

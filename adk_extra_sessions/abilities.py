@@ -15,7 +15,7 @@ def managed(backend: Backend) -> Managed:
     if isinstance(backend, Managed):
         return backend
     name = type(backend).__name__
-    raise ConfigurationError(f"A {name} cannot keep names, labels and expiry of sessions, nor count them.")
+    raise ConfigurationError(f"A {name} does not support names, labels, expiry and counts of sessions.")
 
 
 def erasable(backend: Backend) -> Erasable:

@@ -43,7 +43,7 @@ class Archive:
             ConfigurationError: Its backend cannot be copied.
         """
         if not isinstance(backend, Copyable):
-            raise ConfigurationError(f"What a {type(backend).__name__} keeps cannot be copied or examined.")
+            raise ConfigurationError(f"Sessions of a {type(backend).__name__} cannot be copied or examined.")
         return cls(backend, operation, errors)
 
     def app_names(self) -> Iterator[str]:

@@ -253,7 +253,7 @@ class BasicStore:
         self._usage.check_open()
         if isinstance(self.backend, TakesTurns):
             return NamedTurnStorage(self.backend.turns, self.operation)
-        raise ConfigurationError(f"A {type(self.backend).__name__} keeps no turns.")
+        raise ConfigurationError(f"A {type(self.backend).__name__} does not support turns.")
 
     @property
     def archive(self) -> Archive:

@@ -60,7 +60,7 @@ def encode_event(event: Event, *, coerce: bool = False) -> EventJson:
     except (AttributeError, TypeError) as error:
         if isinstance(error, StateValueError):
             raise
-        raise EventValueError(f"Event {event.id!r} has no state delta. Nothing was written.") from None
+        raise EventValueError(f"Event {event.id!r} has no valid state delta. Nothing was written.") from None
     stored = event
     if len(texts) != len(delta) or not all(type(value) in SAME_IN_JSON for value in delta.values()):
         # The delta as stored in state, so that history and state never differ.

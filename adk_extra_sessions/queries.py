@@ -19,7 +19,7 @@ Order: TypeAlias = Literal["storage", "update_time", "update_time desc"]
 
 def unknown_token() -> InputValidationError:
     """Returns the error for a page token that no list has returned."""
-    return InputValidationError("page_token is not one that list_sessions has returned.")
+    return InputValidationError("page_token was not returned by list_sessions.")
 
 
 def checked_cursor(after: Cursor, *types: type | tuple[type, ...]) -> Cursor:

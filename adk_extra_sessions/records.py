@@ -32,7 +32,7 @@ def checked_name(what: str, value: object) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InputValidationError(f"{what} holds a lone surrogate, which is no Unicode text.") from None
+        raise InputValidationError(f"{what} contains a lone surrogate, which is not valid Unicode text.") from None
     return value
 
 

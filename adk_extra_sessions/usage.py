@@ -42,7 +42,7 @@ class Usage:
     def check_open(self) -> None:
         """Raises `ClosedError` if it is closed."""
         if self.closed:
-            raise ClosedError(f"This {self.what} is closed: make a new one.")
+            raise ClosedError(f"This {self.what} is closed: create a new one.")
 
     @contextmanager
     def operation(self) -> Iterator[None]:

@@ -252,7 +252,7 @@ def given_options(**options: Any) -> dict[str, Any]:
 def refuse_with_store(options: dict[str, Any]) -> None:
     """Raises `ConfigurationError` if there are options beside a store that has its own."""
     if options:
-        raise ConfigurationError(f"Options {', '.join(sorted(options))} belong to the store that was given.")
+        raise ConfigurationError(f"Pass these options to the store, not to the service: {', '.join(sorted(options))}.")
 
 
 def _rebuilt(cls: type[BasicService], store: SessionStore, owns_store: bool) -> BasicService:

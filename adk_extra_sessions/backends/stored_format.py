@@ -17,6 +17,6 @@ def check_format(version: object, key: SessionKey) -> None:
     """
     if str(version) != str(FORMAT):
         raise CorruptRecordError(
-            f"{key} is foreign, or was stored by another version of adk-extra-sessions:"
+            f"{key} was stored by another program, or by another version of adk-extra-sessions:"
             f" this one reads and writes format {FORMAT} of what is stored."
         )

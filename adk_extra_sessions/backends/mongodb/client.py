@@ -76,7 +76,7 @@ def checked_client(client: Any) -> Any:
     if not isinstance(client, MongoClient):
         raise refused_client(client, "a pymongo.MongoClient")
     if not client.write_concern.acknowledged:
-        raise ConfigurationError("A client that does not acknowledge writes (w=0) cannot tell what was stored.")
+        raise ConfigurationError("A client with w=0 cannot be used: its writes are not acknowledged.")
     return client
 
 

@@ -70,7 +70,7 @@ class Lifecycle:
                     # The session that we created may have been deleted meanwhile, and created again by somebody else.
                     return [] if self.shared.is_applied(ours) else None
                 self.sessions.delete_one({**selected, **guards.expired_query(self.expiry)})
-        raise CorruptRecordError(f"{new.key} cannot be created: a foreign document is in its place.")
+        raise CorruptRecordError(f"{new.key} cannot be created: another program has a document there.")
 
     @retried
     def delete(self, key: SessionKey) -> None:

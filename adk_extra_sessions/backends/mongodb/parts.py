@@ -81,7 +81,7 @@ class Parts:
         for first, end in wanted:
             found = [events[position] for position in range(first, end) if position in events]
             if len(found) != end - first:
-                raise CorruptRecordError(f"{head.key}: events {first} to {end - 1} are not all there.")
+                raise CorruptRecordError(f"{head.key}: some of the events {first} to {end - 1} are missing.")
             runs.append(Run(first, self.history.bodies(found, head.key, first)))
         return runs
 

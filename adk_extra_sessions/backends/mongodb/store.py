@@ -104,7 +104,7 @@ class MongoSessionStore(SessionStore):
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         if not self._owns_client:
-            raise TypeError(f"A {type(self).__name__} made from a client cannot be pickled: give it a mongo_url.")
+            raise TypeError(f"A {type(self).__name__} with client= cannot be pickled: create it with a mongo_url.")
         return _rebuilt, (type(self), self._arguments)
 
     @traced

@@ -173,7 +173,7 @@ class Tickets:
 
 def in_the_way(selected: Document) -> CorruptRecordError:
     """The error for a foreign document in the place of some state."""
-    return CorruptRecordError(f"State {selected['_id']!r} cannot be written: a foreign document is in its place.")
+    return CorruptRecordError(f"State {selected['_id']!r} cannot be written: another program has a document there.")
 
 
 def states_of(events: Sequence[EventRecord]) -> dict[str, StateTexts]:

@@ -85,7 +85,7 @@ class Appending:
             if status == STALE:
                 return AppendOutcome(error=stale_session(key))
             if status == DAMAGED:
-                damaged = CorruptRecordError(f"{key} is damaged, foreign or from another version.")
+                damaged = CorruptRecordError(f"{key} is damaged, or was stored by another program or version.")
                 return AppendOutcome(error=damaged)
             if self.split:
                 keys = SessionKeys.of(self.prefix, key)

@@ -145,7 +145,7 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         """Makes the record of a session that was read, with its newest events."""
         stored = StoredSession.of(reply.session, reply.expires_at, key)
         if int(reply.length) != 2 * stored.event_count:
-            raise CorruptRecordError(f"{key}: {stored.event_count} events are recorded, not all are there.")
+            raise CorruptRecordError(f"{key}: of its {stored.event_count} events, some are missing.")
         with foreign_type_named(key):
             app = (
                 self._split.read(SessionKeys.of(self.prefix, key), stored) if self._split else state_of(reply.app, key)

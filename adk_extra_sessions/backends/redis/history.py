@@ -35,5 +35,5 @@ class History:
         if revision is None or int(revision) != self.start_revision:
             raise SessionNotFoundError(f"{self.keys.owner} was deleted while it was read. Try again.")
         if len(bodies) != max(last - max(first, int(kept)) + 1, 0):
-            raise CorruptRecordError(f"{self.keys.owner}: events {first} to {last} are not all there.")
+            raise CorruptRecordError(f"{self.keys.owner}: some of the events {first} to {last} are missing.")
         return list(bodies)

@@ -85,7 +85,7 @@ class Lifecycle:
         if int(status) == 0:
             return None
         if int(status) < 0:
-            raise CorruptRecordError(f"{key} is damaged, foreign or of another format.")
+            raise CorruptRecordError(f"{key} is damaged, or was stored by another program or version.")
         session, expires_at = found
         return StoredSession.of(session, expires_at, key).details
 

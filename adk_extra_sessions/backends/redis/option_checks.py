@@ -112,7 +112,7 @@ def check_values(url: str, options: Mapping[str, Any], pool: redis.ConnectionPoo
         if name in in_url and isinstance(value, str) and not _TEXTS.fullmatch(name):
             raise ConfigurationError(f"Option {name!r} must be {what}; in a URL it is a text.")
         if value is not None and not _fits(value, fits):
-            raise ConfigurationError(f"Option {name!r} must be {what}, not a {type(value).__name__} such as was given.")
+            raise ConfigurationError(f"Option {name!r} must be {what}, not a {type(value).__name__}.")
     try:
         pool.connection_class(**pool.connection_kwargs)  # which does not connect yet
         return

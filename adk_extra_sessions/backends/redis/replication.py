@@ -40,7 +40,7 @@ class Replication:
             return cls()
         text = str(replicas)
         if isinstance(replicas, bool) or not text.isdecimal() or not int(text):
-            raise ConfigurationError(f"wait_replicas must be a number from 1 on; got {replicas!r}.")
+            raise ConfigurationError(f"wait_replicas must be 1 or more; got {replicas!r}.")
         if isinstance(client, redis.RedisCluster):
             # Its client has no way to send WAIT after a write on the same connection and to follow redirections.
             raise ConfigurationError("wait_replicas is for a single server or Sentinel, not for a Redis Cluster.")

@@ -238,7 +238,7 @@ def checked(reply: Any, key: SessionKey) -> Any:
 
 def _named(error: Exception, key: SessionKey) -> Exception:
     if "WRONGTYPE" in str(error):
-        return CorruptRecordError(f"{key} cannot be used: one of its keys is of a foreign type.")
+        return CorruptRecordError(f"{key} cannot be used: one of its keys has another type than expected.")
     return error
 
 

@@ -109,7 +109,7 @@ class RedisSessionStore(SessionStore):
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         if not self._owns_client:
-            raise TypeError(f"A {type(self).__name__} made from a client cannot be pickled: give it a redis_url.")
+            raise TypeError(f"A {type(self).__name__} with client= cannot be pickled: create it with a redis_url.")
         return _rebuilt, (type(self), self._arguments)
 
 

@@ -16,9 +16,11 @@ from typing import Any
 import click
 import pytest
 import yaml
+from cryptography.fernet import Fernet
 from google.adk.agents import Agent
 from google.adk.agents.invocation_context import InvocationContext
 from google.adk.apps import App
+from google.adk.events import Event, EventActions
 from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.runners import Runner
 from google.adk.sessions import InMemorySessionService
@@ -26,7 +28,14 @@ from google.genai import types
 from support.documents import PAGES, README, ROOT, code_blocks, name_of, on_fakes
 
 import adk_extra_sessions
-from adk_extra_sessions import ConfigurationError, InputValidationError, RedisSessionService, RedisSessionStore
+from adk_extra_sessions import (
+    ConfigurationError,
+    CorruptRecordError,
+    InputValidationError,
+    RedisSessionService,
+    RedisSessionStore,
+    SessionStore,
+)
 from adk_extra_sessions.cli.group import commands as group
 from adk_extra_sessions.transfer import open_place
 
@@ -123,6 +132,29 @@ def test_saving_the_sessions_of_a_process() -> None:
     with open_place("fakeredis://process") as place:
         assert [key.session_id for key in place.keys("shop")] == ["s1"]
         assert place.shared_state("shop", "ada") == {"name": "Ada"}
+
+
+def test_the_codec_encrypts_events() -> None:
+    names = run(block_of("encryption.md", "EncryptingCodec"), "encrypted")
+    store, plain = names["store"], names["plain"]
+    own = {"app_name": "shop", "user_id": "ada", "session_id": "s1"}
+    session = store.create_session(**own)
+    event = Event(
+        author="user", content=types.UserContent("my secret"), actions=EventActions(state_delta={"met": True})
+    )
+    for _ in range(2):
+        store.append_event(session, event.model_copy(deep=True))
+    stored = plain.client.lrange("adk:{shop/ada}:e:s1", 0, -1)
+    assert len(stored) == 2  # the header and the body of one event
+    assert not any(word in text for text in stored for word in (b"secret", b"user", b"met"))
+    assert [one.model_dump_json() for one in store.get_session(**own).events] == [event.model_dump_json()]
+    with pytest.raises(CorruptRecordError):
+        plain.get_session(**own)
+    with pytest.raises(CorruptRecordError):
+        SessionStore(plain.backend, plain.options, names["EncryptingCodec"](key=Fernet.generate_key())).get_session(
+            **own
+        )
+    assert names["key"].decode() not in repr(store.codec)
 
 
 def test_the_recipe_for_concurrent_messages() -> None:

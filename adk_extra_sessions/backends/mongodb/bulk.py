@@ -7,7 +7,7 @@ the server keeps of a retryable write costs it as much as a sixth of an append.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -73,8 +73,7 @@ def send(collection: Any, updates: Sequence[Update]) -> Sent:
     if not isinstance(collection.database.client, MongoClient):
         return Sent(sum(_done_by_fake(collection, one) for one in updates))
     matched = 0
-    for part in portions(updates, STATEMENTS, PART_BYTES, lambda one: one.size):
-        reply = _reply(collection, part)
+    for _, reply in _replies(collection, updates):
         _check(reply)
         matched += reply["n"]
     return Sent(matched)
@@ -89,13 +88,10 @@ def refused(collection: Any, updates: Sequence[Update]) -> set[int]:
     if not isinstance(collection.database.client, MongoClient):
         return {at for at, one in enumerate(updates) if _is_refused_by_fake(collection, one)}
     found: set[int] = set()
-    begin = 0
-    for part in portions(updates, STATEMENTS, PART_BYTES, lambda one: one.size):
-        reply = _reply(collection, part)
+    for begin, reply in _replies(collection, updates):
         errors = reply.get("writeErrors") or ()
         _check(reply | {"writeErrors": [error for error in errors if error.get("code") in IN_DOUBT]})
         found.update(begin + error["index"] for error in errors)
-        begin += len(part)
     return found
 
 
@@ -187,12 +183,15 @@ def _check(reply: dict[str, Any]) -> None:
         raise of_error(error.get("errmsg", ""), error["code"], {"index": error["index"]})
 
 
-def _reply(collection: Any, updates: Sequence[Update]) -> dict[str, Any]:
+def _replies(collection: Any, updates: Sequence[Update]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Sends updates in as few commands as their number and size allow; yields each one's first place and its reply."""
     concern = collection.write_concern.document
-    statements = [{"q": one.filter, "u": one.update, **({"upsert": True} if one.upsert else {})} for one in updates]
-    command = {"update": collection.name, "updates": statements, "ordered": False}
-    reply: dict[str, Any] = collection.database.command(command | ({"writeConcern": concern} if concern else {}))
-    return reply
+    begin = 0
+    for part in portions(updates, STATEMENTS, PART_BYTES, lambda one: one.size):
+        statements = [{"q": one.filter, "u": one.update, **({"upsert": True} if one.upsert else {})} for one in part]
+        command = {"update": collection.name, "updates": statements, "ordered": False}
+        yield begin, collection.database.command(command | ({"writeConcern": concern} if concern else {}))
+        begin += len(part)
 
 
 def _is_refused_by_fake(collection: Any, one: Update) -> bool:

@@ -51,8 +51,8 @@ def to_events(value: object) -> list[Document]:
 def to_deltas(value: object) -> list[Document]:
     """Returns pending changes of shared state."""
     deltas = _each(value, id=str)
-    for scope in PREFIXES:
-        _each([one[scope] for one in deltas if scope in one], ticket=int, state=dict, birth=str)
+    for one in deltas:
+        _each([one[scope] for scope in PREFIXES if scope in one], ticket=int, state=dict, birth=str)
     return deltas
 
 

@@ -62,7 +62,7 @@ def details_of(session: Document, key: SessionKey) -> SessionDetails:
         CorruptRecordError: A field is of another type.
     """
     try:
-        labels = to_labels(session.get("labels", {}))
+        labels = to_labels(session["labels"]) if "labels" in session else {}
         expires_at = utc(session.get("expires_at", NEVER))
         ttl_ms = to_integer(session["ttl_ms"]) if "ttl_ms" in session else None
         return SessionDetails(

@@ -15,7 +15,7 @@ from support.memory_backend import MemoryBackend
 from support.random_histories import AGENTS, RandomHistory
 
 from adk_extra_sessions import SessionStore
-from adk_extra_sessions.errors import ConfigurationError, InputValidationError
+from adk_extra_sessions.errors import ClosedError, ConfigurationError, InputValidationError
 from adk_extra_sessions.history.outline import Part
 from adk_extra_sessions.history.rewinds import is_rewind
 from adk_extra_sessions.options import StoreOptions
@@ -169,9 +169,15 @@ class HistoryOption:
         session = load(store)
         with pytest.raises(InputValidationError, match="history='all'"):
             store.append_event(session, history.events[-1])
+        other = store.create_session(**{**NAMES, "session_id": "other"})
+        outcomes = store.append_many([(session, history.events[-1]), (other, history.events[0])])
+        assert [type(one) for one in outcomes] == [InputValidationError, Event]
         assert load(whole).events == history.events[:-1]
         store.append_event(store.get_session(**NAMES, config=GetSessionConfig()), history.events[-1])
         assert load(whole).events == history.events
+        store.close()
+        with pytest.raises(ClosedError):
+            store.append_event(session, history.events[-1])
 
     def test_another_session_of_the_name_is_not_read_by_an_old_outline(self, make: MakeStore) -> None:
         history = RandomHistory(random.Random(3), rewinds=False)

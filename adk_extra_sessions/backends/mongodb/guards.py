@@ -122,7 +122,7 @@ def is_at_revision(head: Head, request: AppendRequest) -> bool:
 
 def alive_query(expiry: Expiry) -> Document:
     """Selects sessions that have not expired."""
-    return {"expires_at": {"$not": {"$lte": expiry.now()}}}
+    return {"$nor": [expired_query(expiry)]}  # not by the field's name: other conditions ask for its value
 
 
 def expired_query(expiry: Expiry) -> Document:

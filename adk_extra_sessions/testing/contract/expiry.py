@@ -19,6 +19,8 @@ NAMES: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
 
 LATER = datetime(2100, 1, 1, tzinfo=timezone.utc)
 
+LATEST = LATER + timedelta(hours=1)
+
 
 class ExpiryContract(Contract):
     """`ttl` and `expire_time` of `create_session` and `update_session`, on a service that has no ttl of its own."""
@@ -68,8 +70,24 @@ class ExpiryContract(Contract):
         named = await session_service.update_session(**NAMES, display_name="Name")
         assert named.expire_time is None
 
-    async def test_when_it_has_expired_it_is_missing(self, session_service: SessionService) -> None:
-        session = await session_service.create_session(**NAMES, ttl=0.3, state={"own": 1, "user:ours": 1})
+    @pytest.mark.parametrize(
+        ("before", "after", "seconds"),
+        [({"ttl": 3600}, {"ttl": 4000}, 4000), ({"expire_time": LATER}, {"expire_time": LATEST}, None)],
+        ids=["ttl", "expire_time"],
+    )
+    async def test_a_change_counts_for_those_who_loaded_the_session_before_it(
+        self, session_service: SessionService, before: Any, after: Any, seconds: int | None
+    ) -> None:
+        session = await session_service.create_session(**NAMES, **before)
+        await session_service.update_session(**NAMES, **after)
+        await session_service.append_event(session, an_event())
+        expected = LATEST.timestamp() if seconds is None else time.time() + seconds
+        assert abs(((await _found(session_service)).expire_time or 0) - expected) < 60
+
+    @pytest.mark.parametrize("kind", ["ttl", "expire_time"])
+    async def test_when_it_has_expired_it_is_missing(self, session_service: SessionService, kind: str) -> None:
+        soon = {"ttl": 0.3} if kind == "ttl" else {"expire_time": time.time() + 0.3}
+        session = await session_service.create_session(**NAMES, **soon, state={"own": 1, "user:ours": 1})
         kept = await a_session(session_service, session_id="kept")
         await asyncio.sleep(0.4)
         assert await session_service.get_session(**NAMES) is None

@@ -86,7 +86,7 @@ class ExpiryContract(Contract):
 
     @pytest.mark.parametrize("kind", ["ttl", "expire_time"])
     async def test_when_it_has_expired_it_is_missing(self, session_service: SessionService, kind: str) -> None:
-        soon = {"ttl": 0.3} if kind == "ttl" else {"expire_time": time.time() + 0.3}
+        soon: dict[str, Any] = {"ttl": 0.3} if kind == "ttl" else {"expire_time": time.time() + 0.3}
         session = await session_service.create_session(**NAMES, **soon, state={"own": 1, "user:ours": 1})
         kept = await a_session(session_service, session_id="kept")
         await asyncio.sleep(0.4)

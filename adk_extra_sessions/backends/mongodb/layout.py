@@ -2,7 +2,7 @@
 
 Every `_id` is made of percent-encoded names, so a range of ids is an app's or
 a user's sessions. Every filter carries app_name and user_id: the shard key.
-docs/stored-form.md shows whole documents.
+docs/stored-form.md describes them for people who look into the database.
 """
 
 from __future__ import annotations

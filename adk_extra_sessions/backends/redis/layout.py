@@ -1,4 +1,4 @@
-"""Every key and every field that is stored on Redis, and what it means. docs/stored-form.md shows examples.
+"""Every key and every field that is stored on Redis, and what it means. docs/stored-form.md describes them for people.
 
 All keys of one user of one app carry one hash tag, so they live in one slot of
 a Redis Cluster and one script call reaches them all. Names are

@@ -46,16 +46,16 @@ class Erasing:
         return total + self._keys([app.state], states=1) + Erased(records=before - self._existing(indexes))
 
     def _user(self, app_name: str, user_id: str) -> Erased:
-        keys = UserKeys.of(self.prefix, app_name, user_id)
-        return self._sessions(keys.index, SessionKey(app_name, user_id, "")) + self._keys([keys.state], states=1)
+        index = UserKeys.of(self.prefix, app_name, user_id).index
+        return self._sessions(index, SessionKey(app_name, user_id, ""))
 
     def _sessions(self, index: str, user: SessionKey, *names: str) -> Erased:
-        """Deletes a user's sessions, each with its entry in the index, and those of some names that it may not have."""
+        """Deletes a user's state and sessions: those in the index, and those of some names that it may not have."""
         total, left = Erased(), 1
         while left:
             (reply,) = scripts.run_many(self.client, [scripts.Call(scripts.ERASE, [index], [SESSIONS, *names])])
-            records, sessions, events, turns, left = map(int, checked(reply, user))
-            total += Erased(sessions=sessions, events=events, turns=turns, records=records)
+            records, sessions, events, turns, states, left = map(int, checked(reply, user))
+            total += Erased(sessions=sessions, events=events, states=states, turns=turns, records=records)
         return total
 
     def _left(self, app_name: str, user_id: str | None) -> Erased:
@@ -67,13 +67,11 @@ class Erasing:
             tag, _, name = text(key).rpartition("}:")
             kind, _, session = name.partition(":")
             owner = SessionKey(app_name, decoded(tag.rpartition("/")[2]), "")
-            if name == "i":
-                # Never the index itself: a session that is created at this moment would not be listed.
-                total += self._sessions(text(key), owner)
-            elif kind in {"s", "e", "t"}:
-                total += self._sessions(f"{tag}}}:i", owner, session)
+            if kind in {"i", "u", "s", "e", "t"}:
+                # Never the index or the state alone: a session that is created at this moment would be without it.
+                total += self._sessions(f"{tag}}}:i", owner, *([session] if kind in {"s", "e", "t"} else []))
             else:
-                total += self._keys([key], states=kind == "u")
+                total += self._keys([key])
         return total
 
     def _existing(self, keys: Iterable[str]) -> int:

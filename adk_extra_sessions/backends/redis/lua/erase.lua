@@ -1,9 +1,10 @@
--- Deletes some of a user's sessions with their events and turns.
+-- Deletes some of a user's sessions with their events and turns, and with the last of them the user's state: it may
+-- belong to a session that somebody has just created.
 --
 -- KEYS  1 index of the user's sessions
 -- ARGV  1 how many, then names of others that the index may not have
--- Returns {keys deleted, sessions, events, turns, how many are left in the index}.
-local index, deleted, counts = KEYS[1], {}, {0, 0, 0, 0}
+-- Returns {keys deleted, sessions, events, turns, states, how many sessions are left in the index}.
+local index, counts = KEYS[1], {0, 0, 0, 0, 0}
 local prefix = string.sub(index, 1, -2)
 local names = redis.call('ZRANGE', index, 0, ARGV[1] - 1)
 for at = 2, #ARGV do names[#names + 1] = ARGV[at] end
@@ -16,5 +17,7 @@ for _, name in ipairs(names) do
   counts[1] = counts[1] + redis.call('UNLINK', session, events, turn)
   redis.call('ZREM', index, name)
 end
-counts[5] = redis.call('ZCARD', index)
+counts[6] = redis.call('ZCARD', index)
+if counts[6] == 0 then counts[5] = redis.call('UNLINK', prefix .. 'u') end
+counts[1] = counts[1] + counts[5]
 return counts

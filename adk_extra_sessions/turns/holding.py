@@ -62,6 +62,7 @@ def holding(storage: TurnStorage, key: SessionKey, wait: float | None) -> Iterat
             time.sleep(pause)
         renewal.add(turn)
     except BaseException:
+        renewal.discard(turn)
         turn.leave_quietly()
         raise
     try:
@@ -102,6 +103,7 @@ async def holding_async(
             await anyio.sleep(_pause(turn, refused, deadline))
         renewal.add(turn)
     except BaseException:
+        renewal.discard(turn)
         await _leave(run, turn)
         raise
     try:

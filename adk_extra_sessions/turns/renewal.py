@@ -58,8 +58,12 @@ class Renewal:
                     group.turns.add(turn)
                     return
             group = _Group(turn.storage, {turn})
-            threading.Thread(target=self._work, args=(group,), name="adk-turns", daemon=True).start()
             self._groups.append(group)
+            try:
+                threading.Thread(target=self._work, args=(group,), name="adk-turns", daemon=True).start()
+            except RuntimeError:
+                self._groups.remove(group)
+                raise
 
     def discard(self, turn: Turn) -> bool:
         """Stops renewing a turn; returns whether it was being renewed."""

@@ -77,6 +77,13 @@ class Turn:
 
     def leave(self) -> bool:
         """Gives the turn, or the place among those who wait, back; returns whether it had the turn."""
+        try:
+            return self._left()
+        except KeyboardInterrupt:  # begun anew, or the next one would wait until the lease ends
+            self._left()
+            raise
+
+    def _left(self) -> bool:
         while True:
             text, _ = self.storage.read(self.key)
             queue = self._queue(text)

@@ -275,3 +275,18 @@ def test_the_doctor_finds_no_problem_in_what_others_do_meanwhile(
         if number > proxy.count:
             break
         near.delete_app(app_name="app")
+
+
+def test_ctrl_c_at_any_message_of_a_turn_gives_it_back(
+    proxy: MessageProxy, make_far: Callable[..., SessionStore], make_store: Callable[..., SessionStore]
+) -> None:
+    far, near, names = make_far(), make_store(), {"app_name": "app", "user_id": "user", "session_id": "s"}
+    for number in itertools.count(-1):
+        proxy.expect(Fault("Ctrl-C", answered=False, interrupts=True) if number > 0 else None, number)
+        with suppress(KeyboardInterrupt), far.turn(**names, wait=5):
+            pass
+        proxy.heal()
+        if number > proxy.count:
+            break
+        with near.turn(**names, wait=0):
+            pass

@@ -16,7 +16,14 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from adk_extra_sessions.errors import CorruptRecordError, EventValueError, InputValidationError, StateValueError
-from adk_extra_sessions.json_form import LONG, SAME_IN_JSON, NoJsonFormError, encoding, restore_non_finite
+from adk_extra_sessions.json_form import (
+    LONG,
+    SAME_IN_JSON,
+    NoJsonFormError,
+    encoding,
+    raise_interrupt,
+    restore_non_finite,
+)
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.state_json import encode_values
 
@@ -93,7 +100,8 @@ def _text(event: Event) -> bytes:
 def _dumped(event: Event, exclude_none: bool) -> bytes:
     try:
         return event.model_dump_json(exclude_none=exclude_none, warnings="error").encode()
-    except PydanticSerializationError:
+    except PydanticSerializationError as error:
+        raise_interrupt(error)
         # A field was given a value of another type than it has. That may still
         # be read back (a text for an enum), or make the whole session unreadable.
         text = event.model_dump_json(exclude_none=exclude_none, warnings=False).encode()

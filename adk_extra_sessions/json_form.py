@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic_core import from_json, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 from typing_extensions import ParamSpec
 
 P = ParamSpec("P")
@@ -45,11 +45,18 @@ def encoding(encode: Callable[P, T]) -> Callable[P, T]:
             return encode(*arguments, **named)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException:
-            pass  # its message may show the value: ours must not have it as its context
+        except BaseException as error:
+            raise_interrupt(error)
+            # Its message may show the value: ours must not have it as its context.
         raise NoJsonFormError
 
     return encode_or_refuse
+
+
+def raise_interrupt(error: BaseException) -> None:
+    """Raises `KeyboardInterrupt` if pydantic has made another error of it: of Ctrl-C in a serializer in Python."""
+    if isinstance(error, PydanticSerializationError) and str(error).endswith(": KeyboardInterrupt: "):
+        raise KeyboardInterrupt from None
 
 
 @encoding

@@ -14,7 +14,7 @@ from google.adk.auth.auth_tool import AuthConfig
 from google.adk.events import Event
 from google.adk.events.event_actions import EventActions
 from google.genai import types
-from pydantic import BaseModel
+from pydantic import BaseModel, model_serializer
 
 from adk_extra_sessions import state_json
 from adk_extra_sessions.backends.stored_format import FORMAT, check_format
@@ -228,3 +228,25 @@ def test_what_pydantic_only_warns_of_may_be_stored() -> None:
     event = an_event()
     event.finish_reason = "STOP"  # type: ignore[assignment]
     assert round_trip(event).finish_reason == types.FinishReason.STOP
+
+
+class Interrupted(BaseModel):
+    """Ctrl-C comes while it is serialized."""
+
+    @model_serializer
+    def interrupted(self) -> Any:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("coerce", [False, True])
+@pytest.mark.parametrize(
+    "event",
+    [
+        Event(author="me", actions=EventActions(state_delta={"a": Interrupted()})),
+        Event(custom_metadata={"a": Interrupted()}),
+    ],
+    ids=["in state", "in the event"],
+)
+def test_ctrl_c_in_a_serializer_is_no_refusal(event: Event, coerce: bool) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Codec(coerce=coerce).encode(event)

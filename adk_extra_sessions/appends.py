@@ -38,7 +38,6 @@ class Append:
         fresh: Whether the event was stored and is new to the live session.
         marker: Once it is stored, the marker that the live session gets with it.
         marker_before: The marker that the live session has just before that.
-        committed: Whether the live session has the event.
         order: See `StoredChange`.
     """
 
@@ -50,7 +49,6 @@ class Append:
     fresh: bool = False
     marker: str | None = field(default=None, repr=False)
     marker_before: str | None = field(default=None, repr=False)
-    committed: bool = False
     order: WriteOrder | None = field(default=None, repr=False)
 
     @classmethod
@@ -97,7 +95,7 @@ class Append:
         live_sessions.commit(self)
 
     def change_session(self) -> None:
-        """Changes the live session; called again if it was interrupted."""
+        """Changes the live session; called again if it was interrupted, maybe when it was changed already."""
         try:
             if self.fresh:
                 self._add_event()
@@ -106,7 +104,6 @@ class Append:
                 set_storage_marker(self.session, self.marker)
         except Exception as error:  # the caller made the session unusable while its event was stored
             self.error = own_error(error)
-        self.committed = True
 
     def _add_event(self) -> None:
         session, event = self.session, self.event

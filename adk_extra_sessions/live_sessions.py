@@ -27,17 +27,15 @@ class StoredChange(Protocol):
     Attributes:
         session: The live session.
         marker: The session's storage marker after the change.
-        committed: Whether the session has the change.
         order: Where the change waits to come into the session; None once it has.
     """
 
     session: Session
     marker: str | None
-    committed: bool
     order: WriteOrder | None
 
     def change_session(self) -> None:
-        """Makes the change and sets `committed`; called again if it was interrupted."""
+        """Makes the change; called again if it was interrupted, maybe when it was made already."""
 
 
 @define(eq=False)
@@ -100,8 +98,7 @@ class LiveSessions:
         with self._lock:
             while order.stored and change.order is not None:
                 first = order.stored[0]
-                if not first.committed:
-                    first.change_session()
+                first.change_session()
                 # Removed only after that: interrupted by Ctrl-C, it is done again.
                 order.stored.popleft()
                 first.order = None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -113,6 +115,37 @@ def test_ctrl_c_anywhere_in_an_append_blocks_no_session(store: SessionStore, mod
     assert line > 10
     gc.collect()
     assert not live_sessions._orders
+
+
+def test_writers_of_the_same_sessions_never_wait_for_each_other(store: SessionStore) -> None:
+    one, other = store.create_session(**NAMES), store.create_session(**NAMES)
+    assert live_sessions.orders([one, other]) == live_sessions.orders([other, one])
+    assert len(live_sessions.orders([one, one])) == 1
+
+
+def test_ctrl_c_while_waiting_for_another_writer_blocks_no_session(store: SessionStore) -> None:
+    first, second = sorted((store.create_session(**NAMES) for _ in range(2)), key=id)
+    (order,) = live_sessions.orders([first])  # as a third writer has it that waits for the first session
+
+    def interrupt() -> None:
+        with live_sessions.storing([second]):
+            held.set()
+            while order.lock.acquire(blocking=False):
+                order.lock.release()
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGINT)
+            interrupted.wait(20)
+
+    held, interrupted = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(1) as other_thread:
+        done = other_thread.submit(interrupt)
+        assert held.wait(20)
+        with pytest.raises(KeyboardInterrupt):
+            store.append_many([(first, an_event()), (second, an_event())])
+        interrupted.set()
+        done.result(timeout=20)
+        assert other_thread.submit(order.lock.acquire, timeout=5).result()
+        other_thread.submit(order.lock.release).result()
 
 
 @pytest.mark.parametrize("stopped_first", [False, True], ids=["closed before", "closed after"])

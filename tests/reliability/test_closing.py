@@ -151,7 +151,14 @@ async def test_a_service_is_closed_while_its_store_stays_in_use(
 def test_a_store_is_closed_by_the_thread_that_uses_it(store: SessionStore) -> None:
     """As a signal's handler does."""
     store.create_session(**USER)
-    with store.operation("ping"):
-        store.close()
+
+    def close() -> None:
+        with store.operation("ping"):
+            store.close()
+
+    thread = threading.Thread(target=close, daemon=True)
+    thread.start()
+    thread.join(30)  # half as long as it waits for other threads
+    assert not thread.is_alive()
     with pytest.raises(ClosedError):
         store.ping()

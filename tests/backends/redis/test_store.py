@@ -217,6 +217,15 @@ def test_the_last_session_of_a_user_takes_the_user_along(store: RedisSessionStor
     assert store.client.keys(f"{store.prefix}*") == []
 
 
+def test_a_session_in_the_place_of_an_evicted_one_has_none_of_its_events(store: RedisSessionStore) -> None:
+    store.append_event(store.create_session(**NAMES), an_event("before"))
+    store.client.delete(session_key(store, "s"))
+    session = store.create_session(**NAMES)
+    store.append_event(session, an_event("after"))
+    again = store.get_session(**NAMES)
+    assert again is not None and texts(again) == texts(session) == ["after"]
+
+
 def session_key(store: RedisSessionStore, kind: str) -> bytes:
     (key,) = [key for key in store.client.keys(f"{store.prefix}*") if key.endswith(f":{kind}:one".encode())]
     return bytes(key)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from google.adk.events import Event
-from support.servers import RedisServer
+from support.servers import RedisServer, wait_until
 
 from adk_extra_sessions import (
     CorruptRecordError,
@@ -331,6 +331,13 @@ def test_a_lost_turn_is_told_and_writes_over_nothing(make_store: Callable[..., S
 
     with pytest.raises(TurnLostError, match="was lost"):
         lose_the_turn()
+
+
+def test_a_loss_that_was_noticed_before_the_end_is_told_there(store: SessionStore, short_lease: float) -> None:
+    with pytest.raises(TurnLostError), store.turn(**NAMES) as turn:
+        text, _ = store.turns.read(KEY)
+        assert store.turns.swap(KEY, text, None)
+        wait_until(lambda: turn.lost, "nobody noticed")
 
 
 async def test_tasks_of_one_loop_take_turns(service: Any) -> None:

@@ -66,6 +66,25 @@ class AppendVerb:
         ]
         assert (texts_of(read(session_backend)), read(session_backend).state) == (["a", "b", "c"], {"own": "b"})
 
+    def test_a_repeated_event_counts_only_if_it_follows_what_is_known(self, session_backend: Backend) -> None:
+        new = created(session_backend)
+        old, other = record("old"), record("other", 201.0)
+        append(session_backend, [old], expected=new.revision)
+        append(session_backend, [other], expected=new.revision + 1)
+        outcome = append(session_backend, [old, record("next", 202.0)], expected=new.revision + 1)
+        assert isinstance(outcome.error, StaleSessionError)
+        assert texts_of(read(session_backend)) == ["old", "other"]
+
+    def test_a_repeated_event_that_is_the_last_one_shows_that_all_is_known(self, session_backend: Backend) -> None:
+        new = created(session_backend)
+        first = record("first", 300.0)
+        append(session_backend, [first], not_after=100.0)
+        again = append(session_backend, [first, record("next", 301.0)], not_after=100.0)
+        assert again.revisions == [new.revision + 1, new.revision + 2]
+        outcome = append(session_backend, [first, record("late", 302.0)], not_after=100.0)
+        assert isinstance(outcome.error, StaleSessionError)
+        assert texts_of(read(session_backend)) == ["first", "next"]
+
     def test_an_old_event_is_found_in_a_long_history(self, session_backend: Backend) -> None:
         new = created(session_backend)
         records = appended(session_backend, [str(number) for number in range(150)])

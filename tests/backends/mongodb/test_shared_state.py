@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import bson
@@ -109,6 +110,30 @@ def test_a_delta_that_cannot_be_applied_stops_nobody(
     store.append_event(session, an_event("next"))
     store.delete_session(**NAMES)
     assert store.backend.sessions.count_documents({}) == 0
+
+
+@pytest.mark.not_on("mongomock")  # it sets a field even in what is no object
+@pytest.mark.parametrize("together", [1, 2])
+def test_a_delta_of_ones_own_that_cannot_be_applied_is_an_error(store: MongoSessionStore, together: int) -> None:
+    sessions = [store.create_session(app_name=APP, user_id=USER, state={"app:b": 1}) for _ in range(together)]
+    store.backend.states.update_one({"user_id": None}, {"$set": {"state": "no object"}})
+    outcomes = store.append_many((one, an_event(delta={"app:b": 2})) for one in sessions)
+    assert all(isinstance(one, Exception) for one in outcomes)
+
+
+@pytest.mark.parametrize("on_stale", ["raise", "append"])
+def test_what_an_interrupted_writer_has_left_is_applied_by_the_next_one(
+    make_store: Callable[..., MongoSessionStore], on_stale: str
+) -> None:
+    store = make_store(on_stale=on_stale)
+    session = store.create_session(**NAMES, state={"user:a": 0})
+    birth = store.backend.states.find_one()["birth"]
+    left = {"id": "left", "user": {"ticket": 2, "state": {"a": 1}, "birth": birth}}
+    store.backend.states.update_one({"user_id": USER}, {"$set": {"ticket": 2}})
+    store.backend.sessions.update_one({}, {"$push": {"pending": left}})
+    store.append_event(session, an_event())
+    assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 1}
+    assert store.backend.sessions.find_one({})["pending"] == []
 
 
 def test_a_delta_is_applied_late_and_twice(store: MongoSessionStore) -> None:

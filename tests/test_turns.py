@@ -334,10 +334,14 @@ def test_a_lost_turn_is_told_and_writes_over_nothing(make_store: Callable[..., S
 
 
 def test_a_loss_that_was_noticed_before_the_end_is_told_there(store: SessionStore, short_lease: float) -> None:
-    with pytest.raises(TurnLostError), store.turn(**NAMES) as turn:
-        text, _ = store.turns.read(KEY)
-        assert store.turns.swap(KEY, text, None)
-        wait_until(lambda: turn.lost, "nobody noticed")
+    def lose_the_turn() -> None:
+        with store.turn(**NAMES) as turn:
+            text, _ = store.turns.read(KEY)
+            assert store.turns.swap(KEY, text, None)
+            wait_until(lambda: turn.lost, "nobody noticed")
+
+    with pytest.raises(TurnLostError):
+        lose_the_turn()
 
 
 async def test_tasks_of_one_loop_take_turns(service: Any) -> None:

@@ -257,6 +257,9 @@ def test_a_foreign_index_is_named_before_anything_is_written(
         store.create_session(app_name=APP, user_id=USER, session_id="two")
     with suppress(CorruptRecordError):  # on a cluster it does not touch the app's index
         store.delete_session(app_name=APP, user_id=USER, session_id="two")
+    if damage == "index":
+        with pytest.raises(CorruptRecordError):
+            store.delete_session(**NAMES)
     assert raw(store) == before
     assert store.get_session(**NAMES) == damaged
 

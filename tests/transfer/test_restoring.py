@@ -114,9 +114,11 @@ def test_what_the_source_got_meanwhile_is_copied_with_its_state(store: SessionSt
 @pytest.mark.parametrize(
     ("state", "there", "reason"),
     [
-        ({}, [*events("one", 2), an_event("another", at=1.0)], "event 2 is a different one"),
-        ({}, [*events("one", 3), an_event("more", at=2000.0)], "more events than the source, which has 3"),
-        ({"k": 2}, events("one", 3), "state key 'k'"),
+        ({"a": 1}, [*events("one", 2), an_event("another", at=1.0)], "event 2 is a different one"),
+        ({"a": 1}, [*events("one", 3), an_event("more", at=2000.0)], "more events than the source, which has 3"),
+        ({"a": 1, "k": 2}, events("one", 3), "state key 'k', which the source has not"),
+        ({"a": 1, "k": 2}, events("one", 2), "state key 'k', which the source has not"),
+        ({"a": 2}, events("one", 3), "state key 'a' differs"),
     ],
 )
 def test_another_session_in_the_way_is_left_alone(
@@ -125,7 +127,7 @@ def test_another_session_in_the_way_is_left_alone(
     restore_session(store, Session(id="one", **NAMES, state=state, last_update_time=5.0), there)
     before = stored(store, "one")
     with pytest.raises(SessionConflictError, match=reason):
-        restore_session(store, Session(id="one", **NAMES, last_update_time=6.0), events("one", 3))
+        restore_session(store, Session(id="one", **NAMES, state={"a": 1}, last_update_time=6.0), events("one", 3))
     assert stored(store, "one") == before
 
 

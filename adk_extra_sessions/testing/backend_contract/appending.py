@@ -66,6 +66,13 @@ class AppendVerb:
         ]
         assert (texts_of(read(session_backend)), read(session_backend).state) == (["a", "b", "c"], {"own": "b"})
 
+    def test_an_event_that_comes_twice_in_a_request_is_stored_once(self, session_backend: Backend) -> None:
+        new = created(session_backend)
+        for expected, text in ((new.revision, "a"), (None, "b")):
+            one, before = record(text), read(session_backend).revision
+            assert append(session_backend, [one, one], expected=expected).revisions == [before + 1, before + 1]
+        assert texts_of(read(session_backend)) == ["a", "b"]
+
     def test_a_repeated_event_counts_only_if_it_follows_what_is_known(self, session_backend: Backend) -> None:
         new = created(session_backend)
         old, other = record("old"), record("other", 201.0)

@@ -75,6 +75,23 @@ async def test_whatever_goes_wrong_in_a_batch_is_told(service: SessionService, m
     await service.append_event(session, an_event())
 
 
+async def test_what_a_batch_stored_before_it_went_wrong_is_no_error(
+    service: SessionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, write = await a_session(service), Writer.write
+
+    def broken(writer: Writer, appends: Any) -> None:
+        write(writer, appends)
+        raise MemoryError("none left")
+
+    first, second = an_event("first"), an_event("second")
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "write", broken)
+        await service.append_event(session, first)
+    await service.append_event(session, second)
+    assert ids(session) == [first.id, second.id]
+
+
 class Growing(BaseModel):
     """A value of a dictionary that grows while it is encoded, as when another task adds to it."""
 

@@ -20,7 +20,14 @@ from adk_extra_sessions import (
 from adk_extra_sessions.backends.redis.layout import Field, SessionKeys
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import APP, an_event
-from adk_extra_sessions.transfer import Status, StreamedSession, restore_session, stream_session, write_shared_state
+from adk_extra_sessions.transfer import (
+    Status,
+    StreamedSession,
+    restore_session,
+    restoring,
+    stream_session,
+    write_shared_state,
+)
 
 NAMES = {"app_name": APP, "user_id": "u:0"}
 
@@ -129,6 +136,19 @@ def test_another_session_in_the_way_is_left_alone(
     with pytest.raises(SessionConflictError, match=reason):
         restore_session(store, Session(id="one", **NAMES, state={"a": 1}, last_update_time=6.0), events("one", 3))
     assert stored(store, "one") == before
+
+
+def test_a_session_deleted_while_it_is_compared_is_named(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(id="one", **NAMES, last_update_time=5.0)
+    restore_session(store, session, [])
+
+    def deleted_first(*arguments: object, **names: str) -> StreamedSession | None:
+        store.delete_session(**names)
+        return stream_session(store, **names)
+
+    monkeypatch.setattr(restoring, "stream_session", deleted_first)
+    with pytest.raises(SessionNotFoundError, match="'one'"):
+        restore_session(store, session, [])
 
 
 def test_values_that_json_has_no_word_for(store: SessionStore, other_store: SessionStore) -> None:

@@ -13,7 +13,9 @@ from support.histories import NAMES, filled
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.backends.mongodb import documents, limits
 from adk_extra_sessions.backends.mongodb.chunk_writer import ChunkWriter
+from adk_extra_sessions.backends.mongodb.parsing import Head
 from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError
+from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import an_event, texts
 
 
@@ -138,6 +140,19 @@ def test_chunks_and_large_bodies_outlive_their_session(
         assert head["expires_at"] == clock[0] + timedelta(seconds=60)
         assert all(timedelta(seconds=30) <= date - head["expires_at"] <= timedelta(seconds=120) for date in dates)
     assert len(store.backend.chunks.distinct("_id")) > 5
+
+
+def test_a_late_writers_date_does_not_replace_a_newer_writers(store: MongoSessionStore) -> None:
+    filled(store, limits.TAIL_EVENTS + 1)
+    writer, now = ChunkWriter(store.backend.sessions, store.backend.chunks), store.backend.expiry.now()
+    late, newer = (
+        Head.of({**store.backend.sessions.find_one({}), "chunks_fence": fence}, SessionKey(*NAMES.values()))
+        for fence in (1, 2)
+    )
+    for head, hours in ((late, 1), (newer, 2), (late, 3)):
+        writer.keep(head, now + timedelta(hours=hours))
+    (chunk,) = store.backend.chunks.find({})
+    assert chunk["fence"] == 2
 
 
 def test_an_append_that_meets_a_deletion_leaves_nothing_behind(

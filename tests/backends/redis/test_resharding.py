@@ -75,3 +75,22 @@ def test_what_a_half_moved_slot_refuses_is_not_stored(store: RedisSessionStore) 
     assert texts(session) == ["before", "after"]
     assert session == store.get_session(**ONE)
     assert [one.id for one in store.list_sessions(**NAMES).sessions] == ["one"]
+
+
+def test_a_session_that_is_still_on_the_other_node_is_neither_left_out_nor_removed_from_lists(
+    store: RedisSessionStore,
+) -> None:
+    for name in ("one", "two", "three"):
+        store.create_session(**NAMES, session_id=name, state={"user:a": 1}, labels={"a": "b"})
+    keys = UserKeys.of(store.prefix, APP, USER)
+    with half_moved(store.client, store.client.keyslot(keys.index), [keys.index, keys.state, keys.session("one")]):
+        for operation in (
+            lambda: store.list_sessions(**NAMES),
+            lambda: store.list_sessions(app_name=APP, page_size=2),
+            lambda: store.count_sessions(**NAMES),
+            lambda: store.count_sessions(app_name=APP, labels={"a": "b"}),
+        ):
+            with pytest.raises(RedisError):
+                operation()
+    assert {one.id for one in store.list_sessions(**NAMES).sessions} == {"one", "two", "three"}
+    assert store.count_sessions(**NAMES) == 3

@@ -1,10 +1,10 @@
--- Reads a page of a user's sessions without their events, by the time of their last update, then by name;
--- removes from the index those that have expired.
+-- Reads a page of a user's sessions without their events, by the time of their last update, then by name.
 --
 -- KEYS  1 index of the user's sessions, 2 user's state, [3 app's state]
 -- ARGV  1 "desc" for the newest first, 2 how many, 3 time and 4 name of the session before the page ("" for none),
 --       5 "1" to read the state, too, then pairs of FIELD, VALUE: labels that the sessions must have
 -- Returns {time and name of the last session that was looked at, "" after the last of all, user's state, app's state,
+--         names of sessions that are not there, for drop_expired.lua,
 --         then for each session: name, hash as a flat array, when it expires in ms since the epoch, -1 for never}.
 local LOOKED_AT = 1000  -- at most: the server serves nobody else meanwhile
 local index, newest_first, size = KEYS[1], ARGV[1] == 'desc', tonumber(ARGV[2])
@@ -36,7 +36,8 @@ local place = first_place(ARGV[3], ARGV[4])
 local function state_in(key)
   return key and ARGV[5] == '1' and redis.call('HGETALL', key) or {}
 end
-local page, gone, looked_at, count, last = {'', '', state_in(KEYS[2]), state_in(KEYS[3])}, {}, 0, 0, nil
+local gone, looked_at, count, last = {}, 0, 0, nil
+local page = {'', '', state_in(KEYS[2]), state_in(KEYS[3]), gone}
 while count < size and looked_at < LOOKED_AT do
   local names = redis.call(range, index, place, place + math.min(size - count, 100) - 1, 'WITHSCORES')
   if #names == 0 then break end
@@ -53,5 +54,4 @@ while count < size and looked_at < LOOKED_AT do
   place, looked_at = place + #names / 2, looked_at + #names / 2
 end
 if last and place < redis.call('ZCARD', index) then page[1], page[2] = last[1], last[2] end
-for _, name in ipairs(gone) do redis.pcall('ZREM', index, name) end  -- a server that refuses writes can be read
 return page

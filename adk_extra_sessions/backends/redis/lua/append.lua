@@ -63,8 +63,7 @@ end
 -- Notes the timestamp of an event that is to be stored at `position`.
 local function note(text, timestamp)
   local low, oldest, rest = string.match(recent, '^%S+ (%S+) (%S+) (.+)$')
-  if position >= RECENT and is_newest(timestamp) and low == oldest
-    and (newest == '' or tonumber(newest) <= tonumber(oldest)) then
+  if position >= RECENT and is_newest(timestamp) and low == oldest then
     recent, newest = rest .. ' ' .. position .. ' ' .. text .. ' ' .. text, oldest
     return
   end

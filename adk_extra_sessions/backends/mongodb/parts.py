@@ -63,7 +63,7 @@ class Parts:
         """Stores an outline; see `ReadsParts.store_outline`."""
         outline = new.outline
         last = {"$arrayElemAt": ["$tail.digest", {"$subtract": [outline.upto - 1, "$tail_first"]}]}
-        there = {"start_revision": new.start_revision, "tail.digest": new.newest, "$expr": {"$eq": [last, new.newest]}}
+        there = {"start_revision": new.start_revision, "$expr": {"$eq": [last, new.newest]}}
         stored = {
             "upto": outline.upto,
             "long_running": outline.long_running,

@@ -180,6 +180,15 @@ def test_a_session_deleted_under_a_stream_is_never_mixed_with_its_successor(stor
         list(source.events)
 
 
+def test_a_session_deleted_amid_a_stream_is_named(store: SessionStore) -> None:
+    fill_store(store, users=[0], lengths={"long": 1500})
+    coming = iter(streamed(store, "long").events)
+    next(coming)
+    store.delete_session(**NAMES, session_id="long")
+    with pytest.raises(SessionNotFoundError):
+        list(coming)
+
+
 def test_a_time_is_not_set_over_a_newer_one(store: SessionStore) -> None:
     live = store.create_session(**NAMES, session_id="one")
     stale = stored(store, "one")

@@ -85,10 +85,19 @@ class Listing:
         return SessionsPage(sessions=sessions)
 
     def iterate(self) -> Iterator[Session]:
-        """Yields session by session, and reads page by page."""
+        """Yields each session once, and reads page by page.
+
+        Without that, a caller that appends to what it gets would get it again and again
+        where sessions are stored by the time of their last update.
+        """
+        user, met = None, set[str]()
         for page in telemetry.pages(self.backend, "iter_sessions", self.pages()):
             for record in page:
-                yield session_of(record, [])
+                if record.key.user_id != user:  # a user's sessions come together
+                    user, met = record.key.user_id, set()
+                if record.key.session_id not in met:
+                    met.add(record.key.session_id)
+                    yield session_of(record, [])
 
     def pages(self) -> Iterator[Sequence[SessionRecord]]:
         """Yields stored sessions, page by page."""

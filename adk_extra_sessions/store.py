@@ -183,10 +183,10 @@ class SessionStore(BasicStore):
         page_size: int = 100,
         labels: Mapping[str, str] | None = None,
     ) -> Iterator[Session]:
-        """Iterates over sessions, read as by `list_sessions`, in constant memory.
+        """Iterates over sessions, read as by `list_sessions`, without loading them all at once.
 
-        They come in any order. A session that exists during the whole
-        iteration is not missed; one that changes meanwhile may come twice.
+        They come in any order, each once, also if you append to them. A session
+        that exists during the whole iteration is not missed.
 
         Args:
             app_name: The app's name.

@@ -137,7 +137,7 @@ class SessionService(BasicService):
         page_size: int = 100,
         labels: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Session]:
-        """Iterates over sessions with `async for`, as `SessionStore.iter_sessions` does, in constant memory.
+        """Iterates over sessions with `async for`, as `SessionStore.iter_sessions` does.
 
         Args:
             app_name: The app's name.

@@ -111,8 +111,9 @@ class Backend(ABC):
         Its cost depends on the page alone: the place where it begins is found
         by values, never by counting. From the first page to the last, a session
         that does not change meanwhile comes exactly once. One that changes may
-        come again, and may be missed in other orders than "storage". Where
-        only few sessions have the labels, a page may be short although it has a next one.
+        come again, and may be missed in other orders than "storage"; in that order,
+        each user's sessions come one after another. Where only few sessions have the
+        labels, a page may be short although it has a next one.
 
         Args:
             query: Which sessions; `after` is a `next` of the same query.

@@ -75,6 +75,19 @@ class PagesContract(Contract):
             found = [one.id async for one in session_service.iter_sessions(app_name=APP, page_size=page_size)]
             assert sorted(found) == sorted(made)
 
+    @pytest.mark.parametrize("user_id", [USER, None])
+    async def test_each_comes_once_though_the_caller_appends_to_it(
+        self, session_service: SessionService, user_id: str | None
+    ) -> None:
+        users = [USER, "other"] if user_id is None else [USER]
+        made = [(user, name) for user in users for name in await _sessions(session_service, 5, user_id=user)]
+        met: list[tuple[str, str]] = []
+        async for one in session_service.iter_sessions(app_name=APP, user_id=user_id, page_size=2):
+            met.append((one.user_id, one.id))
+            assert len(met) <= len(made), "it does not end"
+            await session_service.append_event(one, an_event(at=5000.0 + len(met)))
+        assert sorted(met) == sorted(made)
+
     async def test_sessions_are_counted(self, session_service: SessionService) -> None:
         assert await session_service.count_sessions(app_name=APP) == 0
         await _sessions(session_service, 3)

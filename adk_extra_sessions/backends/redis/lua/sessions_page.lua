@@ -5,7 +5,10 @@
 --       5 "1" to read the state, too, then pairs of FIELD, VALUE: labels that the sessions must have
 -- Returns {time and name of the last session that was looked at, "" after the last of all, user's state, app's state,
 --         names of sessions that are not there, for drop_expired.lua,
---         then for each session: name, hash as a flat array, when it expires in ms since the epoch, -1 for never}.
+--         then for each session: name, what a list needs of its hash as a flat array, when it expires in ms since
+--         the epoch, -1 for never}.
+local UNUSED = {[FIELD.nonce] = true, [FIELD.initial_state] = true, [FIELD.recent] = true, [FIELD.newest_time] = true,
+  [FIELD.backward_step] = true}
 local LOOKED_AT = 1000  -- at most: the server serves nobody else meanwhile
 local index, newest_first, size = KEYS[1], ARGV[1] == 'desc', tonumber(ARGV[2])
 local prefix = string.sub(index, 1, -2) .. 's:'
@@ -36,6 +39,22 @@ local place = first_place(ARGV[3], ARGV[4])
 local function state_in(key)
   return key and ARGV[5] == '1' and redis.call('HGETALL', key) or {}
 end
+
+local function begins(text, prefix)
+  return string.sub(text, 1, #prefix) == prefix
+end
+
+local function needed(session)
+  local fields = {}
+  for at = 1, #session, 2 do
+    local name = session[at]
+    if not (UNUSED[name] or begins(name, FIELD.outline) or ARGV[5] ~= '1' and begins(name, FIELD.state)) then
+      fields[#fields + 1], fields[#fields + 2] = name, session[at + 1]
+    end
+  end
+  return fields
+end
+
 local gone, looked_at, count, last = {}, 0, 0, nil
 local page = {'', '', state_in(KEYS[2]), state_in(KEYS[3]), gone}
 while count < size and looked_at < LOOKED_AT do
@@ -47,7 +66,7 @@ while count < size and looked_at < LOOKED_AT do
       gone[#gone + 1] = names[at]
     elseif session then
       count = count + 1
-      for _, part in ipairs({names[at], session, expires_at(prefix .. names[at])}) do page[#page + 1] = part end
+      for _, part in ipairs({names[at], needed(session), expires_at(prefix .. names[at])}) do page[#page + 1] = part end
     end
     last = {names[at + 1], names[at]}
   end

@@ -156,12 +156,18 @@ def raw(store: SessionStore) -> Any:
 
 @pytest.mark.parametrize(("backend", "damage"), kinds(REDIS_SESSION, MONGO_SESSION), indirect=["backend"])
 def test_a_damaged_session_is_named_left_alone_and_in_nobodys_way(
-    store: SessionStore, others: list[Session], damaged: Session, damage: str, caplog: pytest.LogCaptureFixture
+    make_store: Callable[..., SessionStore],
+    store: SessionStore,
+    others: list[Session],
+    damaged: Session,
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     pick(store, damage, REDIS_SESSION, MONGO_SESSION)
     before = raw(store)
-    with pytest.raises(CorruptRecordError, match="'one'"):
-        store.get_session(**NAMES)
+    for reading in (store, make_store(cache="1MB"), make_store(history="compacted")):
+        with pytest.raises(CorruptRecordError, match="'one'"):
+            reading.get_session(**NAMES)
     with pytest.raises(CorruptRecordError, match="'one'"):
         store.append_event(damaged, an_event(delta={"own": 2, "user:a": 2, "app:a": 2}))
     assert texts(damaged) == ["before"] and damaged.state == {"own": 1, "user:a": 1, "app:a": 1}

@@ -95,7 +95,9 @@ def test_a_session_made_again_has_nothing_of_the_one_before(
 
 
 @pytest.mark.parametrize("lost", [0, 1, -1], ids=["first", "second", "last"])
-def test_a_lost_chunk_is_an_error_that_names_the_session(store: MongoSessionStore, lost: int) -> None:
+def test_a_lost_chunk_is_an_error_that_names_the_session(
+    make_store: Callable[..., MongoSessionStore], store: MongoSessionStore, lost: int
+) -> None:
     filled(store, 300)
     chunk = sorted(store.backend.chunks.find({}, {"first": 1, "newest": 1}), key=lambda one: one["first"])[lost]
     store.backend.chunks.delete_one({"_id": chunk["_id"]})
@@ -104,6 +106,8 @@ def test_a_lost_chunk_is_an_error_that_names_the_session(store: MongoSessionStor
             again(store, **config)
     with pytest.raises(CorruptRecordError, match="'one'"):
         streamed(store)
+    with pytest.raises(CorruptRecordError, match="'one'"):
+        make_store(cache="1MB").get_session(**NAMES)
     assert len(again(store, num_recent_events=10).events) == 10
 
 

@@ -117,6 +117,34 @@ def test_a_list_leaves_users_in_the_index_who_may_be_creating_a_session(make_sto
     assert "new" in users(store)
 
 
+def test_a_user_stays_in_the_apps_index_for_longer_than_a_creation_takes(make_store: Stores) -> None:
+    short, forever = make_store(ttl=1), make_store()
+    short.create_session(**NAMES)
+    assert users(short)[USER] > (time.time() + 300) * 1000
+    forever.create_session(**NAMES)
+    before = users(short)
+    short.create_session(**NAMES)
+    assert users(short) == before
+
+
+def test_a_user_who_came_back_meanwhile_stays_in_the_apps_index(store: RedisSessionStore) -> None:
+    store.create_session(**NAMES)
+    let_time_pass(store)
+    app_index = UserIndex(store.client, store.prefix, APP)
+    app_index.remove({USER: 0.5})  # as the time was when the user had no sessions
+    assert users(store) == {USER: 1.0}
+    app_index.remove({USER: 1.0})
+    assert users(store) == {}
+
+
+def test_a_user_without_sessions_is_soon_looked_at_again(store: RedisSessionStore) -> None:
+    session = store.create_session(**NAMES)
+    store.client.unlink(index(store))
+    UserIndex(store.client, store.prefix, APP).look_after_gone(USER)
+    assert users(store)[USER] < (time.time() + 3600) * 1000
+    assert store.get_session(**NAMES, session_id=session.id) is not None
+
+
 def test_the_last_session_of_a_user_takes_the_user_along(store: RedisSessionStore, backend: str) -> None:
     one, two = (store.create_session(**NAMES) for _ in range(2))
     store.delete_session(**NAMES, session_id=one.id)

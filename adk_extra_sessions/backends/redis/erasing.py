@@ -9,7 +9,7 @@ from attrs import frozen
 
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, UserKeys, decoded, encoded, matching
-from adk_extra_sessions.backends.redis.replies import checked, text
+from adk_extra_sessions.backends.redis.replies import checked, foreign_type_named, text
 from adk_extra_sessions.backends.redis.users import UserIndex
 from adk_extra_sessions.records import Erased, SessionKey
 
@@ -46,16 +46,20 @@ class Erasing:
         return total + self._keys([app.state], states=1) + Erased(records=before - self._existing(indexes))
 
     def _user(self, app_name: str, user_id: str) -> Erased:
-        index = UserKeys.of(self.prefix, app_name, user_id).index
-        return self._sessions(index, SessionKey(app_name, user_id, ""))
+        return self._sessions(UserKeys.of(self.prefix, app_name, user_id), SessionKey(app_name, user_id, ""))
 
-    def _sessions(self, index: str, user: SessionKey, *names: str) -> Erased:
+    def _sessions(self, keys: UserKeys, user: SessionKey, *names: str) -> Erased:
         """Deletes a user's state and sessions: those in the index, and those of some names that it may not have."""
         total, left = Erased(), 1
         while left:
-            (reply,) = scripts.run_many(self.client, [scripts.Call(scripts.ERASE, [index], [SESSIONS, *names])])
-            records, sessions, events, turns, states, left = map(int, checked(reply, user))
-            total += Erased(sessions=sessions, events=events, states=states, turns=turns, records=records)
+            with foreign_type_named(user):
+                listed = self.client.zrange(keys.index, 0, SESSIONS - 1)
+            # As they are in the index: nothing may be left there.
+            ends = [f"{kind}:{name}" for name in {*map(text, listed), *names} for kind in ("s", "e", "t")]
+            call = scripts.Call(scripts.ERASE, [keys.index, keys.state, *(f"{keys.prefix}{end}" for end in ends)], [])
+            (reply,) = scripts.run_many(self.client, [call])
+            records, deleted, events, turns, states, left = map(int, checked(reply, user))
+            total += Erased(sessions=deleted, events=events, states=states, turns=turns, records=records)
         return total
 
     def _left(self, app_name: str, user_id: str | None) -> Erased:
@@ -69,7 +73,8 @@ class Erasing:
             owner = SessionKey(app_name, decoded(tag.rpartition("/")[2]), "")
             if kind in {"i", "u", "s", "e", "t"}:
                 # Never the index or the state alone: a session that is created at this moment would be without it.
-                total += self._sessions(f"{tag}}}:i", owner, *([session] if kind in {"s", "e", "t"} else []))
+                names = [session] if kind in {"s", "e", "t"} else []
+                total += self._sessions(UserKeys(f"{tag}}}:"), owner, *names)
             else:
                 total += self._keys([key])
         return total

@@ -94,3 +94,16 @@ def test_a_session_that_is_still_on_the_other_node_is_neither_left_out_nor_remov
                 operation()
     assert {one.id for one in store.list_sessions(**NAMES).sessions} == {"one", "two", "three"}
     assert store.count_sessions(**NAMES) == 3
+
+
+def test_an_erasure_is_refused_rather_than_leaving_what_is_on_the_other_node(store: RedisSessionStore) -> None:
+    for name in ("one", "two"):
+        store.append_event(store.create_session(**NAMES, session_id=name, state={"user:a": 1}), an_event())
+    keys = UserKeys.of(store.prefix, APP, USER)
+    for first in ([keys.index, keys.state, keys.session("one"), keys.events("one")], [keys.events("two")]):
+        with half_moved(store.client, store.client.keyslot(keys.index), first), pytest.raises(RedisError):
+            store.delete_user(**NAMES)
+        assert {one.id for one in store.list_sessions(**NAMES).sessions} == {"one", "two"}
+    receipt = store.delete_user(**NAMES)
+    assert (receipt.sessions, receipt.events, receipt.states) == (2, 2, 1)
+    assert list(store.client.scan_iter(match=f"{store.prefix}:*{USER}*", count=10_000)) == []

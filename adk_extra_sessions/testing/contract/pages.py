@@ -69,6 +69,25 @@ class PagesContract(Contract):
         still = [name for name in met if name not in moving]
         assert sorted(still) == sorted(set(made) - moving)
 
+    @pytest.mark.parametrize("apart", [1.0, 0.0], ids=["different times", "one time"])
+    @pytest.mark.parametrize("deleted", [True, False], ids=["deleted", "moved"])
+    @pytest.mark.parametrize("order_by", ORDERS)
+    async def test_a_page_begins_where_the_last_one_ended_whatever_became_of_its_last_session(
+        self, session_service: SessionService, order_by: str | None, deleted: bool, apart: float
+    ) -> None:
+        for number, name in enumerate("abcdef"):
+            session = await a_session(session_service, session_id=name)
+            await session_service.append_event(session, an_event(at=1000.0 + number * apart))
+        query: dict[str, Any] = {"app_name": APP, "user_id": USER, "order_by": order_by}
+        page = await session_service.list_sessions(**query, page_size=2)
+        first, last = (one.id for one in page.sessions)
+        if deleted:
+            await session_service.delete_session(app_name=APP, user_id=USER, session_id=last)
+        else:
+            await session_service.append_event(await _loaded(session_service, last), an_event(at=5000.0))
+        rest = await session_service.list_sessions(**query, page_size=9, page_token=page.next_page_token)
+        assert sorted(one.id for one in rest.sessions if one.id != last) == sorted(set("abcdef") - {first, last})
+
     async def test_iterating_meets_all(self, session_service: SessionService) -> None:
         made = await _sessions(session_service, 7)
         for page_size in (1, 3, 100):

@@ -173,6 +173,9 @@ def test_a_damaged_session_is_named_left_alone_and_in_nobodys_way(
     assert texts(damaged) == ["before"] and damaged.state == {"own": 1, "user:a": 1, "app:a": 1}
     with pytest.raises((CorruptRecordError, AlreadyExistsError), match="one"):
         store.create_session(**NAMES, state={"own": 2})
+    if "version" in damage:
+        with pytest.raises(CorruptRecordError, match="'one'"):
+            store.update_session(**NAMES, display_name="new")
     assert raw(store) == before
     with caplog.at_level(logging.WARNING):
         everyone = store.list_sessions(app_name=APP).sessions

@@ -65,8 +65,8 @@ class Erasing:
     def _left(self, app_name: str, user_id: str | None) -> Erased:
         """Deletes what no index has, with the user's or any user's names, and what others store meanwhile."""
         total = Erased()
-        user = "*" if user_id is None else matching(encoded(user_id))
-        pattern = f"{matching(self.prefix)}:{{{matching(encoded(app_name))}/{user}}}:*"
+        user = "*" if user_id is None else encoded(user_id)
+        pattern = f"{matching(self.prefix)}:{{{encoded(app_name)}/{user}}}:*"
         for key in self.client.scan_iter(match=pattern, count=SCANNED):
             tag, _, name = text(key).rpartition("}:")
             kind, _, session = name.partition(":")

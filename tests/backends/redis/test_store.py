@@ -189,6 +189,14 @@ def test_refresh_on_read_renews_expiry(make_store: Callable[..., RedisSessionSto
     assert all(store.client.pttl(key) == -1 for key in others)
 
 
+def test_refresh_on_read_renews_a_sessions_own_ttl(make_store: Callable[..., RedisSessionStore]) -> None:
+    store = make_store(ttl=100, refresh_on_read=True)
+    store.create_session(**NAMES, ttl=1000)
+    store.client.pexpire(session_key(store, "s"), 500_000)
+    store.get_session(**NAMES)
+    assert store.client.pttl(session_key(store, "s")) > 900_000
+
+
 def test_a_reader_shortens_nobodys_expiry(make_store: Callable[..., RedisSessionStore]) -> None:
     kept, brief = make_store(), make_store(ttl=1, refresh_on_read=True)
     session = kept.create_session(**NAMES)

@@ -57,8 +57,8 @@ SLOW = {
 }
 """Folders and files."""
 
-SIMPLE = {"adk", "aio", "cli", "history"}
-"""Folders whose subject is the same on all servers of a database: their tests are run on one server of each."""
+SIMPLE = {"adk", "aio", "cli", "history", "transfer", "test_lost_history.py", "test_turns.py"}
+"""Folders and files whose subject is the same on all servers of a database: tests are run on one server of each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

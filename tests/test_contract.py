@@ -40,8 +40,9 @@ class TestOneContractAlone(ErasureContract):
         return redis_session_service
 
 
+@pytest.mark.not_on("rediscluster", "replicaset")  # the services have the same stores there
 class TestStores(SessionServiceContract):
-    """Both blocking stores on every backend."""
+    """Both blocking stores."""
 
     @pytest.fixture
     def session_service(self, store: SessionStore) -> Direct:

@@ -146,10 +146,9 @@ class RedisBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
         stored = StoredSession.of(reply.session, reply.expires_at, key)
         if int(reply.length) != 2 * stored.event_count:
             raise CorruptRecordError(f"{key}: of its {stored.event_count} events, some are missing.")
+        keys = SessionKeys.of(self.prefix, key)
         with foreign_type_named(key):
-            app = (
-                self._split.read(SessionKeys.of(self.prefix, key), stored) if self._split else state_of(reply.app, key)
-            )
+            app = self._split.read(keys, stored) if self._split else state_of(reply.app, key)
         return SessionRecord(
             key,
             stored.revision,

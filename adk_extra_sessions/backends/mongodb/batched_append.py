@@ -101,7 +101,7 @@ class BatchedAppend:
         """Stores those whose conditions all hold; returns what is stored now."""
         matched = None
         try:
-            matched = bulk.send(self.sessions, [one.update for one in ready]).matched
+            matched = bulk.send(self.sessions, [one.update for one in ready])
             if matched == len(ready):
                 return [True] * len(ready)
         except REFUSED as error:

@@ -49,19 +49,8 @@ class Update:
     size: int = 1000
 
 
-@frozen
-class Sent:
-    """The outcome of updates.
-
-    Attributes:
-        matched: How many of them matched a document or made one.
-    """
-
-    matched: int
-
-
-def send(collection: Any, updates: Sequence[Update]) -> Sent:
-    """Sends updates, and waits until they have reached the majority.
+def send(collection: Any, updates: Sequence[Update]) -> int:
+    """Sends updates, waits until they have reached the majority, and returns how many matched or made a document.
 
     Args:
         collection: Where to.
@@ -71,12 +60,12 @@ def send(collection: Any, updates: Sequence[Update]) -> Sent:
         pymongo.errors.PyMongoError: One failed; others may have been done.
     """
     if not isinstance(collection.database.client, MongoClient):
-        return Sent(sum(_done_by_fake(collection, one) for one in updates))
+        return sum(_done_by_fake(collection, one) for one in updates)
     matched = 0
     for _, reply in _replies(collection, updates):
         _check(reply)
-        matched += reply["n"]
-    return Sent(matched)
+        matched += int(reply["n"])
+    return matched
 
 
 def refused(collection: Any, updates: Sequence[Update]) -> set[int]:
@@ -111,7 +100,7 @@ def confirm(collection: Any, selected: dict[str, Any]) -> bool:
 def are_confirmed(collection: Any, selected: Iterable[dict[str, Any]]) -> bool:
     """Whether each filter matches a document; see `confirm`."""
     updates = [Update(one, {"$unset": {"never_set": ""}}) for one in selected]
-    return send(collection, updates).matched == len(updates)
+    return send(collection, updates) == len(updates)
 
 
 def send_and_forget(collection: Any, updates: Sequence[Update]) -> None:

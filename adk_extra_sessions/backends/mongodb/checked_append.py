@@ -177,7 +177,7 @@ class CheckedAppend:
 
     def _send(self, check: Check, head: Head, update: Document) -> bool:
         try:
-            return bool(bulk.send(self.sessions, [bulk.Update(head.as_read(), update)]).matched)
+            return bool(bulk.send(self.sessions, [bulk.Update(head.as_read(), update)]))
         except (OperationFailure, DocumentTooLarge) as error:
             if not limits.is_too_large(error):  # it may have been stored all the same
                 raise

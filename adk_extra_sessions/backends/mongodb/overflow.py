@@ -72,7 +72,7 @@ class Overflow:
             for one, head, date, chunk in zip(updates, heads, dates, self.chunks.write(heads, dates), strict=True)
             if chunk is not None and chunk.expires_as(head, date)
         ]
-        if len(cuts) == len(updates) == bulk.send(self.sessions, cuts).matched:
+        if len(cuts) == len(updates) == bulk.send(self.sessions, cuts):
             return True
         for head in heads:
             self.chunks.settle(head)

@@ -155,7 +155,7 @@ class SharedStates:
         found: dict[str, Document] = {}
         for _ in range(TRIES):
             updates = [change.update(tickets_in(found.get(change.id), change.key)) for change in changes]
-            if not updates or bulk.send(self.states, updates).matched == len(updates):
+            if not updates or bulk.send(self.states, updates) == len(updates):
                 return
             names = {f"tickets.{name}": 1 for change in changes for name in change.tickets}
             there = self.states.find({"$or": [change.selected for change in changes]}, names)
@@ -167,7 +167,7 @@ class SharedStates:
         """Applies a change of many keys: the server's time for one by one grows with their square."""
         for _ in range(TRIES):
             document = self.states.find_one(change.selected)
-            if document is None or bulk.send(self.states, [change.whole_update(document)]).matched:
+            if document is None or bulk.send(self.states, [change.whole_update(document)]):
                 return
         raise in_the_way(change.selected)
 

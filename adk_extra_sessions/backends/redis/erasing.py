@@ -54,9 +54,8 @@ class Erasing:
         while left:
             with foreign_type_named(user):
                 listed = self.client.zrange(keys.index, 0, SESSIONS - 1)
-            # As they are in the index: nothing may be left there.
-            ends = [f"{kind}:{name}" for name in {*map(text, listed), *names} for kind in ("s", "e", "t")]
-            call = scripts.Call(scripts.ERASE, [keys.index, keys.state, *(f"{keys.prefix}{end}" for end in ends)], [])
+            sessions = [key for name in {*map(text, listed), *names} for key in keys.of_listed(name)]
+            call = scripts.Call(scripts.ERASE, [keys.index, keys.state, *sessions], [])
             (reply,) = scripts.run_many(self.client, [call])
             records, deleted, events, turns, states, left = map(int, checked(reply, user))
             total += Erased(sessions=deleted, events=events, states=states, turns=turns, records=records)

@@ -159,6 +159,10 @@ class UserKeys:
         """The user's state."""
         return f"{self.prefix}u"
 
+    def of_listed(self, name: str) -> list[str]:
+        """The keys of a session, of its events and of its turn; `name` is the session's in the index."""
+        return [f"{self.prefix}{kind}:{name}" for kind in ("s", "e", "t")]
+
     def session(self, session_id: str) -> str:
         """The session's hash."""
         return f"{self.prefix}s:{encoded(session_id)}"

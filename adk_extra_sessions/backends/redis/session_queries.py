@@ -27,7 +27,7 @@ from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery, checked
 from adk_extra_sessions.records import SessionKey, SessionRecord
 from adk_extra_sessions.state import SharedState
 
-APP_STATE = 3
+APP_STATE = 4
 """The place of the app's state in the reply of sessions_page.lua."""
 
 USERS = 1000
@@ -88,10 +88,10 @@ class SessionQueries:
             if query.user_id is None:
                 users = self._users(app_name, users[-1] if users else None, USERS)
             indexes = [UserKeys.of(self.prefix, app_name, user).index for user in users]
-            replies = self._run([Call(scripts.COUNT, [index], labels) for index in indexes], gone_at=1)
+            replies = self._run([Call(scripts.COUNT, [index], labels) for index in indexes])
             for user, reply in zip(users, replies, strict=True):
                 with left_out_if_damaged(SessionKey(app_name, user, "")):
-                    total += int(checked(reply, SessionKey(app_name, user, ""))[0])
+                    total += int(checked(reply, SessionKey(app_name, user, ""))[1])
             if query.user_id is not None or len(users) < USERS:
                 return total
 
@@ -149,25 +149,21 @@ class SessionQueries:
             app = [] if self.is_split or calls else [self._app(query)]  # the first call reads it for all
             names = [keys.index, keys.state, *app]
             calls.append(Call(scripts.SESSIONS_PAGE, names, [*arguments, *label_pairs(query.labels)]))
-        return self._run(calls, gone_at=4) if calls else []
+        return self._run(calls) if calls else []
 
-    def _run(self, calls: Sequence[Call], gone_at: int) -> list[Any]:
-        """Runs scripts, each with an index as its first key, and removes what they did not find from the index.
-
-        Args:
-            calls: The calls.
-            gone_at: Where in a reply the names are that were not found.
-        """
+    def _run(self, calls: Sequence[Call]) -> list[Any]:
+        """Runs scripts whose first key is an index, and removes from it the names that begin their replies."""
         replies = scripts.run_many(self.client, calls)
         for at, call in enumerate(calls):
             # What was not found, but is there, was on its way to another node of a Redis Cluster.
-            while not isinstance(replies[at], Exception) and self._drop_expired(call.keys[0], replies[at][gone_at]):
+            while not isinstance(replies[at], Exception) and self._drop_expired(call.keys[0], replies[at][0]):
                 replies[at] = scripts.run_many(self.client, [call])[0]
         return replies
 
     def _drop_expired(self, index: str, names: Sequence[Any]) -> int:
         """Removes sessions that have expired from an index; returns how many have not."""
-        sessions = [f"{index[:-1]}s:{text(name)}" for name in names]
+        user = UserKeys(index[:-1])
+        sessions = [user.of_listed(text(name))[0] for name in names]
         return int(scripts.run(self.client, Call(scripts.DROP_EXPIRED, [index, *sessions], []))) if sessions else 0
 
     def _records(
@@ -176,7 +172,7 @@ class SessionQueries:
         """Returns a user's part of a page, where the next one begins, and whether there was no session at all."""
         user = SessionKey(query.app_name, user_id, "")
         try:
-            time, name, state, _, _, *found = checked(reply, user)
+            _, time, name, state, _, *found = checked(reply, user)
             shared = SharedState(user=state_of(state, user), app=app)
         except DAMAGE as error:
             leave_out(user, error)

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 index of the user's sessions
 -- ARGV  pairs of FIELD, VALUE: labels that the sessions must have
--- Returns {how many there are, names of those that are not there, for drop_expired.lua}.
+-- Returns {names of sessions that are not there, for drop_expired.lua, how many there are}.
 local index, count, gone, place = KEYS[1], 0, {}, 0
 local prefix = string.sub(index, 1, -2) .. 's:'
 while true do
@@ -16,6 +16,6 @@ while true do
       count = count + 1
     end
   end
-  if #names < 1000 then return {count, gone} end
+  if #names < 1000 then return {gone, count} end
   place = place + 1000
 end

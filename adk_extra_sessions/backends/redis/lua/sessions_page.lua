@@ -3,8 +3,8 @@
 -- KEYS  1 index of the user's sessions, 2 user's state, [3 app's state]
 -- ARGV  1 "desc" for the newest first, 2 how many, 3 time and 4 name of the session before the page ("" for none),
 --       5 "1" to read the state, too, then pairs of FIELD, VALUE: labels that the sessions must have
--- Returns {time and name of the last session that was looked at, "" after the last of all, user's state, app's state,
---         names of sessions that are not there, for drop_expired.lua,
+-- Returns {names of sessions that are not there, for drop_expired.lua, time and name of the last session that was looked
+--         at, "" after the last of all, user's state, app's state,
 --         then for each session: name, what a list needs of its hash as a flat array, when it expires in ms since
 --         the epoch, -1 for never}.
 local UNUSED = {[FIELD.nonce] = true, [FIELD.initial_state] = true, [FIELD.recent] = true, [FIELD.newest_time] = true,
@@ -56,7 +56,7 @@ local function needed(session)
 end
 
 local gone, looked_at, count, last = {}, 0, 0, nil
-local page = {'', '', state_in(KEYS[2]), state_in(KEYS[3]), gone}
+local page = {gone, '', '', state_in(KEYS[2]), state_in(KEYS[3])}
 while count < size and looked_at < LOOKED_AT do
   local names = redis.call(range, index, place, place + math.min(size - count, 100) - 1, 'WITHSCORES')
   if #names == 0 then break end
@@ -72,5 +72,5 @@ while count < size and looked_at < LOOKED_AT do
   end
   place, looked_at = place + #names / 2, looked_at + #names / 2
 end
-if last and place < redis.call('ZCARD', index) then page[1], page[2] = last[1], last[2] end
+if last and place < redis.call('ZCARD', index) then page[2], page[3] = last[1], last[2] end
 return page

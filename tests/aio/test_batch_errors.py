@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, model_serializer
 from pymongo.errors import ServerSelectionTimeoutError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from support.growing import growing
 from support.no_threads import no_new_threads
 
 from adk_extra_sessions import MongoSessionService, RedisSessionService
@@ -92,24 +92,9 @@ async def test_what_a_batch_stored_before_it_went_wrong_is_no_error(
     assert ids(session) == [first.id, second.id]
 
 
-class Growing(BaseModel):
-    """A value of a dictionary that grows while it is encoded, as when another task adds to it."""
-
-    model_config = {"arbitrary_types_allowed": True}
-    within: dict[str, object]
-
-    @model_serializer
-    def encoded(self) -> str:
-        self.within[f"another {len(self.within)}"] = 1
-        return "value"
-
-
 async def test_an_event_that_changes_while_it_is_encoded_fails_alone(service: SessionService) -> None:
     sessions = [await a_session(service) for _ in range(5)]
-    cart: dict[str, object] = {}
-    cart |= {"first": Growing(within=cart), "second": 2}
-    cart["first"].within = cart  # type: ignore[attr-defined]
-    events = [an_event(delta={"cart": cart}) if number == 2 else an_event() for number in range(5)]
+    events = [an_event(delta={"cart": growing()}) if number == 2 else an_event() for number in range(5)]
     appends = [service.append_event(session, event) for session, event in zip(sessions, events, strict=True)]
     outcomes = await asyncio.wait_for(asyncio.gather(*appends, return_exceptions=True), timeout=20)
     assert isinstance(outcomes.pop(2), StateValueError)

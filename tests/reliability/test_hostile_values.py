@@ -15,7 +15,7 @@ from google.adk.events.event_actions import EventActions
 from google.genai import types
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, model_serializer
+from support.growing import growing
 
 from adk_extra_sessions import MongoSessionStore, SessionStore
 from adk_extra_sessions.errors import EventTooLargeError, EventValueError, StateValueError
@@ -98,25 +98,6 @@ def test_what_has_a_json_form_comes_back_in_it(store: SessionStore) -> None:
     as_user = {f"user:{name}": form for name, form in forms.items()}
     assert found.state == {**forms, **as_user}
     assert found.events[0].actions.state_delta == as_user
-
-
-class Growing(BaseModel):
-    """A value of a dictionary that grows while it is encoded, as when another thread adds to it."""
-
-    model_config = {"arbitrary_types_allowed": True}
-    within: dict[str, object]
-
-    @model_serializer
-    def encoded(self) -> str:
-        self.within[f"another {len(self.within)}"] = 1
-        return "value"
-
-
-def growing() -> object:
-    cart: dict[str, object] = {}
-    cart |= {"first": Growing(within=cart), "second": 2}
-    cart["first"].within = cart  # type: ignore[attr-defined]
-    return cart
 
 
 class WithoutClass:

@@ -47,17 +47,17 @@ SLOW = {
     "history",
     "reliability",
     "transfer",
+    "turns",
     "test_examples.py",
     "test_frameworks.py",
     "test_imports.py",
     "test_observability_page.py",
     "test_pytest_plugin.py",
     "test_sealed_bodies.py",
-    "test_turns.py",
 }
 """Folders and files."""
 
-SIMPLE = {"adk", "aio", "cli", "history", "transfer", "test_lost_history.py", "test_turns.py"}
+SIMPLE = {"adk", "aio", "cli", "history", "transfer", "turns", "test_lost_history.py"}
 """Folders and files whose subject is the same on all servers of a database: tests are run on one server of each."""
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-import textwrap
 import threading
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -14,73 +11,17 @@ from typing import Any
 import pytest
 from google.adk.sessions import Session
 from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.semconv.attributes import db_attributes, error_attributes, server_attributes
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, Tracer
-from pymongo.errors import PyMongoError
-from redis.exceptions import RedisError
+from opentelemetry.semconv.attributes import db_attributes, server_attributes
+from opentelemetry.trace import SpanKind, StatusCode, Tracer
+from support.spans import NAMES, id_of, only, parent_of, spying, title, titles
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore, telemetry
 from adk_extra_sessions.aio.service import SessionService
-from adk_extra_sessions.errors import AlreadyExistsError, SessionNotFoundError, StateValueError
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event
 
 pytestmark = [pytest.mark.anyio, pytest.mark.not_on("replicaset")]  # which is a mongod to them
-
-NAMES = {"app_name": APP, "user_id": USER}
-SECRET = "4711-sesame"
-
-
-@pytest.fixture
-def exporter(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
-    """Where the spans of this test go: nothing global, so that no other test has any."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(telemetry, "_tracer", provider.get_tracer("test"))
-    return exporter
-
-
-@pytest.fixture
-def tracer(exporter: InMemorySpanExporter) -> Tracer:
-    """Makes the spans of an application around ours, and those of a driver within."""
-    return telemetry._tracer
-
-
-def titles(exporter: InMemorySpanExporter) -> list[str]:
-    return [span.name for span in exporter.get_finished_spans()]
-
-
-def only(exporter: InMemorySpanExporter, name: str) -> ReadableSpan:
-    (found,) = [span for span in exporter.get_finished_spans() if span.name.split()[0] == name]
-    return found
-
-
-def id_of(span: ReadableSpan) -> int:
-    assert span.context is not None
-    return span.context.span_id
-
-
-def parent_of(span: ReadableSpan) -> int | None:
-    return span.parent.span_id if span.parent else None
-
-
-def title(store: SessionStore, operation: str) -> str:
-    return operation if isinstance(store, RedisSessionStore) else f"{operation} {store.backend.target.collection}"
-
-
-def spying(store: Any, primitive: str, monkeypatch: pytest.MonkeyPatch, tracer: Tracer) -> None:
-    """Makes a primitive do what an instrumented driver does: a span of its own for each command."""
-    original = getattr(store, primitive)
-
-    def spied(*arguments: Any) -> Any:
-        with tracer.start_as_current_span("driver"):
-            return original(*arguments)
-
-    monkeypatch.setattr(store, primitive, spied)
 
 
 def test_every_operation_of_a_store_has_one_span(store: SessionStore, exporter: InMemorySpanExporter) -> None:
@@ -158,36 +99,6 @@ def test_target_of_a_mongo_url(url: str, address: Any) -> None:
     with MongoSessionStore(url, collection_prefix="chat_") as store:
         assert store.backend.target == telemetry.Target("mongodb", "shop", "chat_sessions")
         assert store.backend.server_address() == address
-
-
-class FailingProcessor(SpanProcessor):
-    """An application's processor of spans with a bug."""
-
-    def __init__(self, fails: str) -> None:
-        self._fails = fails
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        if self._fails == "on_start":
-            raise ZeroDivisionError
-
-    def on_end(self, span: ReadableSpan) -> None:
-        if self._fails == "on_end":
-            raise ZeroDivisionError
-
-
-@pytest.mark.parametrize("fails", ["on_start", "on_end"])
-async def test_a_processor_of_spans_that_fails_fails_no_operation(
-    service: SessionService, monkeypatch: pytest.MonkeyPatch, fails: str
-) -> None:
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(FailingProcessor(fails))
-    monkeypatch.setattr(telemetry, "_tracer", provider.get_tracer("test"))
-    sessions = [await a_session(service) for _ in range(3)]
-    await asyncio.gather(*(service.append_event(session, an_event()) for session in sessions))
-    service.store.append_event(sessions[0], an_event())
-    stored = await service.get_session(**NAMES, session_id=sessions[0].id)
-    assert stored is not None
-    assert [len(one.events) for one in (stored, *sessions)] == [2, 2, 1, 1]
 
 
 async def test_an_operation_of_a_service_has_one_span_too(
@@ -323,121 +234,3 @@ def test_iterating_makes_a_span_for_each_page_and_none_around_the_callers_work(
     assert len(read) >= 2
     assert {parent_of(span) for span in exporter.get_finished_spans()} == {request.get_span_context().span_id, None}
     assert len([name for name in titles(exporter) if name.startswith("get_user_state")]) == 4
-
-
-async def test_an_error_is_told_by_its_name(service: SessionService, exporter: InMemorySpanExporter) -> None:
-    session = await a_session(service, session_id="one")
-    with pytest.raises(AlreadyExistsError):
-        await a_session(service, session_id="one")
-    await service.delete_session(**NAMES, session_id="one")
-    with pytest.raises(SessionNotFoundError):
-        await service.append_event(session, an_event())
-    failed = [span for span in exporter.get_finished_spans() if span.status.status_code is StatusCode.ERROR]
-    told = [((span.attributes or {})[error_attributes.ERROR_TYPE], span.status.description) for span in failed]
-    assert told == [
-        ("AlreadyExistsError", "Session with id 'one' already exists."),
-        ("SessionNotFoundError", "Session 'one' not found."),
-    ]
-
-
-def test_a_drivers_words_are_not_told(
-    store: SessionStore, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class ServerError(Exception):
-        code = 11000
-
-    def broken(*arguments: Any) -> Any:
-        raise ServerError(f"duplicate key {SECRET}")
-
-    monkeypatch.setattr(store.backend, "read", broken)
-    with pytest.raises(ServerError):
-        store.get_session(**NAMES, session_id="one")
-    span = only(exporter, "get_session")
-    attributes = dict(span.attributes or {})
-    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, None)
-    assert (attributes["error.type"], attributes[db_attributes.DB_RESPONSE_STATUS_CODE])[1] == "11000"
-    assert attributes["error.type"].endswith("ServerError")
-    assert not span.events
-
-
-def test_no_span_holds_what_is_stored(store: SessionStore, exporter: InMemorySpanExporter) -> None:
-    state = {"key": SECRET, "user:key": SECRET, "app:key": SECRET, "temp:key": SECRET}
-    session = store.create_session(**NAMES, state=state)
-    store.append_event(session, an_event(SECRET, delta=state))
-    store.append_many([(session, an_event(SECRET, delta=state)), (session, an_event(SECRET))])
-    with pytest.raises(StateValueError):
-        store.append_event(session, an_event(SECRET, delta={"key": SECRET, "bad": object()}))
-    store.get_session(**NAMES, session_id=session.id)
-    store.list_sessions(app_name=APP)
-    spans = [span.to_json() for span in exporter.get_finished_spans()]
-    assert len(spans) >= 6
-    assert not [span for span in spans if SECRET in span or USER in span]
-
-
-def test_no_span_holds_a_password(exporter: InMemorySpanExporter) -> None:
-    with RedisSessionStore(f"redis://ada:{SECRET}@127.0.0.1:1", retry=None) as store, pytest.raises(RedisError):
-        store.get_user_state(**NAMES)
-    url = f"mongodb://ada:{SECRET}@127.0.0.1:1/db?serverSelectionTimeoutMS=200"
-    with MongoSessionStore(url) as other, pytest.raises(PyMongoError):
-        other.get_user_state(**NAMES)
-    spans = [span.to_json() for span in exporter.get_finished_spans()]
-    assert len(spans) == 2
-    assert not [span for span in spans if SECRET in span or "ada:" in span]  # no bare "ada": ids are hexadecimal
-
-
-def test_an_unpaired_surrogate_does_not_break_an_exporter(store: SessionStore, exporter: InMemorySpanExporter) -> None:
-    with pytest.raises(ValueError, match="surrogate"):
-        store.get_session(**NAMES, session_id="\ud800")
-    assert (only(exporter, "get_session").attributes or {})["gen_ai.conversation.id"] == "?"
-
-
-async def test_where_a_trace_is_not_sampled_nothing_of_it_is(
-    service: SessionService, exporter: InMemorySpanExporter, tracer: Tracer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sessions = [await a_session(service) for _ in range(20)]
-    exporter.clear()
-    spying(service.store.backend, "append", monkeypatch, tracer)
-    with trace.use_span(NonRecordingSpan(SpanContext(trace_id=1, span_id=1, is_remote=False))):
-        await asyncio.gather(*(service.append_event(session, an_event()) for session in sessions))
-    assert titles(exporter) == []
-
-
-async def test_without_a_provider_nothing_is_made(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "_tracer", trace.NoOpTracer())
-    seen = []
-
-    def spied(*arguments: Any) -> None:
-        seen.append((trace.get_current_span(), telemetry.current()))
-
-    monkeypatch.setattr(service.store.backend, "read", spied)
-    await service.get_session(**NAMES, session_id="one")
-    assert seen == [(trace.INVALID_SPAN, None)]
-
-
-def test_a_provider_set_after_the_import_is_used() -> None:
-    script = """
-        from adk_extra_sessions import RedisSessionStore
-        from opentelemetry import trace
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-        with RedisSessionStore("fakeredis://") as store:
-            store.list_sessions(app_name="app")
-            exporter = InMemorySpanExporter()
-            provider = TracerProvider()
-            provider.add_span_processor(SimpleSpanProcessor(exporter))
-            trace.set_tracer_provider(provider)
-            store.create_session(app_name="app", user_id="user")
-        (span,) = exporter.get_finished_spans()
-        print(span.name, span.instrumentation_scope.name, span.instrumentation_scope.version)
-    """
-    import adk_extra_sessions
-
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
-    assert run.stdout.split() == ["create_session", "adk_extra_sessions", adk_extra_sessions.__version__], run.stderr
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"

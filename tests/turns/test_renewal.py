@@ -1,0 +1,218 @@
+"""A turn is renewed while it is held, and ends with its holder; who has lost it is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from google.adk.events import Event
+from support.servers import RedisServer, wait_until
+from support.turns import KEY, NAMES, elsewhere, refused
+
+from adk_extra_sessions import (
+    CorruptRecordError,
+    RedisSessionStore,
+    SessionBusyError,
+    SessionStore,
+    StaleSessionError,
+    TurnLostError,
+)
+from adk_extra_sessions.backends.mongodb import layout
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.turns.queue import TurnQueue, Waiter
+
+
+@pytest.mark.slow
+def test_a_turn_is_renewed_while_it_is_held(make_store: Callable[..., SessionStore], short_lease: float) -> None:
+    store, other = make_store(), make_store()
+    with store.turn(**NAMES):
+        time.sleep(2 * short_lease)
+        refused(other, wait=0)
+
+
+@pytest.mark.slow
+def test_a_record_that_cannot_be_read_does_not_end_the_renewal_of_other_turns(
+    make_store: Callable[..., SessionStore], short_lease: float
+) -> None:
+    store, other = make_store(), make_store()
+
+    def hold_a_damaged_one() -> None:
+        with store.turn(**{**NAMES, "session_id": "damaged"}):
+            damage(store, SessionKey(**{**NAMES, "session_id": "damaged"}))
+            time.sleep(2 * short_lease)
+            refused(other, wait=0)
+
+    with store.turn(**NAMES), pytest.raises(CorruptRecordError):
+        hold_a_damaged_one()
+
+
+NO_QUEUES = {
+    "another type": "[]",
+    "times that are texts": '{"holder": "a", "since": "x", "renewed": "y", "waiting": []}',
+    "a holder that is a list": '{"holder": ["a"], "since": 1, "renewed": 1, "waiting": []}',
+    "a time that is no number": '{"holder": "a", "since": 1, "renewed": NaN, "waiting": []}',
+    "a waiter without a time": '{"holder": null, "since": 0, "renewed": 0, "waiting": [["x", "y"]]}',
+    "too deep": "[" * 100_000,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", NO_QUEUES.values(), ids=NO_QUEUES)
+def test_a_record_of_another_form_is_named_and_ends_no_renewal(
+    make_store: Callable[..., SessionStore], short_lease: float, text: str
+) -> None:
+    store, other = make_store(), make_store()
+    damaged = SessionKey(**{**NAMES, "session_id": "damaged"})
+
+    def hold_a_damaged_one() -> None:
+        with store.turn(**{**NAMES, "session_id": "damaged"}):
+            before, _ = store.turns.read(damaged)
+            assert store.turns.swap(damaged, before, text)
+            time.sleep(1.5 * short_lease)
+            refused(other, wait=0)
+
+    with store.turn(**NAMES), pytest.raises(CorruptRecordError, match="'damaged'"):
+        hold_a_damaged_one()
+    with pytest.raises(CorruptRecordError, match="'damaged'"), store.turn(**{**NAMES, "session_id": "damaged"}):
+        pass
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["holds", "waits"])
+def test_a_dead_process_blocks_no_session_for_longer_when_the_servers_clock_was_set_back(
+    store: SessionStore, short_lease: float, waits: bool
+) -> None:
+    _, now = store.turns.read(KEY)
+    later = now + 3600
+    dead = TurnQueue(None, 0, 0, (Waiter("dead", later),)) if waits else TurnQueue("dead", later, later)
+    assert store.turns.swap(KEY, None, dead.dumps())
+    with store.turn(**NAMES, wait=5 * short_lease):
+        pass
+
+
+@pytest.mark.servers
+def test_a_server_that_does_not_answer_delays_no_renewal_on_another(short_lease: float) -> None:
+    names = {**NAMES, "session_id": "elsewhere"}
+    with RedisServer() as server, RedisSessionStore(server.url, socket_timeout=20) as paused:
+        healthy, other = RedisSessionStore("fakeredis://turns-beside"), RedisSessionStore("fakeredis://turns-beside")
+        with paused.turn(**names), healthy.turn(**NAMES):
+            assert server.process is not None
+            server.process.send_signal(signal.SIGSTOP)
+            try:
+                time.sleep(3 * short_lease)
+                refused(other, wait=0)
+            finally:
+                server.process.send_signal(signal.SIGCONT)
+            time.sleep(0.1)
+
+
+def test_a_forked_child_does_not_give_its_parents_turn_back(server: object, store: SessionStore) -> None:
+    def fork_inside() -> int:
+        with store.turn(**NAMES):
+            child = os.fork()
+            if child:
+                assert os.waitpid(child, 0)[1] == 0
+                refused(store, wait=0)
+        return child
+
+    if not fork_inside():  # the child, which has left the turn as well
+        os._exit(0)
+
+
+@pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
+def test_a_killed_holder_is_waited_for_no_longer_than_a_lease(
+    store: SessionStore, other_process: subprocess.Popen[str], short_lease: float
+) -> None:
+    with pytest.raises(SessionBusyError), store.turn(**NAMES, wait=0):
+        pass
+    other_process.send_signal(signal.SIGKILL)
+    before = time.monotonic()
+    with store.turn(**NAMES, wait=10):
+        assert time.monotonic() - before < short_lease + 1
+
+
+@pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
+def test_a_waiter_that_dies_holds_up_nobody(
+    make_store: Callable[..., SessionStore], other_process: subprocess.Popen[str], short_lease: float
+) -> None:
+    store = make_store()
+    text, now = store.turns.read(KEY)
+    waiting = TurnQueue.loads(text).entered("a process that dies now", now)
+    while not store.turns.swap(KEY, text, waiting.dumps()):
+        text, now = store.turns.read(KEY)
+        waiting = TurnQueue.loads(text).entered("a process that dies now", now)
+    assert other_process.stdin is not None
+    other_process.stdin.close()
+    with store.turn(**NAMES, wait=3 * short_lease):
+        pass
+
+
+@pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
+def test_a_paused_holder_hears_that_it_lost_the_turn(
+    store: SessionStore, other_process: subprocess.Popen[str], short_lease: float
+) -> None:
+    other_process.send_signal(signal.SIGSTOP)
+    try:
+        with store.turn(**NAMES, wait=10):
+            pass
+    finally:
+        other_process.send_signal(signal.SIGCONT)
+    _, _ = other_process.communicate("\n", timeout=30)
+    assert other_process.returncode != 0
+
+
+def test_a_lost_turn_is_told_and_writes_over_nothing(make_store: Callable[..., SessionStore]) -> None:
+    store, other = make_store(), make_store()
+    store.create_session(**NAMES)
+
+    def work() -> None:
+        with other.turn(**NAMES, wait=0):
+            session = other.get_session(**NAMES)
+            assert session is not None
+            other.append_event(session, Event(author="user"))
+
+    def lose_the_turn() -> None:
+        with store.turn(**NAMES):
+            session = store.get_session(**NAMES)
+            assert session is not None
+            text, _ = store.turns.read(KEY)
+            assert store.turns.swap(KEY, text, None)  # what the end of its lease makes of it
+            elsewhere(work)
+            with pytest.raises(StaleSessionError):
+                store.append_event(session, Event(author="user"))
+
+    with pytest.raises(TurnLostError, match="was lost"):
+        lose_the_turn()
+
+
+def test_a_loss_that_was_noticed_before_the_end_is_told_there(store: SessionStore, short_lease: float) -> None:
+    def lose_the_turn() -> None:
+        with store.turn(**NAMES) as turn:
+            text, _ = store.turns.read(KEY)
+            assert store.turns.swap(KEY, text, None)
+            wait_until(lambda: turn.lost, "nobody noticed")
+
+    with pytest.raises(TurnLostError):
+        lose_the_turn()
+
+
+def test_a_child_process_does_not_renew_its_parents_turns(store: SessionStore, short_lease: float) -> None:
+    with store.turn(**NAMES):
+        child = os.fork()
+        if not child:
+            os._exit(threading.active_count() - 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def damage(store: Any, key: SessionKey) -> None:
+    """Makes the record of a turn unreadable: no text on MongoDB, no UTF-8 on Redis."""
+    turns = store.backend.turns
+    if hasattr(turns, "turns"):
+        turns.turns.update_one(layout.session_filter(key), {"$unset": {"queue": 1}})
+    else:
+        turns.client.hset(turns._key(key), "queue", b"\xff")

@@ -48,6 +48,7 @@ SLOW = {
     "reliability",
     "transfer",
     "turns",
+    "test_backend_contract.py",
     "test_examples.py",
     "test_frameworks.py",
     "test_imports.py",

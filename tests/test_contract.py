@@ -40,6 +40,7 @@ class TestOneContractAlone(ErasureContract):
         return redis_session_service
 
 
+@pytest.mark.slow
 @pytest.mark.not_on("rediscluster", "replicaset")  # the services have the same stores there
 class TestStores(SessionServiceContract):
     """Both blocking stores."""

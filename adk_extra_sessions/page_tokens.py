@@ -13,7 +13,7 @@ from adk_extra_sessions.queries import Cursor, SessionQuery, unknown_token
 
 CHECKSUM_BYTES = 6
 
-DIFFERS_BY_PAGE = ("after", "size", "with_state")
+DIFFERS_BY_PAGE = ("after", "size")
 """The fields of a `SessionQuery` that may differ from page to page."""
 
 
@@ -41,7 +41,7 @@ def cursor_of(token: object, query: SessionQuery) -> Cursor:
         if checksum != _digest(body):
             raise ValueError
         asked, *cursor = json.loads(body)
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):
         raise unknown_token() from None
     if asked != _digest(_question(query)).hex():
         raise InputValidationError(

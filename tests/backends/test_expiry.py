@@ -51,11 +51,13 @@ def test_writing_renews_expiry_of_the_whole_history(make_store: Callable[..., Se
 
 
 def test_without_ttl_nothing_expires(make_store: Callable[..., SessionStore]) -> None:
-    session = make_store(ttl=0.5).create_session(**NAMES)
-    store = make_store()
+    brief, store = make_store(ttl=0.5), make_store()
+    session = brief.create_session(**NAMES)
+    brief.append_event(session, an_event())
     store.append_event(session, an_event())
     time.sleep(0.7)
-    assert read(store, session) is not None
+    assert read(store, session) == session
+    assert [one.id for one in store.list_sessions(**NAMES).sessions] == [session.id]
 
 
 def test_the_last_writers_ttl_counts(make_store: Callable[..., SessionStore]) -> None:

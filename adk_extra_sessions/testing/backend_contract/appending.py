@@ -40,9 +40,9 @@ class AppendVerb:
         created(session_backend)
         assert append(session_backend, [record("a", 300.0)], not_after=100.0).error is None
         assert isinstance(append(session_backend, [record("b", 301.0)], not_after=299.0).error, StaleSessionError)
-        assert append(session_backend, [record("c", 302.0)], not_after=300.0).error is None
-        assert append(session_backend, [record("d", 303.0)]).error is None
-        assert texts_of(read(session_backend)) == ["a", "c", "d"]
+        assert append(session_backend, [record("c", 302.0), record("d", 303.0)], not_after=300.0).error is None
+        assert append(session_backend, [record("e", 304.0)]).error is None
+        assert texts_of(read(session_backend)) == ["a", "c", "d", "e"]
 
     def test_a_missing_session_is_not_made(self, session_backend: Backend) -> None:
         for expected in (None, 7):
@@ -64,7 +64,8 @@ class AppendVerb:
             new.revision + 2,
             new.revision + 3,
         ]
-        assert (texts_of(read(session_backend)), read(session_backend).state) == (["a", "b", "c"], {"own": "b"})
+        assert append(session_backend, [a, record("d", 203.0)]).revisions == [new.revision + 1, new.revision + 4]
+        assert (texts_of(read(session_backend)), read(session_backend).state) == (["a", "b", "c", "d"], {"own": "b"})
 
     def test_an_event_that_comes_twice_in_a_request_is_stored_once(self, session_backend: Backend) -> None:
         new = created(session_backend)

@@ -80,7 +80,8 @@ class ReadsPartsContract:
         append(session_backend, calls)
         append(session_backend, [calls[2]])
         append(session_backend, [record("no call", 300.0)])
-        assert read_part(session_backend).long_running == 2
+        append(session_backend, [evolve(record("later", 301.0), calls_long_running=True)])
+        assert read_part(session_backend).long_running == 3
 
     def test_an_outline_changes_nothing_else(self, session_backend: ReadsParts) -> None:
         created(session_backend, state={"own": 1})

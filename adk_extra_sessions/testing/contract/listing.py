@@ -31,6 +31,8 @@ class ListingContract(Contract):
             ("a", "1", 20.0),
             ("b", "0", 20.0),
             ("", "9", 20.0),
+            ("a", "é", 20.0),
+            ("é", "0", 20.0),
             ("c", "0", 5.0),
         ]
         for user, session_id, at in plan:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
+from hashlib import blake2b
 from typing import Any
 
 import pytest
@@ -138,13 +140,24 @@ class PagesContract(Contract):
         following = await session_service.list_sessions(**query, page_size=2, page_token=page.next_page_token)
         assert [one.id for one in following.sessions] == ["1", "0"], "the size may change"
 
+    async def test_labels_may_have_another_order_on_the_next_page(self, session_service: SessionService) -> None:
+        labels = {"a": "1", "b": "2"}
+        for name in "xy":
+            await session_service.create_session(app_name=APP, user_id=USER, session_id=name, labels=labels)
+        query: dict[str, Any] = {"app_name": APP, "user_id": USER, "page_size": 1}
+        first = await session_service.list_sessions(**query, labels=labels)
+        other_order = dict(reversed(labels.items()))
+        second = await session_service.list_sessions(**query, labels=other_order, page_token=first.next_page_token)
+        assert {one.id for page in (first, second) for one in page.sessions} == {"x", "y"}
+
     async def test_a_token_that_is_none_is_refused(self, session_service: SessionService) -> None:
         await _sessions(session_service, 3)
         page = await session_service.list_sessions(app_name=APP, user_id=USER, page_size=1)
         token = page.next_page_token
         assert token is not None
         changed = [token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :] for at in range(0, len(token), 5)]
-        for wrong in ("", "x", "é", "AAAA", token[:-4], token + "AAAA", 7, b"x", *changed):
+        invented = [_with_checksum(body) for body in (b"7", b"null", b"{}", b"[]", b"[" * 100_000, b"\xff")]
+        for wrong in ("", "x", "é", "AAAA", token[:-4], token + "AAAA", 7, b"x", *changed, *invented):
             with pytest.raises(InputValidationError, match="page_token"):
                 await session_service.list_sessions(
                     app_name=APP,
@@ -174,6 +187,10 @@ class PagesContract(Contract):
     async def test_wrong_arguments_are_refused(self, session_service: SessionService, wrong: dict[str, Any]) -> None:
         with pytest.raises(InputValidationError):
             await session_service.list_sessions(**{"app_name": APP, "user_id": USER, **wrong})
+
+
+def _with_checksum(body: bytes) -> str:
+    return urlsafe_b64encode(blake2b(body, digest_size=6).digest() + body).decode()
 
 
 async def _sessions(service: SessionService, count: int, user_id: str = USER) -> list[str]:

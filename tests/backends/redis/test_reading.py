@@ -44,6 +44,24 @@ def test_events_since_a_time_are_found(store: RedisSessionStore) -> None:
             assert found is not None and texts(found) == [str(number) for number in newest if 2000.0 + number >= after]
 
 
+CLOCKS: dict[str, list[int]] = {
+    "one event behind": [*range(2000, 2024), 1950, *range(2025, 2088)],
+    "one event ahead": [*range(2000, 2023), 2060, *range(2024, 2100)],
+    "set back": [*range(2000, 2024), *range(1950, 2014)],
+}
+"""Times of events: a wrong one is where reading from the end, 64 events at once, might stop too early."""
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_events_since_a_time_are_found_though_clocks_were_wrong(store: RedisSessionStore, clock: str) -> None:
+    session = store.create_session(**NAMES)
+    for at in CLOCKS[clock]:
+        store.append_event(session, an_event(at=at))
+    for after in (2010.0, 2030.0, 2050.0):
+        found = store.get_session(**NAMES, config=GetSessionConfig(after_timestamp=after))
+        assert found is not None and found.events == [one for one in session.events if one.timestamp >= after]
+
+
 def test_events_since_a_time_take_one_message_and_no_body_is_opened(
     store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,7 +88,7 @@ def test_without_a_right_nothing_is_stored(own_server: RedisServer, admin: redis
         first = an_event("first", at=2000.0)
         allowed.append_many((session, one) for one in [first, *(an_event(at=2001.0 + at) for at in range(8))])
         before = everything(admin)
-        with RedisSessionStore(url, ttl="1h" if missing == "pexpire" else None) as store:
+        with RedisSessionStore(url, ttl="1h" if missing in ("pexpire", "pttl") else None) as store:
             for operation in (
                 lambda: store.append_event(session, an_event(at=3000.0, delta={"a": 1, "user:a": 1, "app:a": 1})),
                 lambda: store.append_event(session, session.events[-1].model_copy(deep=True)),

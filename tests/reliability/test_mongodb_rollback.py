@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from attrs import define, field
 from google.adk.sessions import Session
-from pymongo import monitoring
 from pymongo.errors import PyMongoError
+from support.before import Before
 from support.proxy import ReplyLosingProxy
 from support.servers import MongoServer, initiate, wait_until
 
@@ -78,21 +78,6 @@ def members() -> Iterator[Members]:
         hosts = [{"host": f"127.0.0.1:{port}"} for port in proxy.ports.values()]
         initiate(*servers, options=hosts, **QUICK)
         yield Members(servers, proxy)
-
-
-class Before(monitoring.CommandListener):
-    """Does something just before a command is sent, each thing once and in their order."""
-
-    def __init__(self, command: str, collection: str, *actions: Callable[[], object]) -> None:
-        self.left = list(actions)
-        self._command, self._collection = command, collection
-
-    def started(self, event: monitoring.CommandStartedEvent) -> None:
-        if event.command_name == self._command and event.command[self._command] == self._collection and self.left:
-            self.left.pop(0)()
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
-    def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
 
 
 def soon(*actions: Callable[[], object]) -> None:

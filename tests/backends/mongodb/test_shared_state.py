@@ -8,7 +8,9 @@ from typing import Any
 
 import bson
 import pytest
+from support.before import Before
 from support.histories import NAMES
+from support.snapshots import put_back, take
 
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.backends.mongodb import limits
@@ -184,3 +186,66 @@ def test_a_ticket_given_back_takes_no_state_away(store: MongoSessionStore) -> No
     store.append_event(session, an_event(delta={"user:a": 2}))
     tickets.give_back(key, gone)
     assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 2}
+
+
+def test_a_ticket_that_a_change_of_primary_took_back_is_not_given_again(
+    server: Any, storage: dict[str, Any], store: MongoSessionStore
+) -> None:
+    session = store.create_session(**NAMES)
+    take_back = Before("update", "sessions", lambda: store.backend.states.update_one({}, {"$inc": {"ticket": -1}}))
+    with MongoSessionStore(**storage, event_listeners=[take_back]) as far:
+        far.append_event(session, an_event(delta={"user:a": 1}))
+    store.append_event(session, an_event(delta={"user:a": 2}))
+    assert not take_back.left
+    assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 2}
+
+
+def test_a_newer_value_that_a_change_of_primary_took_back_keeps_no_other_out(
+    server: Any, storage: dict[str, Any], store: MongoSessionStore
+) -> None:
+    session, other = (store.create_session(app_name=APP, user_id=USER, state={"user:a": 0}) for _ in range(2))
+    snapshot = take(store)["state"]
+    newer = Before(
+        "update",
+        "state",
+        lambda: store.append_event(other, an_event(delta={"user:a": 2})),
+        lambda: put_back(store, {**take(store), "state": snapshot}),
+    )
+    with MongoSessionStore(**storage, event_listeners=[newer]) as far:
+        far.append_event(session, an_event(delta={"user:a": 1}))
+    assert not newer.left
+    assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 1}
+
+
+def test_a_change_of_many_keys_undoes_none_that_comes_between(
+    server: Any, storage: dict[str, Any], store: MongoSessionStore
+) -> None:
+    session, other = (store.create_session(app_name=APP, user_id=USER) for _ in range(2))
+    between = Before("update", "state", lambda: store.append_event(other, an_event(delta={"user:1": 2, "user:a": 2})))
+    delta = {f"user:{number}": 1 for number in range(limits.PATHS + 1)}
+    with MongoSessionStore(**storage, event_listeners=[between]) as far:
+        far.append_event(session, an_event(delta=delta))
+    assert not between.left
+    assert store.get_user_state(app_name=APP, user_id=USER) == {
+        **{str(number): 1 for number in range(limits.PATHS + 1)},
+        "1": 2,
+        "a": 2,
+    }
+
+
+def test_a_delta_that_a_change_of_primary_took_back_is_not_applied(
+    server: Any, storage: dict[str, Any], store: MongoSessionStore
+) -> None:
+    """Its writer died, another one found it, and then it was gone with its event."""
+    session = store.create_session(**NAMES, state={"user:a": 0})
+    before = take(store)["sessions"]
+    birth = store.backend.states.find_one()["birth"]
+    left = {"id": "left", "user": {"ticket": 2, "state": {"a": 1}, "birth": birth}}
+    store.backend.sessions.update_one({}, {"$push": {"pending": left}})
+    taken_back = Before(
+        "update", "sessions", lambda: None, lambda: put_back(store, {**take(store), "sessions": before})
+    )
+    with MongoSessionStore(**storage, event_listeners=[taken_back]) as far:
+        far.append_event(session, an_event())
+    assert not taken_back.left
+    assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 0}

@@ -1,4 +1,4 @@
-"""Something done just before a client sends a command to MongoDB."""
+"""Something done just before a client sends a command to MongoDB, or just after the reply."""
 
 from __future__ import annotations
 
@@ -15,8 +15,27 @@ class Before(monitoring.CommandListener):
         self._command, self._collection = command, collection
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
-        if event.command_name == self._command and event.command[self._command] == self._collection and self.left:
+        if self.is_meant(event):
             self.left.pop(0)()
+
+    def is_meant(self, event: monitoring.CommandStartedEvent) -> bool:
+        """Whether something is to be done at this command."""
+        named = event.command_name == self._command and event.command[self._command] == self._collection
+        return named and bool(self.left)
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
     def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+
+
+class After(Before):
+    """Does something just after the reply to a command has come, each thing once and in their order."""
+
+    _awaited = -1
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if self.is_meant(event):
+            self._awaited = event.request_id
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        if event.request_id == self._awaited:
+            self.left.pop(0)()

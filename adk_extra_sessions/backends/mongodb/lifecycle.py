@@ -96,8 +96,7 @@ class Lifecycle:
             there = Remains.of(session, key)
             # Changes of shared state that the session still holds must not be lost with it.
             failed = self.shared.apply_left(key, there.pending)
-            left = {"$size": len(failed), **({"$not": {"$elemMatch": {"id": {"$nin": failed}}}} if failed else {})}
-            as_found = {**selected, "start_revision": there.start_revision, "pending": left}
+            as_found = {**selected, "start_revision": there.start_revision, "pending": failed}
             if self.sessions.delete_one(as_found).deleted_count:
                 self.chunks.delete(there.owner)
                 return True

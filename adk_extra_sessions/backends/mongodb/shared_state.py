@@ -113,7 +113,7 @@ class SharedStates:
                     return True
         return False
 
-    def apply_left(self, key: SessionKey, left: Sequence[Document], own: Collection[str] = ()) -> list[str]:
+    def apply_left(self, key: SessionKey, left: Sequence[Document], own: Collection[str] = ()) -> list[Document]:
         """Applies changes that interrupted writers have left in a session, then removes them.
 
         Args:
@@ -122,7 +122,7 @@ class SharedStates:
             own: Ids of those whose failure is raised.
 
         Returns:
-            Ids of those that could not be applied, since a state document is full or damaged.
+            Those that could not be applied, since a state document is full or damaged.
         """
         failed = []
         for delta in left:
@@ -136,7 +136,7 @@ class SharedStates:
                 if delta["id"] in own:
                     raise
                 logger.warning("%s holds state that could not be applied (%s).", key, type(error).__name__)
-                failed.append(delta["id"])
+                failed.append(delta)
                 continue
             bulk.send(self.sessions, [removal])
             logger.info("%s: applied shared state that another append had left.", key)

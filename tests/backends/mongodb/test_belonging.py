@@ -9,10 +9,12 @@ import pytest
 from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from pymongo import monitoring
+from support.before import After, Before
 from support.histories import NAMES, filled
+from support.snapshots import put_back, take
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.backends.mongodb import limits
+from adk_extra_sessions.backends.mongodb import documents, limits
 from adk_extra_sessions.errors import CorruptRecordError, StaleSessionError
 from adk_extra_sessions.testing.contract.samples import an_event, texts
 from adk_extra_sessions.transfer.streams import stream_session
@@ -154,3 +156,55 @@ def test_events_far_in_the_future_are_found_and_make_later_appends_no_slower(
     assert len(again(store).events) == 200 + ahead
     assert texts(again(store, after_timestamp=3e9)) == [f"future {number}" for number in range(ahead)]
     assert len(again(store, after_timestamp=2000.0).events) == 100 + ahead
+
+
+def test_a_session_made_again_while_it_is_deleted_leaves_nothing_behind(
+    store: MongoSessionStore, server: Any, storage: dict[str, Any]
+) -> None:
+    def made_again() -> None:
+        store.delete_session(**NAMES)
+        filled(store, 100)
+
+    store.create_session(**NAMES)
+    before = Before("delete", "sessions", made_again)
+    with MongoSessionStore(**storage, event_listeners=[before]) as deleting:
+        deleting.delete_session(**NAMES)
+    assert not before.left
+    assert store.backend.sessions.count_documents({}) == store.backend.chunks.count_documents({}) == 0
+
+
+def test_a_chunk_that_a_change_of_primary_took_back_is_written_again(
+    store: MongoSessionStore, server: Any, storage: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise ConnectionError("lost")
+
+    session = filled(store, limits.TAIL_EVENTS)
+    with monkeypatch.context() as patch:
+        patch.setattr(documents, "with_cut", broken)
+        with pytest.raises(ConnectionError):
+            store.append_event(session, an_event("last"))
+    after = After("find", "event_chunks", lambda: store.backend.chunks.delete_many({}))
+    with MongoSessionStore(**storage, event_listeners=[after]) as appending:
+        appending.append_event(session, an_event("last"))
+    assert not after.left
+    assert texts(again(store)) == texts(session)
+
+
+def test_a_tail_that_a_change_of_primary_took_back_replaces_no_chunk(
+    store: MongoSessionStore, server: Any, storage: dict[str, Any]
+) -> None:
+    session = filled(store, 1)
+    snapshot = take(store)
+    store.append_many((session, an_event("taken back")) for _ in range(1, limits.TAIL_EVENTS))
+    kept: list[Session] = []
+
+    def another_primary() -> None:
+        put_back(store, snapshot)
+        kept.append(again(store))
+        store.append_many((kept[0], an_event("kept")) for _ in range(100))
+
+    before = Before("insert", "event_chunks", another_primary)
+    with MongoSessionStore(**storage, event_listeners=[before]) as appending, pytest.raises(StaleSessionError):
+        appending.append_event(session, an_event("last"))
+    assert texts(again(store)) == texts(kept[0])

@@ -155,6 +155,20 @@ def test_a_delta_is_applied_late_and_twice(store: MongoSessionStore) -> None:
     assert store.backend.sessions.find_one({"session_id": "one"})["pending"] == []
 
 
+def test_a_delta_that_is_stored_while_its_session_is_deleted_is_applied(
+    server: Any, storage: dict[str, Any], store: MongoSessionStore
+) -> None:
+    store.create_session(**NAMES, state={"user:a": 0})
+    birth = store.backend.states.find_one()["birth"]
+    left = {"id": "left", "user": {"ticket": 2, "state": {"a": 1}, "birth": birth}}
+    late = Before("delete", "sessions", lambda: store.backend.sessions.update_one({}, {"$push": {"pending": left}}))
+    with MongoSessionStore(**storage, event_listeners=[late]) as far:
+        far.delete_session(**NAMES)
+    assert not late.left
+    assert store.backend.sessions.count_documents({}) == 0
+    assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 1}
+
+
 def test_events_stored_together_set_a_key_in_their_order(store: MongoSessionStore) -> None:
     session, other = (store.create_session(app_name=APP, user_id=USER) for _ in range(2))
     for turn in range(3):

@@ -98,6 +98,18 @@ def test_every_call_ends_in_an_error_that_tells_where(dead_service: SessionServi
     asyncio.run(main())
 
 
+@pytest.mark.servers
+def test_closing_does_not_wait_for_a_dead_mongod() -> None:
+    """By default, the driver looks for it for 20 seconds."""
+    with MongoServer() as server:
+        store = MongoSessionStore(server.url, "closed")
+        store.create_session(**NAMES)
+        server.kill()
+        started = time.monotonic()
+        store.close()
+        assert time.monotonic() - started < BOUND / 2
+
+
 @pytest.fixture(params=["redis", "mongod"])
 def stoppable(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server of the test's own."""

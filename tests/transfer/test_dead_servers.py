@@ -58,7 +58,7 @@ def place(server: Server) -> Iterator[StorePlace]:
     """A place with sessions, on a server that the test may kill."""
     if server.process is None:
         server.start()
-    limits = "?timeoutMS=500" if isinstance(server, MongoServer) else "?socket_timeout=0.5&socket_connect_timeout=0.5"
+    limits = "?timeoutMS=100" if isinstance(server, MongoServer) else "?socket_timeout=0.5&socket_connect_timeout=0.5"
     name = "dead" if isinstance(server, MongoServer) else ""
     with open_place(f"{server.url}{name}{limits}") as place:  # type: ignore[attr-defined]
         assert isinstance(place, StorePlace)

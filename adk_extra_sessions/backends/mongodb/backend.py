@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import pymongo
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient, ReadPreference
 from pymongo.errors import PyMongoError
@@ -44,6 +45,9 @@ from adk_extra_sessions.records import (
     Window,
 )
 from adk_extra_sessions.state import SharedState, StateTexts
+
+CLOSING_SECONDS = 1
+"""How long closing a client looks for a server to end its driver sessions there; the server itself ends them later."""
 
 
 class MongoBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinable):
@@ -100,7 +104,8 @@ class MongoBackend(TakesTurns, ReadsParts, Managed, Erasable, Copyable, Examinab
     @override
     def close(self) -> None:
         if self.owns_client:
-            self.client.close()
+            with pymongo.timeout(CLOSING_SECONDS):
+                self.client.close()
 
     @override
     def create(self, new: NewSession) -> SharedState | None:

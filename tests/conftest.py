@@ -2,6 +2,7 @@
 
 Only tests that need no server are run unless ADK_EXTRA_SESSIONS_SERVERS is set: to 1, those on
 real servers are run too, or skipped where a server cannot be had; to `require`, they then fail.
+Slow tests that are run on real servers are not also run on fakes.
 """
 
 from __future__ import annotations
@@ -70,7 +71,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("servers")
         if not SLOW.isdisjoint(item.path.relative_to(TESTS).parts):
             item.add_marker("slow")
-    items[:] = [item for item in kept if SERVERS or not item.get_closest_marker("servers")]
+    if SERVERS:
+        on_servers = {_function(item) for item in kept if _backend(item) in REAL}
+        items[:] = [one for one in kept if not (_is_slow_on_a_fake(one) and _function(one) in on_servers)]
+    else:
+        items[:] = [item for item in kept if not item.get_closest_marker("servers")]
+
+
+def _is_slow_on_a_fake(item: pytest.Item) -> bool:
+    return _backend(item) in FAKES and item.get_closest_marker("slow") is not None
+
+
+def _function(item: pytest.Item) -> str:
+    """The test that a collected one is a variant of."""
+    return item.nodeid.partition("[")[0]
 
 
 def _backend(item: pytest.Item) -> str | None:
@@ -122,7 +136,7 @@ def mongod_server() -> Iterator[MongoServer]:
 def replicaset_server() -> Iterator[MongoServer]:
     """A replica set of one for all tests."""
     # It syncs often, for a replica set drops a database only after that, and each test has a database.
-    with MongoServer("--journalCommitInterval", "2", replica_set="tests") as server:
+    with MongoServer("--journalCommitInterval", "10", replica_set="tests") as server:
         initiate(server)
         yield server
 

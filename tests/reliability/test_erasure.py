@@ -184,7 +184,7 @@ def test_appends_that_race_with_it_leave_nothing(store: SessionStore, word: str,
                 return
             started.set()
 
-    for _ in range(40):
+    for _ in range(20):
         refused.clear()
         started = [threading.Event() for _ in range(3)]
         sessions = [created(store, user, word, session_id=f"{word}{number}") for number in range(3)]
@@ -255,7 +255,7 @@ def test_what_is_created_meanwhile_is_gone_or_listed(store: SessionStore, erased
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-4)
     try:
-        for _ in range(25):
+        for _ in range(15):
             user = {"app_name": uuid.uuid4().hex, "user_id": f"ada-{uuid.uuid4().hex}"}
             store.create_session(**user)
             created_ids: list[str] = []

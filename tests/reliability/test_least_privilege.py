@@ -63,10 +63,8 @@ def redis_cluster_of_users() -> Iterator[RedisClusterServers]:
         yield cluster
 
 
-class ManagedContract(
-    SessionServiceContract, PagesContract, DetailsContract, ExpiryContract, PruningContract, ErasureContract
-):
-    """What a service of ours does, beyond ADK's too."""
+class ManagedContract(PagesContract, DetailsContract, ExpiryContract, PruningContract, ErasureContract):
+    """What a service of ours does beyond ADK's."""
 
 
 class TestRedisUser(SessionServiceContract):
@@ -93,8 +91,8 @@ def service_of(server: RedisServer, **options: Any) -> Iterator[RedisSessionServ
         yield RedisSessionService(store=store)
 
 
-class TestRedisClusterUser(ManagedContract):
-    """The contract on a cluster."""
+class TestRedisClusterUser(SessionServiceContract, ManagedContract):
+    """Both contracts on a cluster."""
 
     @pytest.fixture
     def session_service(self, redis_cluster_of_users: RedisClusterServers) -> Iterator[RedisSessionService]:

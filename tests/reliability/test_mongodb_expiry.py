@@ -231,7 +231,7 @@ def test_two_writers_in_any_interleaving(writers: Writers, case: tuple[str | Non
         check(maker, SECONDS[last.ttl], where)
 
 
-@pytest.mark.parametrize("case", CASES[::2], ids=str)
+@pytest.mark.parametrize("case", CASES[::3], ids=str)
 def test_of_two_holders_one_is_refused_in_any_interleaving(holders: Writers, case: tuple[str | None, ...]) -> None:
     maker, a, b = holders[case[0], 0].store, holders[case[1], 0], holders[case[2], 1]
     kept = a_session_with_chunks(maker)
@@ -294,7 +294,7 @@ def test_stores_of_different_ttls_write_in_turn(removing: MongoServer, last: str
         stores["2s"].append_many((session, an_event(text)) for text in said)
         assert stores[None].backend.chunks.count_documents({}) > 2
         began = time.monotonic()
-        while time.monotonic() - began < 12:
+        while time.monotonic() - began < 8:
             for ttl in ("2s", None, "1h"):
                 found = stores[ttl].get_session(**ONE)
                 assert found is not None and texts(found) == said

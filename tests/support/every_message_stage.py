@@ -105,9 +105,10 @@ class Stage:
             names["session_id"] = session_id
             read[session_id] = found = self.outside.get_session(**names)
             check_session(ledger, session_id, found)
-            if found is not None and finished:
-                check_windows(self.outside, found, **names)
         alive = {session_id: found for session_id, found in read.items() if found is not None}
+        if finished and alive:
+            longest = max(alive.values(), key=lambda one: len(one.events))
+            check_windows(self.outside, longest, **{**names, "session_id": longest.id})
         self.check_lists(scene, alive)
         for session_id, found in alive.items():
             check_shared(ledger, session_id, shared(found.state))

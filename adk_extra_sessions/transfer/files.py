@@ -87,6 +87,10 @@ def _replacing(target: Path, mode: int | None) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, target)
+    except OSError as error:
+        if error.filename == str(part):  # which nobody has asked for
+            error.filename = str(target)
+        raise
     finally:
         with suppress(FileNotFoundError):
             part.unlink()

@@ -38,7 +38,7 @@ def in_a_process(*arguments: str, before: str = "") -> list[str]:
         (["copy", "memory://", "fakeredis://a"], 2, "--app"),
         (["import", "/no/such/file", "fakeredis://a"], 2, "/no/such/file: No such file"),
         (["import", os.devnull, "fakeredis://a"], 2, "Not a file of exported sessions"),
-        (["export", "fakeredis://a", "/no/such/folder/file"], 2, "No such file or directory"),
+        (["export", "fakeredis://a", "/no/such/folder/file"], 2, "/no/such/folder/file: No such file"),
         (["show", "fakeredis://a", "app", "user", "one"], 1, "does not exist"),
         (["rm", "fakeredis://a", "app", "user", "one", "--yes"], 1, "does not exist"),
         (["doctor", "memory://"], 2, "can only check stores of this package"),

@@ -14,7 +14,7 @@ from support.message_proxy import Fault, MessageProxy
 
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.errors import AlreadyExistsError, SessionNotFoundError, StaleSessionError
-from adk_extra_sessions.testing.contract.samples import APP, an_event
+from adk_extra_sessions.testing.contract.samples import APP, an_event, texts
 
 REFUSED = (AlreadyExistsError, SessionNotFoundError, StaleSessionError)
 
@@ -138,3 +138,18 @@ def test_a_session_that_replaced_an_expired_one_is_not_taken_for_it(
     assert not before.left
     found = store.get_session(**names(session))
     assert found is not None and found.state == {"who": "other"}
+
+
+def test_the_same_change_with_the_same_ticket_by_a_quicker_writer_is_not_taken_for_ones_own(
+    storage: dict[str, Any], store: MongoSessionStore
+) -> None:
+    session = store.create_session(app_name=APP, user_id="one", session_id="s")
+    quicker = store.get_session(**names(session))
+    assert quicker is not None
+    event = an_event("quicker", delta={"user:a": 1})
+    before = Before("find", "state", lambda: store.append_event(quicker, event))
+    with MongoSessionStore(**storage, event_listeners=[before]) as far, pytest.raises(StaleSessionError):
+        far.append_event(session, an_event("slower", delta={"user:a": 1, "app:b": 1}))
+    assert not before.left
+    found = store.get_session(**names(session))
+    assert found is not None and texts(found) == ["quicker"]

@@ -90,8 +90,7 @@ class Lifecycle:
                 # Another may have deleted it without waiting for the majority long enough.
                 if bulk.confirm(self.sessions, selected):
                     continue
-                if "revision" not in selected:
-                    self.chunks.delete_orphans(key)
+                self.chunks.delete_orphans(key)
                 return False
             there = Remains.of(session, key)
             # Changes of shared state that the session still holds must not be lost with it.

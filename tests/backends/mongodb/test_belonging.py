@@ -208,3 +208,19 @@ def test_a_tail_that_a_change_of_primary_took_back_replaces_no_chunk(
     with MongoSessionStore(**storage, event_listeners=[before]) as appending, pytest.raises(StaleSessionError):
         appending.append_event(session, an_event("last"))
     assert texts(again(store)) == texts(kept[0])
+
+
+def test_state_that_a_change_of_primary_took_back_is_not_stored_again(
+    store: MongoSessionStore, server: Any, storage: dict[str, Any]
+) -> None:
+    """A delta of many keys is stored with all other state, which is read for that."""
+    session, delta = filled(store, 1), {str(number): 1 for number in range(limits.PATHS + 1)}
+    other, snapshot = again(store), take(store)
+    before = Before(
+        "find", "sessions", lambda: None, lambda: store.append_event(other, an_event(delta={"taken back": 1}))
+    )
+    after = After("find", "sessions", lambda: None, lambda: put_back(store, snapshot))
+    with MongoSessionStore(**storage, event_listeners=[before, after]) as appending:
+        appending.append_event(session, an_event(delta=delta))
+    assert not before.left and not after.left
+    assert again(store).state == {"plan": "gold", **delta}

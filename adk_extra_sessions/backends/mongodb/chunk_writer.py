@@ -107,9 +107,8 @@ class ChunkWriter:
         if found is None:
             self.delete(head.owner)
             return
-        until = found["chunks_expire_at"]
-        late = {**head.owner, "fence": {"$lt": found["chunks_fence"]}, "expires_at": {"$gt": until}}
-        self.chunks.update_many(late, {"$set": {"expires_at": until}})
+        earlier = {**head.owner, "fence": {"$lt": found["chunks_fence"]}}
+        self.chunks.update_many(earlier, {"$set": {"expires_at": found["chunks_expire_at"]}})
 
     def delete(self, owner: Document) -> None:
         """Deletes the chunks and large bodies of a session that is gone, but none of one created later."""

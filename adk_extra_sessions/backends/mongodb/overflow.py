@@ -6,7 +6,6 @@ One query for the tails, one insert of chunks, one command of updates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -19,7 +18,6 @@ from adk_extra_sessions.backends.mongodb.ongoing import OngoingAppend
 from adk_extra_sessions.backends.mongodb.paging import of_sessions, portions
 from adk_extra_sessions.backends.mongodb.parsing import Head
 from adk_extra_sessions.backends.stored_format import check_format
-from adk_extra_sessions.errors import CorruptRecordError
 
 AT_ONCE = 32
 """Tails that are held in memory together; each has a few megabytes at most."""
@@ -45,6 +43,7 @@ class Overflow:
         """Stores those that only a full tail has prevented; returns which are stored.
 
         Raises:
+            CorruptRecordError: A session is damaged; others may be stored.
             pymongo.errors.PyMongoError: Something failed; others may be stored.
         """
         return [done for portion in portions(refused, AT_ONCE, 1, lambda one: 0) for done in self._append(portion)]
@@ -55,12 +54,11 @@ class Overflow:
         heads = {}
         for index, key in enumerate(keys):
             document = found.get(layout.session_id(key))
-            with suppress(CorruptRecordError):  # the checked append names it
-                if document is not None:
-                    check_format(document.get("format"), key)
-                    head = Head.of(document, key)
-                    if guards.lacks_only_room(head, refused[index].append.request, self.expiry.of(head.lifetime)):
-                        heads[index] = head
+            if document is not None:
+                check_format(document.get("format"), key)
+                head = Head.of(document, key)
+                if guards.lacks_only_room(head, refused[index].append.request, self.expiry.of(head.lifetime)):
+                    heads[index] = head
         done = bool(heads) and self._cut([refused[index].update for index in heads], [*heads.values()])
         return [done and index in heads for index in range(len(refused))]
 

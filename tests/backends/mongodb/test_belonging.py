@@ -173,8 +173,23 @@ def test_a_session_made_again_while_it_is_deleted_leaves_nothing_behind(
     assert store.backend.sessions.count_documents({}) == store.backend.chunks.count_documents({}) == 0
 
 
+def test_a_session_made_while_what_is_left_of_another_is_deleted_stays_whole(
+    store: MongoSessionStore, server: Any, storage: dict[str, Any]
+) -> None:
+    before = Before("aggregate", "event_chunks", lambda: filled(store, 100))
+    with MongoSessionStore(**storage, event_listeners=[before]) as deleting:
+        deleting.delete_session(**NAMES)
+    assert not before.left
+    assert len(again(store).events) == 100
+
+
+@pytest.mark.parametrize("when", [Before, After])
 def test_a_chunk_that_a_change_of_primary_took_back_is_written_again(
-    store: MongoSessionStore, server: Any, storage: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    store: MongoSessionStore,
+    server: Any,
+    storage: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    when: type[Before],
 ) -> None:
     def broken(*arguments: Any) -> Any:
         raise ConnectionError("lost")
@@ -184,10 +199,10 @@ def test_a_chunk_that_a_change_of_primary_took_back_is_written_again(
         patch.setattr(documents, "with_cut", broken)
         with pytest.raises(ConnectionError):
             store.append_event(session, an_event("last"))
-    after = After("find", "event_chunks", lambda: store.backend.chunks.delete_many({}))
-    with MongoSessionStore(**storage, event_listeners=[after]) as appending:
+    gone = when("find", "event_chunks", lambda: store.backend.chunks.delete_many({}))
+    with MongoSessionStore(**storage, event_listeners=[gone]) as appending:
         appending.append_event(session, an_event("last"))
-    assert not after.left
+    assert not gone.left
     assert texts(again(store)) == texts(session)
 
 
@@ -208,6 +223,23 @@ def test_a_tail_that_a_change_of_primary_took_back_replaces_no_chunk(
     with MongoSessionStore(**storage, event_listeners=[before]) as appending, pytest.raises(StaleSessionError):
         appending.append_event(session, an_event("last"))
     assert texts(again(store)) == texts(kept[0])
+
+
+@pytest.mark.parametrize(
+    ("on_stale", "meanwhile", "bodies"),
+    [("raise", "the same", 1), ("raise", "another", 0), ("append", "another", 1)],
+)
+def test_a_large_event_whose_writer_was_not_the_first_has_one_body_or_none(
+    store: MongoSessionStore, server: Any, storage: dict[str, Any], on_stale: Any, meanwhile: str, bodies: int
+) -> None:
+    session, event = store.create_session(**NAMES), an_event("x" * 300_000)
+    other, others = again(store), event.model_copy(deep=True) if meanwhile == "the same" else an_event()
+    before = Before("update", "sessions", lambda: store.append_event(other, others))
+    with MongoSessionStore(**storage, on_stale=on_stale, event_listeners=[before]) as appending:
+        (outcome,) = appending.append_many([(session, event)])
+    assert not before.left
+    assert isinstance(outcome, StaleSessionError) == (bodies == 0)
+    assert store.backend.chunks.count_documents({}) == bodies
 
 
 def test_state_that_a_change_of_primary_took_back_is_not_stored_again(

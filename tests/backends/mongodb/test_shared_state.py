@@ -15,8 +15,6 @@ from support.snapshots import put_back, take
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.backends.mongodb import limits
 from adk_extra_sessions.errors import EventTooLargeError
-from adk_extra_sessions.records import SessionKey
-from adk_extra_sessions.state import StateTexts
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 MANY = 40_000
@@ -177,41 +175,6 @@ def test_events_stored_together_set_a_key_in_their_order(store: MongoSessionStor
         assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 19}
         store.append_many([*((session, an_event(delta={"app:b": 8 - at})) for at in range(3)), (other, an_event())])
     assert len(texts(store.get_session(app_name=APP, user_id=USER, session_id=session.id))) == 69
-
-
-def test_whoever_gives_the_last_ticket_back_removes_what_was_made_for_tickets(store: MongoSessionStore) -> None:
-    store.create_session(**NAMES)
-    store.delete_session(**NAMES)
-    key = SessionKey(APP, USER, NAMES["session_id"])
-    tickets = store.backend.shared.tickets
-    first, second, late = (tickets.reserve(key, {name: StateTexts(user={"a": "1"})}) for name in ("1", "2", "3"))
-    for deltas in (second, first):
-        tickets.give_back(key, deltas)
-        assert shared(store, "user")["returned"] == (1 if deltas is second else 2)
-    tickets.give_back(key, late)
-    assert store.backend.states.find_one({"user_id": USER}) is None
-
-
-def test_a_ticket_given_back_takes_no_state_away(store: MongoSessionStore) -> None:
-    session = store.create_session(**NAMES)
-    key = SessionKey(APP, USER, NAMES["session_id"])
-    tickets = store.backend.shared.tickets
-    gone = tickets.reserve(key, {"1": StateTexts(user={"a": "1"})})
-    store.append_event(session, an_event(delta={"user:a": 2}))
-    tickets.give_back(key, gone)
-    assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 2}
-
-
-def test_a_ticket_that_a_change_of_primary_took_back_is_not_given_again(
-    server: Any, storage: dict[str, Any], store: MongoSessionStore
-) -> None:
-    session = store.create_session(**NAMES)
-    take_back = Before("update", "sessions", lambda: store.backend.states.update_one({}, {"$inc": {"ticket": -1}}))
-    with MongoSessionStore(**storage, event_listeners=[take_back]) as far:
-        far.append_event(session, an_event(delta={"user:a": 1}))
-    store.append_event(session, an_event(delta={"user:a": 2}))
-    assert not take_back.left
-    assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 2}
 
 
 def test_a_newer_value_that_a_change_of_primary_took_back_keeps_no_other_out(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from operator import attrgetter
 
 from attrs import define, evolve, field, frozen
 from typing_extensions import Self
@@ -69,7 +70,6 @@ class Pruning:
 
         Raises:
             InputValidationError: An argument is wrong, or everything would be deleted.
-            ConfigurationError: The backend cannot prune.
         """
         if before is None and keep_last is None and not labels:
             raise InputValidationError(
@@ -79,7 +79,7 @@ class Pruning:
         until = checked_before(before)
         # The oldest first, the rest need not even be read.
         order_by = "update_time" if until is not None and kept == 0 and user_id is not None else None
-        listing = Listing.of(managed(backend), operation, app_name, user_id, labels, PAGE, order_by)
+        listing = Listing.of(backend, operation, app_name, user_id, labels, PAGE, order_by)
         return cls(evolve(listing, query=evolve(listing.query, with_state=False)), until, kept, dry_run)
 
     def steps(self) -> Iterator[Pruned]:
@@ -87,6 +87,9 @@ class Pruning:
 
         A session is deleted only at the revision at which it was read. So several processes may
         prune at the same time, and a session that is written to meanwhile stays.
+
+        Raises:
+            ConfigurationError: The backend cannot prune.
         """
         backend = managed(self.listing.backend)
         newest = _Newest(self.keep_last)
@@ -125,5 +128,5 @@ class _Newest:
         self.held[record.key.session_id] = record  # one that comes again counts once
         if len(self.held) <= self.number:
             return None
-        oldest = min(self.held.values(), key=lambda one: (one.last_update_time, one.key.session_id))
+        oldest = min(self.held.values(), key=attrgetter("last_update_time"))
         return self.held.pop(oldest.key.session_id)

@@ -38,6 +38,11 @@ class TestDatabases(
         return store.backend
 
 
+def test_no_contract_hides_a_test_of_another() -> None:
+    names = [name for cls in TestDatabases.__mro__ for name in vars(cls) if name.startswith("test_")]
+    assert sorted(names) == sorted(set(names))
+
+
 class TestDictionary(BackendContract, CopyableContract, ReadsPartsContract, TakesTurnsContract):
     """What CONTRIBUTING.md says of a backend is enough to write one."""
 

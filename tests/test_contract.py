@@ -32,6 +32,11 @@ class TestServices(
         return service
 
 
+def test_no_contract_hides_a_test_of_another() -> None:
+    names = [name for cls in TestServices.__mro__ for name in vars(cls) if name.startswith("test_")]
+    assert sorted(names) == sorted(set(names))
+
+
 class TestOneContractAlone(ErasureContract):
     """A service need not have every ability: each contract runs without the others."""
 

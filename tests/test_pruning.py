@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from google.adk.sessions import Session
 from support.managed_memory_backend import ManagedMemoryBackend
+from support.memory_backend import DictionaryError
 
 from adk_extra_sessions import Pruned, SessionStore
 from adk_extra_sessions.records import SessionKey
@@ -61,6 +62,17 @@ def test_what_is_written_to_after_it_was_judged_stays(store: SessionStore, choic
     assert left(store) == {"2", *(["4"] if "keep_last" in choice else [])}
 
 
+def test_a_drivers_error_names_the_operation(store: SessionStore) -> None:
+    sessions(store, 1)
+
+    def fail(_: SessionKey) -> None:
+        raise DictionaryError("no connection")
+
+    interrupt(store, fail)
+    with pytest.raises(DictionaryError, match=r"^prune_sessions on .*no connection$"):
+        store.prune_sessions(app_name=APP, keep_last=0)
+
+
 def test_what_another_has_deleted_is_not_counted(store: SessionStore) -> None:
     sessions(store, 3)
     interrupt(store, lambda key: store.delete_session(app_name=APP, user_id=USER, session_id=key.session_id))
@@ -80,6 +92,30 @@ def test_a_session_that_is_met_again_counts_once_among_the_newest(store: Session
     assert store.prune_sessions(app_name=APP, keep_last=3).deleted == 0
     assert store.prune_sessions(app_name=APP, keep_last=2).deleted == 1
     assert left(store) == {"1", "2"}
+
+
+def test_each_user_keeps_the_newest(store: SessionStore) -> None:
+    sessions(store, 3)
+    for number in (5, 6, 7):
+        store.create_session(app_name=APP, user_id="zoe", session_id=str(number))
+    assert store.prune_sessions(app_name=APP, keep_last=2).deleted == 2
+    assert left(store) == {"1", "2", "6", "7"}
+
+
+def test_the_rest_is_looked_at_though_one_user_has_only_new_ones(store: SessionStore) -> None:
+    sessions(store, 200)
+    old = store.create_session(app_name=APP, user_id="zoe")
+    store.append_event(old, an_event(at=500.0))
+    assert store.prune_sessions(app_name=APP, before=600.0) == Pruned(201, 1, 0)
+
+
+def test_what_newer_ones_replace_is_looked_at_to_the_end(store: SessionStore) -> None:
+    sessions(store, 220)
+    assert store.prune_sessions(app_name=APP, user_id=USER, before=1195.0, keep_last=10).deleted == 195
+
+
+def test_a_user_without_sessions_has_nothing_to_prune(store: SessionStore) -> None:
+    assert store.prune_sessions(app_name=APP, user_id="nobody", before=600.0) == Pruned()
 
 
 def test_the_oldest_of_one_user_are_read_and_no_more(store: SessionStore) -> None:

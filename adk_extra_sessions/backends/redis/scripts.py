@@ -139,7 +139,7 @@ def run_many(client: Any, calls: Sequence[Call], wait: Replication = NO_WAIT) ->
     small = [call for call in calls if not _is_large(call)]
     if len(small) == len(calls):
         return _run_together(client, calls, wait)
-    rest = iter(_run_together(client, small, wait) if small else ())
+    rest = iter(_run_together(client, small, wait))
     return [_run_alone(client, call, wait) if _is_large(call) else next(rest) for call in calls]
 
 

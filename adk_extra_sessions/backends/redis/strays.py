@@ -40,8 +40,8 @@ class _Found:
     def of(cls, name: str) -> _Found | None:
         tag, _, rest = name.rpartition("{")[2].partition("}:")
         letter, _, session_id = rest.partition(":")
-        app, slash, user = tag.partition("/")
-        if letter in ("s", "e") and slash:
+        app, _, user = tag.partition("/")
+        if letter in ("s", "e"):
             return cls(name, letter, SessionKey(unquote(app), unquote(user), unquote(session_id)))
         return cls(name, letter, None) if letter in ("i", "n", "u", "a") else None
 
@@ -81,7 +81,7 @@ def _wrong(client: Any, prefix: str, page: Sequence[_Found]) -> Iterator[tuple[_
     pipeline = client.pipeline(transaction=False)
     for found in page:
         pipeline.type(found.name)
-    types = pipeline.execute(raise_on_error=False)
+    types = pipeline.execute()
     keys = iter(_keys_of(client, prefix, [found.session for found in page if found.session]))
     for found, kind in zip(page, types, strict=True):
         problem = _type_problem(text(kind), TYPES[found.letter])
@@ -99,7 +99,7 @@ def _keys_of(client: Any, prefix: str, sessions: Sequence[SessionKey]) -> list[A
     """Returns what session_keys.lua says of each session: a session may be deleted and created at any moment."""
     keys = [SessionKeys.of(prefix, key) for key in sessions]
     calls = [scripts.Call(scripts.SESSION_KEYS, [one.session, one.events, one.index], []) for one in keys]
-    replies = scripts.run_many(client, calls) if calls else []
+    replies = scripts.run_many(client, calls)
     return [checked(reply, key) for reply, key in zip(replies, sessions, strict=True)]
 
 

@@ -84,7 +84,7 @@ class PruningContract(Contract):
             await session_service.prune_sessions(app_name=APP, keep_last=0, progress=stop)
 
     @pytest.mark.parametrize("wrong", WRONG, ids=str)
-    async def test_wrong_arguments_are_refused(self, session_service: SessionService, wrong: dict[str, Any]) -> None:
+    async def test_wrong_choices_are_refused(self, session_service: SessionService, wrong: dict[str, Any]) -> None:
         made = await _sessions(session_service)
         with pytest.raises(InputValidationError):
             await session_service.prune_sessions(**{"app_name": APP, **wrong})

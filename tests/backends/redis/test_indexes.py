@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from adk_extra_sessions import RedisSessionStore
+from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.backends.redis.layout import AppKeys, UserKeys
 from adk_extra_sessions.backends.redis.users import UserIndex
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
@@ -98,6 +99,24 @@ def test_creating_drops_expired_sessions_from_the_users_index(make_store: Stores
     for _ in range(200):
         forever.delete_session(**NAMES, session_id=forever.create_session(**NAMES).id)
     assert 20 <= store.client.zcard(index(store)) < 25
+
+
+def test_a_session_created_again_while_a_list_drops_it_stays(
+    store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create_session(**NAMES, session_id="one")
+    store.client.delete(f"{store.prefix}:{{{APP}/{USER}}}:s:one")
+    execute = store.client.execute_command
+
+    def created_before(*arguments: Any, **options: Any) -> Any:
+        if scripts.DROP_EXPIRED.sha in arguments:
+            monkeypatch.undo()
+            store.create_session(**NAMES, session_id="one")
+        return execute(*arguments, **options)
+
+    monkeypatch.setattr(store.client, "execute_command", created_before)
+    for _ in range(2):
+        assert [one.id for one in store.list_sessions(**NAMES).sessions] == ["one"]
 
 
 def test_users_whose_sessions_have_expired_leave_the_apps_index(make_store: Stores) -> None:

@@ -12,6 +12,7 @@ from support.servers import RedisServer
 
 from adk_extra_sessions import RedisSessionStore
 from adk_extra_sessions.backends.redis.users import UserIndex
+from adk_extra_sessions.doctor import examine
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 pytestmark = pytest.mark.servers
@@ -44,7 +45,7 @@ def test_a_full_server_refuses_writes_and_forgets_nothing(
     with RedisSessionStore(own_server.url, ttl=ttl, refresh_on_read=True) as store:
         session = store.create_session(**ONE, state={"user:a": 1})
         event = store.append_event(session, an_event("before"))
-        store.create_session(**NAMES, session_id="two")
+        two = store.create_session(**NAMES, session_id="two")
         admin.rpush("leftover", "x")
         for key in store.client.scan_iter(match="*:s:two"):  # an event list that outlived its session
             admin.rename("leftover", key.replace(b":s:two", b":e:three"))
@@ -55,6 +56,8 @@ def test_a_full_server_refuses_writes_and_forgets_nothing(
                 store.create_session(**NAMES, session_id="three", state={f"user:{number}": "x" * 10_000})
             with pytest.raises(OutOfMemoryError):
                 store.append_event(session, an_event("x" * 10_000, delta={"a": "x" * 10_000}))
+        outcomes = store.append_many((one, an_event("x" * 10_000)) for one in (session, two))
+        assert [type(one) for one in outcomes] == [OutOfMemoryError] * 2
         assert everything(admin) == before
         assert admin.info("memory")["used_memory"] < memory + 500_000
         assert texts(store.get_session(**ONE) or session) == ["before"] == texts(session)
@@ -107,6 +110,14 @@ def test_without_a_right_nothing_is_stored(own_server: RedisServer, admin: redis
                     assert not isinstance(result, Exception), result
                     before = everything(admin)
     assert refused
+
+
+def test_the_doctor_names_a_missing_right(own_server: RedisServer, admin: redis.Redis) -> None:
+    admin.execute_command("ACL", "SETUSER", "clerk", "on", "nopass", "~*", "+@all", "-exists")
+    with RedisSessionStore(f"redis://clerk:x@127.0.0.1:{own_server.port}") as store:
+        admin.hset(f"{store.prefix}:{{{APP}/{USER}}}:s:one", "a", "b")
+        with pytest.raises(NoPermissionError):
+            list(examine(store))
 
 
 def test_a_server_without_replicas_to_write_to_can_be_read(own_server: RedisServer, admin: redis.Redis) -> None:

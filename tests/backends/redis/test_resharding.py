@@ -87,6 +87,7 @@ def test_a_session_that_is_still_on_the_other_node_is_neither_left_out_nor_remov
         for operation in (
             lambda: store.list_sessions(**NAMES),
             lambda: store.list_sessions(app_name=APP, page_size=2),
+            lambda: store.list_sessions(**NAMES, labels={"a": "b"}),
             lambda: store.count_sessions(**NAMES),
             lambda: store.count_sessions(app_name=APP, labels={"a": "b"}),
         ):

@@ -1,18 +1,18 @@
-"""What only Redis has: round trips, scripts, clients of every kind, damaged records."""
+"""What only Redis has: round trips, scripts, clients of every kind."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
 from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
+from support.redis_clients import clients
 from support.servers import RedisServer
 
-from adk_extra_sessions import RedisSessionStore
-from adk_extra_sessions.errors import CorruptRecordError
+from adk_extra_sessions import NotReplicatedError, RedisSessionStore
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
@@ -110,22 +110,6 @@ def test_scripts_survive_being_flushed(store: RedisSessionStore) -> None:
     assert store.get_session(**NAMES) is None
 
 
-def clients(store: RedisSessionStore) -> Iterator[Any]:
-    pool = store.client.connection_pool
-    fake = store.client.__class__.__module__.startswith("fakeredis")
-    for options in (
-        {"decode_responses": True},
-        {"protocol": 2},
-        {"protocol": 3},
-        {"protocol": 3, "decode_responses": True},
-    ):
-        if fake:
-            yield RedisSessionStore(store._arguments["redis_url"], **options).client
-        else:
-            kwargs = {name: pool.connection_kwargs[name] for name in ("host", "port", "db")}
-            yield redis.Redis(**kwargs, **options)
-
-
 def test_any_client_will_do(store: RedisSessionStore) -> None:
     session = store.create_session(**NAMES, state={"a": "ä", "user:a": "ä", "app:a": "ä"})
     for number, client in enumerate(clients(store)):
@@ -142,38 +126,6 @@ def test_any_client_will_do(store: RedisSessionStore) -> None:
             other.delete_session(app_name=APP, user_id=USER, session_id=created.id)
             session = found
         client.ping()
-
-
-NO_UTF_8: dict[str, Callable[[RedisSessionStore], Any]] = {
-    "event": lambda store: store.client.lset(session_key_name(store, "e"), 1, b"\xff"),
-    "state": lambda store: store.client.hset(session_key_name(store), b"state:a", b"\xff"),
-    "name": lambda store: store.client.hset(session_key_name(store), b"state:\xff", b"1"),
-    "user-state": lambda store: store.client.hset(f"{store.prefix}:{{{APP}/{USER}}}:u", b"state:\xff", b"\xff"),
-    "app-state": lambda store: store.client.hset(f"{store.prefix}:{{{APP}}}:a", b"state:\xff", b"\xff"),
-}
-
-
-@pytest.mark.parametrize("place", NO_UTF_8)
-def test_what_is_no_utf_8_is_damage_to_any_client(store: RedisSessionStore, place: str) -> None:
-    session = store.create_session(**NAMES)
-    store.append_event(session, an_event())
-    store.create_session(app_name=APP, user_id="other")
-    NO_UTF_8[place](store)
-    for client in clients(store):
-        with RedisSessionStore(client=client, prefix=store.prefix) as other:
-            with pytest.raises(CorruptRecordError):
-                other.get_session(**NAMES)
-            if place == "user-state":
-                with pytest.raises(CorruptRecordError):
-                    other.get_user_state(app_name=APP, user_id=USER)
-            assert {key.user_id for key in other.archive.session_keys(APP, None)} == {"other", USER}
-            assert list(other.archive.user_states(APP)) == []
-            if place == "app-state":
-                with pytest.raises(CorruptRecordError):
-                    other.list_sessions(app_name=APP)
-            else:
-                listed = {one.user_id for one in other.list_sessions(app_name=APP).sessions}
-                assert listed == ({"other", USER} if place == "event" else {"other"})
 
 
 def test_refresh_on_read_renews_expiry(make_store: Callable[..., RedisSessionStore]) -> None:
@@ -239,79 +191,6 @@ def session_key(store: RedisSessionStore, kind: str) -> bytes:
     return bytes(key)
 
 
-DAMAGE: dict[str, Callable[[RedisSessionStore], Any]] = {
-    "event-not-json": lambda store: store.client.lset(session_key(store, "e"), 3, "{"),
-    "event-not-an-event": lambda store: store.client.lset(session_key(store, "e"), 3, '{"content": 7}'),
-    "two-events-in-one": lambda store: store.client.lset(session_key(store, "e"), 3, "{},{}"),
-    "event-lost": lambda store: store.client.rpop(session_key(store, "e")),
-    "events-evicted": lambda store: store.client.delete(session_key(store, "e")),
-    "no-revision": lambda store: store.client.hdel(session_key(store, "s"), "revision"),
-    "foreign-hash": lambda store: (
-        store.client.delete(session_key(store, "s")),
-        store.client.hset(session_key_name(store), "x", "y"),
-    ),
-    "foreign-type": lambda store: (
-        store.client.delete(session_key(store, "e")),
-        store.client.set(session_key_name(store, "e"), "x"),
-    ),
-    "newer-format": lambda store: store.client.hset(session_key(store, "s"), "format", "99"),
-    "format-1": lambda store: (
-        store.client.delete(session_key(store, "s"), session_key(store, "e")),
-        store.client.rpush(session_key_name(store, "e"), '{"timestamp":1.0}'),
-        store.client.hset(session_key_name(store), mapping={"v": 1, "n": "x", "b": 5, "r": 6, "c": "1.0", "t": "1.0"}),
-    ),
-    "bad-state": lambda store: store.client.hset(session_key(store, "s"), "state:a", "{"),
-}
-
-
-def session_key_name(store: RedisSessionStore, kind: str = "s") -> str:
-    return f"{store.prefix}:{{{APP}/{USER}}}:{kind}:one"
-
-
-@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_damaged_record_is_named_and_never_half_read(
-    store: RedisSessionStore, damage: Callable[[RedisSessionStore], Any]
-) -> None:
-    session = store.create_session(**NAMES, state={"a": 1})
-    for number in range(3):
-        store.append_event(session, an_event(str(number)))
-    damage(store)
-    with pytest.raises(CorruptRecordError, match="'one'"):
-        store.get_session(**NAMES)
-
-
-def test_what_format_1_stored_is_refused_by_name(store: RedisSessionStore) -> None:
-    session = store.create_session(**NAMES)
-    store.append_event(session, an_event())
-    DAMAGE["format-1"](store)
-    with pytest.raises(CorruptRecordError, match=r"'one'.*another version.*format 2"):
-        store.get_session(**NAMES)
-    with pytest.raises(CorruptRecordError, match=r"'one'.*another program or version"):
-        store.append_event(session, an_event())
-    assert store.list_sessions(app_name=APP).sessions == []
-
-
-def test_an_unreadable_event_is_named_by_position(store: RedisSessionStore) -> None:
-    session = store.create_session(**NAMES)
-    for number in range(3):
-        store.append_event(session, an_event(str(number)))
-    store.client.lset(session_key(store, "e"), 3, '{"content": "private words"}')
-    with pytest.raises(CorruptRecordError, match="position 1") as error:
-        store.get_session(**NAMES)
-    assert "private" not in str(error.value)
-
-
-def test_a_foreign_key_fails_before_anything_is_written(store: RedisSessionStore) -> None:
-    session = store.create_session(**NAMES)
-    store.client.set(f"{store.prefix}:{{{APP}/{USER}}}:u", "foreign")
-    with pytest.raises(CorruptRecordError, match="another type"):
-        store.append_event(session, an_event(delta={"a": 1, "user:a": 1}))
-    assert session.events == [] and session.state == {}
-    store.client.delete(f"{store.prefix}:{{{APP}/{USER}}}:u")
-    found = store.get_session(**NAMES)
-    assert found == session
-
-
 def test_what_fails_before_the_server_answers_is_no_damage() -> None:
     with redis.Redis(port=1, retry=3) as client:  # type: ignore[arg-type]
         store = RedisSessionStore(client=client)
@@ -330,11 +209,15 @@ def test_what_fails_before_the_server_answers_is_no_damage() -> None:
 
 @pytest.mark.servers
 def test_an_event_over_what_the_server_takes_fails_alone() -> None:
+    large = an_event("x" * (2 << 20))
     with RedisServer("--proto-max-bulk-len", "1mb") as server, RedisSessionStore(server.url) as store:
         sessions = [store.create_session(app_name=APP, user_id=USER) for _ in range(5)]
-        appends = [(session, an_event("x" * (2 << 20) if at == 2 else "small")) for at, session in enumerate(sessions)]
+        appends = [(session, large if at == 2 else an_event("small")) for at, session in enumerate(sessions)]
         results = store.append_many(appends)
         assert [isinstance(result, redis.RedisError) for result in results] == [False, False, True, False, False]
         for at, session in enumerate(sessions):
             found = store.get_session(app_name=APP, user_id=USER, session_id=session.id)
             assert found == session and texts(found) == ([] if at == 2 else ["small"])
+        with RedisSessionStore(server.url, wait_replicas=1, wait_timeout=0.1) as waiting:  # there is no replica
+            results = waiting.append_many((session, event.model_copy(deep=True)) for session, event in appends)
+        assert [isinstance(result, NotReplicatedError) for result in results] == [True, True, False, True, True]

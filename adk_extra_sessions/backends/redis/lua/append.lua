@@ -53,7 +53,7 @@ end
 -- Returns the position of an event that is stored already, or nil.
 local function position_of(timestamp, header)
   for _, one in ipairs(entries()) do
-    if one.timestamp == timestamp and one.position >= first
+    if one.timestamp == timestamp
       and redis.call('LINDEX', events, 2 * (one.position - first)) == header then return one.position end
   end
   local found = newest ~= '' and timestamp <= tonumber(newest) and redis.call('LPOS', events, header, 'RANK', -1)

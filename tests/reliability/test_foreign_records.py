@@ -9,101 +9,30 @@ from typing import Any
 
 import pytest
 from google.adk.sessions import Session
+from support.damages import (
+    KEY,
+    MONGO_APP,
+    MONGO_SESSION,
+    MONGO_USER,
+    REDIS_APP,
+    REDIS_SESSION,
+    REDIS_USER,
+    pick,
+    replaced,
+    session_with,
+)
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
 from adk_extra_sessions.backends.mongodb import layout
 from adk_extra_sessions.backends.mongodb.parsing import Head
-from adk_extra_sessions.backends.redis.layout import SessionKeys
 from adk_extra_sessions.errors import AlreadyExistsError, CorruptRecordError
-from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
-KEY = SessionKey(APP, USER, "one")
 
-
-def replaced(key: Callable[[SessionKeys], str], *command: Any) -> Callable[[RedisSessionStore], None]:
-    """Puts something else where a key of ours is."""
-
-    def damage(store: RedisSessionStore) -> None:
-        name = key(SessionKeys.of(store.prefix, KEY))
-        store.client.delete(name)
-        if command:
-            store.client.execute_command(command[0], name, *command[1:])
-
-    return damage
-
-
-def field(*command: Any) -> Callable[[RedisSessionStore], None]:
-    """Changes the session's hash."""
-
-    def damage(store: RedisSessionStore) -> None:
-        store.client.execute_command(command[0], SessionKeys.of(store.prefix, KEY).session, *command[1:])
-
-    return damage
-
-
-def session(update: Any) -> Callable[[MongoSessionStore], None]:
-    """Changes the session's document."""
-
-    def damage(store: MongoSessionStore) -> None:
-        store.backend.sessions.update_one({"session_id": "one"}, update)
-
-    return damage
-
-
-REDIS_SESSION: dict[str, Callable[[Any], None]] = {
-    "a-text-for-the-session": replaced(lambda keys: keys.session, "SET", "foreign"),
-    "a-foreign-hash": replaced(lambda keys: keys.session, "HSET", "foreign", "1"),
-    "events-evicted": replaced(lambda keys: keys.events),
-    "events-of-another-type": replaced(lambda keys: keys.events, "SET", "foreign"),
-    "no-revision": field("HDEL", "revision"),
-    "no-version": field("HDEL", "format"),
-    "a-newer-version": field("HSET", "format", "99"),
-    "a-version-of-words": field("HSET", "format", "foreign"),
-}
-
-MONGO_SESSION: dict[str, Callable[[Any], None]] = {
-    "a-newer-version": session({"$set": {"format": 99}}),
-    "a-version-of-words": session({"$set": {"format": "foreign"}}),
-    "no-version": session({"$unset": {"format": 1}}),
-    "no-revision": session({"$unset": {"revision": 1}}),
-    "no-count": session({"$unset": {"tail_count": 1}}),
-    "a-text-for-the-revision": session({"$set": {"revision": "foreign"}}),
-}
 
 FIELDS = (*Head.fields(), "format", "state", "initial_state", "session_id")
 """Fields of a session's document, any of which may be missing."""
-
-REDIS_USER: dict[str, Callable[[Any], None]] = {
-    "user-state-of-another-type": replaced(lambda keys: keys.user, "SET", "foreign"),
-    "user-state-not-json": replaced(lambda keys: keys.user, "HSET", "state:a", "{"),
-}
-
-MONGO_USER: dict[str, Callable[[Any], None]] = {
-    "user-state-of-another-type": lambda store: store.backend.states.update_one(
-        {"user_id": USER}, {"$set": {"state": "x"}}
-    ),
-    "user-state-not-json": lambda store: store.backend.states.update_one(
-        {"user_id": USER}, {"$set": {"state": {"a": {"_json": "{"}}}}
-    ),
-}
-
-REDIS_APP: dict[str, Callable[[Any], None]] = {
-    "app-state-of-another-type": replaced(lambda keys: keys.app, "SET", "foreign"),
-}
-
-MONGO_APP: dict[str, Callable[[Any], None]] = {
-    "app-state-of-another-type": lambda store: store.backend.states.update_one(
-        {"user_id": None}, {"$set": {"state": [1]}}
-    ),
-}
-
-
-def pick(store: SessionStore, damage: str, redis: dict[str, Any], mongo: dict[str, Any]) -> None:
-    """Does the damage, or leaves the test where the backend knows no such damage."""
-    kinds = redis if isinstance(store, RedisSessionStore) else mongo
-    kinds[damage](store)
 
 
 def kinds(redis: dict[str, Any], mongo: dict[str, Any]) -> list[Any]:
@@ -277,7 +206,7 @@ def test_a_foreign_index_is_named_before_anything_is_written(
 def test_half_a_document_is_read_in_full_or_named(
     store: MongoSessionStore, others: list[Session], damaged: Session, damage: str
 ) -> None:
-    session({"$unset": {damage: 1}})(store)
+    session_with({"$unset": {damage: 1}})(store)
     for operation in (
         lambda: store.get_session(**NAMES).events == damaged.events,
         lambda: [store.append_event(damaged, an_event(str(number))) for number in range(150)],

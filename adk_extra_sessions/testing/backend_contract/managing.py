@@ -94,7 +94,8 @@ class ManagedContract(LabelVerbs):
         session_backend.update(KEY, Changes(lifetime=Lifetime.until(time.time() + 0.2)))
         time.sleep(0.3)
         assert session_backend.read(KEY, Window()) is None
-        assert session_backend.update(KEY, Changes(display_name="late")) is None
+        for changes in (Changes(display_name="late"), Changes(lifetime=NEVER)):
+            assert session_backend.update(KEY, changes) is None
         assert session_backend.count(SessionQuery(KEY.app_name, KEY.user_id)) == 0
         assert not session_backend.list(SessionQuery(KEY.app_name, KEY.user_id)).records
         assert not session_backend.delete_unchanged(KEY, 0)

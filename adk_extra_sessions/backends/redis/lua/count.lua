@@ -8,11 +8,9 @@ local prefix = string.sub(index, 1, -2) .. 's:'
 while true do
   local names = redis.call('ZRANGE', index, place, place + 999)
   for _, name in ipairs(names) do
-    local is_labelled = true
-    if ARGV[1] then is_labelled = labelled(prefix .. name, 1) end
     if redis.call('EXISTS', prefix .. name) == 0 then
       gone[#gone + 1] = name
-    elseif is_labelled then
+    elseif has_labels(prefix .. name, 1) then
       count = count + 1
     end
   end

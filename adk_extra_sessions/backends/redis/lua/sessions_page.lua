@@ -44,8 +44,10 @@ local function begins(text, prefix)
   return string.sub(text, 1, #prefix) == prefix
 end
 
-local function needed(session)
-  local fields = {}
+-- What a list needs of a session; of a key of a foreign type an unknown format.
+local function needed(key)
+  local session, fields = redis.pcall('HGETALL', key), {}
+  if session.err then return {FIELD.format, ''} end
   for at = 1, #session, 2 do
     local name = session[at]
     if not (UNUSED[name] or begins(name, FIELD.outline) or ARGV[5] ~= '1' and begins(name, FIELD.state)) then
@@ -61,12 +63,12 @@ while count < size and looked_at < LOOKED_AT do
   local names = redis.call(range, index, place, place + math.min(size - count, 100) - 1, 'WITHSCORES')
   if #names == 0 then break end
   for at = 1, #names, 2 do
-    local session = labelled(prefix .. names[at], 6)
-    if session and #session == 0 then
+    local key = prefix .. names[at]
+    if redis.call('EXISTS', key) == 0 then
       gone[#gone + 1] = names[at]
-    elseif session then
+    elseif has_labels(key, 6) then
       count = count + 1
-      for _, part in ipairs({names[at], needed(session), expires_at(prefix .. names[at])}) do page[#page + 1] = part end
+      for _, part in ipairs({names[at], needed(key), expires_at(key)}) do page[#page + 1] = part end
     end
     last = {names[at + 1], names[at]}
   end

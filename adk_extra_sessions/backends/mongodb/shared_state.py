@@ -106,7 +106,7 @@ class SharedStates:
             for scope, selected in layout.shared_filters(one.key).items():
                 part = one.delta.get(scope, {"state": {}})
                 proof = [
-                    {f"tickets.{name}": part["ticket"], "birth": part["birth"], f"state.{name}": {"$eq": value}}
+                    {f"tickets.{name}": part["ticket"], "birth": part["birth"], f"state.{name}": value}
                     for name, value in part["state"].items()
                 ]
                 if proof and bulk.confirm(self.states, {**selected, "$or": proof}):

@@ -15,6 +15,7 @@ from support.snapshots import put_back, take
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.backends.mongodb import limits
 from adk_extra_sessions.errors import EventTooLargeError
+from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 MANY = 40_000
@@ -92,20 +93,20 @@ def test_a_full_session_is_named_with_what_it_holds(server: Any, store: MongoSes
     store.append_event(session, an_event(delta={"user:c": 1}))
 
 
+@pytest.mark.parametrize("keys", [1, limits.PATHS + 1])
 @pytest.mark.parametrize(
     "full",
     [pytest.param("full", marks=pytest.mark.not_on("mongomock")), "foreign"],  # mongomock has no limit
 )
-def test_a_delta_that_cannot_be_applied_stops_nobody(
-    store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch, full: str
-) -> None:
+def test_a_delta_that_cannot_be_applied_stops_nobody(store: MongoSessionStore, full: str, keys: int) -> None:
     session = store.create_session(**NAMES, state={"app:b": 1})
     size = (16 << 20) - 300
     store.backend.states.update_one(
         {}, {"$set": {"state.filler": "x" * size} if full == "full" else {"state": "no object"}}
     )
     birth = store.backend.states.find_one()["birth"]
-    left = {"id": "p", "app": {"ticket": 9, "state": {"a": "x" * 400}, "birth": birth}}
+    state = {str(number): "x" * 400 for number in range(keys)}
+    left = {"id": "p", "app": {"ticket": 9, "state": state, "birth": birth}}
     store.backend.sessions.update_one({}, {"$push": {"pending": left}})
     store.append_event(session, an_event("next"))
     store.delete_session(**NAMES)
@@ -134,6 +135,15 @@ def test_what_an_interrupted_writer_has_left_is_applied_by_the_next_one(
     store.append_event(session, an_event())
     assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 1}
     assert store.backend.sessions.find_one({})["pending"] == []
+
+
+def test_what_an_interrupted_writer_has_left_is_applied_before_its_session_is_removed(store: MongoSessionStore) -> None:
+    store.create_session(**NAMES, state={"user:a": 0})
+    birth = store.backend.states.find_one()["birth"]
+    left = {"id": "left", "user": {"ticket": 2, "state": {"a": 1}, "birth": birth}}
+    store.backend.sessions.update_one({}, {"$push": {"pending": left}})
+    store.archive.discard(SessionKey(APP, USER, NAMES["session_id"]))
+    assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 1}
 
 
 def test_a_delta_is_applied_late_and_twice(store: MongoSessionStore) -> None:

@@ -178,7 +178,7 @@ def own_error(error: BaseException) -> BaseException:
     kind = type(error)
     copied = kind.__new__(kind, *error.args)  # not kind(*args): drivers' errors take other arguments than they keep
     copied.args = error.args
-    copied.__dict__.update({name: _own_value(value) for name, value in vars(error).items()})
+    copied.__dict__.update(vars(error))
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:
         copied.__cause__ = own_error(cause)
@@ -209,10 +209,6 @@ def record_revisions(appends: Sequence[Append], request: AppendRequest, revision
 
 def _is_ours(marker: str) -> bool:
     return isinstance(marker, str) and marker.isdecimal()
-
-
-def _own_value(value: object) -> object:
-    return value.copy() if isinstance(value, (dict, list, set)) else value
 
 
 def _checked(session: Session) -> SessionKey:

@@ -47,6 +47,41 @@ async def test_a_server_error_reaches_every_caller_and_the_queue_goes_on(
         await service.append_event(session, an_event())
 
 
+class Odd(OSError):
+    """Its constructor takes other arguments than it keeps."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@pytest.mark.parametrize("how", ["from", "context", "from none"])
+async def test_every_caller_learns_what_caused_an_error_and_nothing_of_the_others(
+    service: SessionService, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    sessions = [await a_session(service) for _ in range(4)]
+
+    def broken(requests: Sequence[AppendRequest]) -> Any:
+        try:
+            raise ValueError("why")
+        except ValueError as cause:
+            if how == "context":
+                raise Odd(7, "lost")  # noqa: B904
+            raise Odd(7, "lost") from (cause if how == "from" else None)
+
+    monkeypatch.setattr(service.store.backend, "append", broken)
+    appends = (service.append_event(session, an_event()) for session in sessions)
+    outcomes: list[Any] = await asyncio.gather(*appends, return_exceptions=True)
+    assert len(set(map(id, outcomes))) == 4
+    for outcome in outcomes:
+        assert isinstance(outcome, Odd) and (str(outcome), outcome.code) == ("lost", 7)
+        if how == "from none":
+            assert outcome.__cause__ is None
+        else:
+            assert repr(outcome.__cause__) == "ValueError('why')"
+            assert outcome.__cause__.__traceback__ is None  # its frame has all requests
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 async def test_no_thread_to_be_had_is_an_error_and_not_a_wait_for_ever(service: SessionService) -> None:
     sessions = [service.store.create_session(app_name=APP, user_id=USER) for _ in range(5)]

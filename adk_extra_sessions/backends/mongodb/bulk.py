@@ -54,7 +54,7 @@ def send(collection: Any, updates: Sequence[Update]) -> int:
 
     Args:
         collection: Where to.
-        updates: At least one.
+        updates: What to send.
 
     Raises:
         pymongo.errors.PyMongoError: One failed; others may have been done.

@@ -155,7 +155,7 @@ class SharedStates:
         found: dict[str, Document] = {}
         for _ in range(TRIES):
             updates = [change.update(tickets_in(found.get(change.id), change.key)) for change in changes]
-            if not updates or bulk.send(self.states, updates) == len(updates):
+            if bulk.send(self.states, updates) == len(updates):
                 return
             names = {f"tickets.{name}": 1 for change in changes for name in change.tickets}
             there = self.states.find({"$or": [change.selected for change in changes]}, names)

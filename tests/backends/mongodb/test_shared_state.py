@@ -220,6 +220,33 @@ def test_a_change_of_many_keys_undoes_none_that_comes_between(
     }
 
 
+def test_a_change_for_an_erased_user_is_not_applied_to_the_next(
+    server: Any, storage: dict[str, Any], store: MongoSessionStore
+) -> None:
+    session = store.create_session(**NAMES, state={"user:a": 0})
+
+    def erased_and_made_again() -> None:
+        store.delete_user(app_name=APP, user_id=USER)
+        store.create_session(**NAMES, state={"user:b": 2})
+
+    before = Before("update", "state", erased_and_made_again)
+    with MongoSessionStore(**storage, event_listeners=[before]) as far:
+        far.append_event(session, an_event(delta={"user:a": 1}))
+    assert not before.left
+    assert store.get_user_state(app_name=APP, user_id=USER) == {"b": 2}
+
+
+def test_a_change_of_many_keys_of_a_user_who_is_erased_meanwhile_leaves_nothing(
+    server: Any, storage: dict[str, Any], store: MongoSessionStore
+) -> None:
+    session = store.create_session(**NAMES)
+    erased = Before("find", "state", lambda: store.delete_user(app_name=APP, user_id=USER))
+    with MongoSessionStore(**storage, event_listeners=[erased]) as far:
+        far.append_event(session, an_event(delta={f"user:{number}": 1 for number in range(limits.PATHS + 1)}))
+    assert not erased.left
+    assert store.backend.states.count_documents({"user_id": USER}) == 0
+
+
 def test_a_delta_that_a_change_of_primary_took_back_is_not_applied(
     server: Any, storage: dict[str, Any], store: MongoSessionStore
 ) -> None:

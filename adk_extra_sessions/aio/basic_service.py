@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import wait
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -19,6 +20,7 @@ from google.adk.sessions import Session as AdkSession
 from google.adk.sessions.base_session_service import GetSessionConfig
 from typing_extensions import Self, override
 
+from adk_extra_sessions import usage
 from adk_extra_sessions.aio.elastic_threads import ElasticThreads
 from adk_extra_sessions.aio.group_commit import GroupCommit
 from adk_extra_sessions.aio.threads import WorkerThreads, settle
@@ -214,7 +216,8 @@ class BasicService(BaseSessionService):
     async def close(self) -> None:
         """Waits for calls that are under way, and closes the store if this service made it.
 
-        Every later call then raises `ClosedError`. May be called more than once.
+        A call that has not begun after a minute, since many wait for a server that is gone, and every later call
+        raise `ClosedError`. May be called more than once.
         """
         if self._owns_store:
             self._usage.close()
@@ -236,12 +239,13 @@ class BasicService(BaseSessionService):
         await self.close()
 
     def _close(self) -> None:
+        if self._owns_store:
+            wait([*self._commits.unfinished(), *self._threads.unfinished()], usage.LONGEST)
+            self.store.close()  # calls that have not begun by then, since the server is gone, get a ClosedError
         self._commits.close()
         # A pool of its own for calls that are made meanwhile, or there might always be one more to wait for.
         threads, self._threads = self._threads, ElasticThreads(READ_THREADS, "adk-sessions")
         threads.close()
-        if self._owns_store:
-            self.store.close()
 
 
 def given_options(**options: Any) -> dict[str, Any]:

@@ -72,6 +72,11 @@ class ElasticThreads:
             self._start_watching()
         return asyncio.wrap_future(future)
 
+    def unfinished(self) -> list[Future[Any]]:
+        """Returns a future for each call in the queue, and for each thread that works."""
+        with self._lock:
+            return [*(future for future, _ in self._queue), *self._threads.unfinished()]
+
     def close(self) -> None:
         """Waits for all calls; a later one starts the pool again."""
         self._watcher.close()

@@ -13,6 +13,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
@@ -86,6 +87,10 @@ class GroupCommit:
                     self._queue.remove(waiting)
                     raise
         return waiting.done
+
+    def unfinished(self) -> list[Future[Any]]:
+        """Returns a future for each append that has no outcome."""
+        return self._worker.unfinished()
 
     def flushed(self) -> asyncio.Future[Any]:
         """Returns a future that is done when all appends submitted so far have their outcomes."""

@@ -63,14 +63,14 @@ def holding(storage: TurnStorage, key: SessionKey, wait: float | None) -> Iterat
         renewal.add(turn)
     except BaseException:
         renewal.discard(turn)
-        turn.leave_quietly()
+        turn.leave_after_error()
         raise
     try:
         with _inside(turn):
             yield turn
     except BaseException:
         if _stop_renewing(turn):
-            turn.leave_quietly()
+            turn.leave_after_error()
         raise
     if _stop_renewing(turn) and not turn.leave_quietly():
         raise TurnLostError(key.session_id, key.user_id)
@@ -104,24 +104,24 @@ async def holding_async(
         renewal.add(turn)
     except BaseException:
         renewal.discard(turn)
-        await _leave(run, turn)
+        await _leave(run, turn.leave_after_error)
         raise
     try:
         with _inside(turn) if abandoned is None else nullcontext():
             yield turn
     except BaseException:
         if _stop_renewing(turn):
-            await _leave(run, turn)
+            await _leave(run, turn.leave_after_error)
         raise
-    if _stop_renewing(turn) and not await _leave(run, turn):
+    if _stop_renewing(turn) and not await _leave(run, turn.leave_quietly):
         raise TurnLostError(key.session_id, key.user_id)
 
 
-async def _leave(run: Callable[..., Awaitable[Any]], turn: Turn) -> bool:
+async def _leave(run: Callable[..., Awaitable[Any]], leave: Callable[[], bool | None]) -> bool:
     try:
-        return bool(await run(turn.leave_quietly))
+        return bool(await run(leave))
     except ClosedError:  # the service takes no more calls, but its store may
-        return turn.leave_quietly()
+        return bool(leave())
 
 
 def turn_around(storage: TurnStorage, key: SessionKey) -> Turn | None:

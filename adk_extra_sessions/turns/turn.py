@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable
 
@@ -10,11 +11,15 @@ from attrs import define, field, frozen
 
 from adk_extra_sessions.errors import ClosedError, CorruptRecordError
 from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.turns import queue
 from adk_extra_sessions.turns.local import LocalTurns
 from adk_extra_sessions.turns.queue import TurnQueue
 from adk_extra_sessions.turns.storage import TurnStorage
 
 logger = logging.getLogger(__name__)
+
+PROMPT = 1.0
+"""Seconds within which a server that can be reached has usually answered."""
 
 
 @frozen
@@ -49,10 +54,12 @@ class Turn:
     lost: bool = False
     inner: TurnStorage = field(factory=LocalTurns, repr=False)
     _token: str = field(factory=lambda: uuid.uuid4().hex, repr=False)
+    _renewed: float = field(factory=time.monotonic, repr=False)
 
     def enter(self, *, stay: bool) -> Refused | None:
         """Takes the turn, or a place among those who wait; returns None once it has the turn."""
         after, now = self._entered(stay)
+        self._renewed = time.monotonic()
         if after.holder == self._token:
             return None
         return Refused(after.held_for(now), bool(after.waiting) and after.waiting[0].token == self._token)
@@ -60,9 +67,9 @@ class Turn:
     def _entered(self, stay: bool) -> tuple[TurnQueue, float]:
         while True:
             text, now = self.storage.read(self.key)
-            queue = self._queue(text)
-            after = queue.entered(self._token, now, stay=stay)
-            if after == queue or self.storage.swap(self.key, text, after.dumps()):
+            before = self._queue(text)
+            after = before.entered(self._token, now, stay=stay)
+            if after == before or self.storage.swap(self.key, text, after.dumps()):
                 return after, now
 
     def renew(self) -> bool:
@@ -73,23 +80,26 @@ class Turn:
             if after is None:
                 return False
             if self.storage.swap(self.key, text, after.dumps()):
+                self._renewed = time.monotonic()
                 return True
 
     def leave(self) -> bool:
         """Gives the turn, or the place among those who wait, back; returns whether it had the turn."""
+        began = time.monotonic()
         try:
             return self._left()
-        except KeyboardInterrupt:  # begun anew, or the next one would wait until the lease ends
-            self._left()
+        except KeyboardInterrupt:
+            if time.monotonic() - began < PROMPT:  # begun anew, or the next one would wait until the lease ends
+                self._left()
             raise
 
     def _left(self) -> bool:
         while True:
             text, _ = self.storage.read(self.key)
-            queue = self._queue(text)
-            after = queue.left(self._token)
-            if after == queue or self.storage.swap(self.key, text, after.dumps()):
-                return queue.holder == self._token
+            before = self._queue(text)
+            after = before.left(self._token)
+            if after == before or self.storage.swap(self.key, text, after.dumps()):
+                return before.holder == self._token
 
     def leave_quietly(self) -> bool:
         """Leaves; when that cannot be done any more, the turn ends by itself some seconds later."""
@@ -98,6 +108,11 @@ class Turn:
         except (self.storage.driver_error, ClosedError) as error:
             logger.warning("%s: the turn could not be given back (%s).", self.key, type(error).__name__)
             return not self.lost
+
+    def leave_after_error(self) -> None:
+        """Leaves, unless the turn has ended by itself: it was not renewed if the server was gone for so long."""
+        if time.monotonic() - self._renewed < queue.LEASE:
+            self.leave_quietly()
 
     def _queue(self, text: str | None) -> TurnQueue:
         try:

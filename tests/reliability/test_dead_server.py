@@ -20,10 +20,18 @@ from pymongo.errors import PyMongoError
 from support.redis_cluster import RedisClusterServers
 from support.servers import MongoServer, RedisServer, Server
 
-from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore
+from adk_extra_sessions import (
+    ClosedError,
+    MongoSessionService,
+    MongoSessionStore,
+    RedisSessionService,
+    RedisSessionStore,
+    usage,
+)
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids, texts
+from adk_extra_sessions.turns import queue
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 PASSWORD = "swordfish"
@@ -98,6 +106,55 @@ def test_every_call_ends_in_an_error_that_tells_where(dead_service: SessionServi
     asyncio.run(main())
 
 
+NOT_GIVEN_BACK = "the turn could not be given back"
+
+
+def test_a_turn_that_cannot_be_had_waits_for_a_dead_server_once(
+    dead_service: SessionService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(queue, "LEASE", 0.2)  # by default less than a wait, too
+
+    async def take() -> None:
+        async with dead_service.turn(**NAMES):
+            pass
+
+    def take_blocking() -> None:
+        with dead_service.store.turn(**NAMES):
+            pass
+
+    async def main() -> None:
+        ends = await asyncio.gather(take(), asyncio.to_thread(take_blocking), return_exceptions=True)
+        assert all(isinstance(end, driver_error(dead_service)) for end in ends)
+
+    asyncio.run(asyncio.wait_for(main(), BOUND))
+    assert NOT_GIVEN_BACK not in caplog.text  # it was not tried
+
+
+@pytest.mark.parametrize("dead_port", ["black-hole"], indirect=True)
+@pytest.mark.parametrize("scheme", ["redis", "mongodb"])
+def test_closing_refuses_what_has_not_begun_after_a_minute(
+    scheme: str, dead_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "LONGEST", 0.7)  # a little longer than a call, as by default
+    service: SessionService
+    if scheme == "redis":
+        service = RedisSessionService(f"redis://127.0.0.1:{dead_port}", socket_timeout=0.05)
+    else:
+        service = MongoSessionService(f"mongodb://127.0.0.1:{dead_port}/shop", timeoutMS=600)
+
+    async def main() -> None:
+        sessions = [Session(app_name=APP, user_id=USER, id=str(number)) for number in range(600)]
+        appends = asyncio.gather(*(service.append_event(one, an_event()) for one in sessions), return_exceptions=True)
+        reads = asyncio.gather(*(service.get_session(**NAMES) for _ in range(100)), return_exceptions=True)
+        await asyncio.sleep(0)
+        await asyncio.wait_for(service.close(), BOUND)
+        for errors in await appends, await reads:
+            assert {type(error) for error in errors} > {ClosedError}
+            assert all(isinstance(error, (ClosedError, driver_error(service))) for error in errors)
+
+    asyncio.run(main())
+
+
 @pytest.mark.servers
 def test_closing_does_not_wait_for_a_dead_mongod() -> None:
     """By default, the driver looks for it for 20 seconds."""
@@ -163,6 +220,27 @@ def test_a_server_that_stops_in_mid_conversation(stoppable: Server) -> None:
 
 
 @pytest.mark.servers
+def test_a_run_in_a_turn_waits_for_a_server_that_stops_once(
+    stoppable: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(queue, "LEASE", 0.5)
+    store = service_on(stoppable).store
+
+    def run() -> None:
+        with store.turn(**NAMES):
+            pause(stoppable)
+            store.get_session(**NAMES)
+
+    with pytest.raises(store.backend.driver_error):
+        run()
+    assert NOT_GIVEN_BACK not in caplog.text
+    resume(stoppable)
+    with store.turn(**NAMES):  # it has ended by itself
+        pass
+    store.close()
+
+
+@pytest.mark.servers
 def test_a_batch_waits_for_a_dead_server_once() -> None:
     with (
         MongoServer() as server,
@@ -221,7 +299,9 @@ def test_defaults_bound_every_wait() -> None:
 LEAVES = """
 import asyncio, sys, threading
 from google.adk.sessions import Session
-from adk_extra_sessions import MongoSessionService, RedisSessionService
+from adk_extra_sessions import (
+    ClosedError,
+    MongoSessionService, RedisSessionService
 from adk_extra_sessions.testing.contract.samples import an_event
 
 url, way = sys.argv[1:]

@@ -49,7 +49,7 @@ class Change:
         """Returns what applies the change to a document as it was read, if nothing was applied to it since."""
         one_by_one = ((ticket, {name: self.values[name]}) for name, ticket in self.tickets.items())
         state, tickets = merged(mapping(document, "state", self.key), tickets_in(document, self.key), one_by_one)
-        condition = {**self.selected, "applied": document.get("applied", {"$exists": False})}
+        condition = {**self.selected, "applied": document.get("applied")}
         return self._applied(condition, {"state": state, "tickets": tickets})
 
     @property

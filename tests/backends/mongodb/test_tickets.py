@@ -10,8 +10,8 @@ from support.before import Before
 from support.histories import NAMES
 
 from adk_extra_sessions import MongoSessionStore
-from adk_extra_sessions.backends.mongodb import limits
-from adk_extra_sessions.errors import EventTooLargeError
+from adk_extra_sessions.backends.mongodb import layout, limits
+from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.state import StateTexts
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
@@ -101,3 +101,15 @@ def test_a_ticket_that_a_change_of_primary_took_back_is_not_given_again(
     store.append_event(session, an_event(delta={"user:a": 2}))
     assert not take_back.left
     assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 2}
+
+
+def test_tickets_of_a_refused_change_leave_nothing_of_a_user_who_is_erased(
+    server: Any, storage: dict[str, Any], store: MongoSessionStore
+) -> None:
+    session = store.create_session(**NAMES)
+    store.backend.states.insert_one({"_id": layout.app_id(APP), "foreign": True})
+    erased = Before("update", "state", lambda: store.delete_user(app_name=APP, user_id=USER))
+    with MongoSessionStore(**storage, event_listeners=[erased]) as far, pytest.raises(SessionNotFoundError):
+        far.append_event(session, an_event(delta={"user:a": 1, "app:b": 1}))
+    assert not erased.left
+    assert store.backend.states.find_one({"user_id": USER}) is None

@@ -15,7 +15,7 @@ from attrs import frozen
 from google.adk.events import Event
 
 from adk_extra_sessions import event_json, state_json
-from adk_extra_sessions.history.calls import long_running_ids
+from adk_extra_sessions.history.calls import changes_waiting
 from adk_extra_sessions.records import EventRecord, SessionKey
 from adk_extra_sessions.state import StateTexts
 
@@ -48,7 +48,7 @@ class Codec:
             float(event.timestamp),
             self.seal(encoded.text),
             StateTexts.of(encoded.delta),
-            bool(long_running_ids(event)),
+            changes_waiting(event),
         )
 
     def decode(self, bodies: Sequence[bytes | str], key: SessionKey, first: int = 0) -> list[Event]:

@@ -96,14 +96,15 @@ class EventRecord:
         timestamp: Seconds since the epoch.
         body: The event itself. Only the codec looks into it.
         state: The values of its state delta.
-        calls_long_running: Whether it calls long-running tools; how many such events a session has is stored with it.
+        changes_waiting: Whether it may change which calls wait for an answer; how many such events a session
+            has is stored with it.
     """
 
     digest: bytes
     timestamp: float
     body: bytes = field(repr=False)
     state: StateTexts
-    calls_long_running: bool = False
+    changes_waiting: bool = False
 
 
 @frozen
@@ -126,8 +127,8 @@ class AppendRequest:
 
     @property
     def long_running(self) -> int:
-        """How many of the events call long-running tools."""
-        return sum(event.calls_long_running for event in self.events)
+        """How many of the events may change which calls wait for an answer."""
+        return sum(event.changes_waiting for event in self.events)
 
 
 @frozen

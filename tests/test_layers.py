@@ -15,8 +15,8 @@ PACKAGE = adk_extra_sessions.__name__
 ROOT = Path(str(adk_extra_sessions.__file__)).parent
 
 LAYERS = [
-    "adk.private codec details driver_errors errors event_json forks history.calls history.outline json_form options"
-    " page_tokens queries records redaction session state state_json urls usage validation",
+    "adk.private codec details driver_errors errors event_json forks history.calls history.outline history.rewinds"
+    " json_form options page_tokens queries records redaction session state state_json urls usage validation",
     "backends turns.storage",
     "abilities appends archive backends.mongodb.store backends.redis.store basic_store erasing history listing"
     " live_sessions pruning session_records store telemetry turns writer",

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from attrs import define, field
 from google.adk.events import Event
 
+from adk_extra_sessions.history.rewinds import is_rewind
+
 _REQUESTS = frozenset({"adk_request_input", "adk_request_credential"})
 """Calls of ADK's own that wait for the user, also where an older ADK did not mark them as long-running."""
 
@@ -16,6 +18,12 @@ def long_running_ids(event: Event) -> set[str]:
     """Returns the ids of an event's calls that wait for an answer from outside the run."""
     marked = set(event.long_running_tool_ids or ())
     return marked | {call.id for call in event.get_function_calls() if call.id and call.name in _REQUESTS}
+
+
+def changes_waiting(event: Event) -> bool:
+    """Whether an event may change which calls wait: it makes one, is the user's answer to one, or takes others back."""
+    is_answer = event.author == "user" and bool(response_ids(event))
+    return bool(long_running_ids(event)) or is_answer or is_rewind(event)
 
 
 def response_ids(event: Event) -> list[str]:

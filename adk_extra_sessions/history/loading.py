@@ -9,7 +9,7 @@ from google.adk.events import Event
 
 from adk_extra_sessions.backends.base import ReadsParts
 from adk_extra_sessions.codec import Codec
-from adk_extra_sessions.history.calls import long_running_ids
+from adk_extra_sessions.history.calls import changes_waiting
 from adk_extra_sessions.history.needed import needed
 from adk_extra_sessions.history.newest import newest
 from adk_extra_sessions.history.outline import NewOutline, Outline, OutlineName, Part, ranges
@@ -57,7 +57,7 @@ class _Read:
         return Loaded(self.part.record, [self.events[index] for index in chosen], outline)
 
     def new_outline(self, name: OutlineName, outline: Outline) -> NewOutline | None:
-        if self.part.newest is None or outline == self.part.outline:
+        if self.part.newest is None:
             return None
         return NewOutline(name, outline, self.part.start_revision, self.part.newest)
 
@@ -96,7 +96,6 @@ class Loader:
             read = self._read(key, None, None)
             if read is None:
                 return None
-            added = read.since(0)
         chosen = needed(read.events)
         if not any(is_summary(event) or is_rewind(event) for event in added):
             return read.loaded(chosen, None)
@@ -111,7 +110,7 @@ class Loader:
             if read is None:
                 return None
             part = read.part
-            if not part.complete and self._has_unseen(read, part.end - count):
+            if not part.complete and self._has_unseen(read):
                 count = part.end - part.first
                 continue
             earlier = sum(position < part.end - count for position in read.positions)
@@ -126,11 +125,11 @@ class Loader:
             rewound = any(map(is_rewind, read.since(stored.upto)))
             return read.loaded(found.chosen, read.new_outline("waiting", outline) if changed or rewound else None)
 
-    def _has_unseen(self, read: _Read, begin: int) -> bool:
-        """Whether there may be calls that wait before `begin` which the outline does not know, or a rewind matters."""
+    def _has_unseen(self, read: _Read) -> bool:
+        """Whether calls that wait may not have been read, since the outline does not know them, or a rewind matters."""
         outline = read.part.outline or Outline(0, 0, 0)
-        added = read.since(max(outline.upto, begin))
-        seen = sum(bool(long_running_ids(event)) for event in added)
+        added = read.since(outline.upto)
+        seen = sum(map(changes_waiting, added))
         return any(map(is_rewind, added)) or read.part.long_running > outline.long_running + seen
 
     def _read(self, key: SessionKey, name: OutlineName | None, recent: int | None) -> _Read | None:

@@ -22,7 +22,7 @@ class Outline:
 
     Attributes:
         upto: How many events there had been; positions count from the session's creation.
-        long_running: How many of them had calls of long-running tools.
+        long_running: How many of them may have changed which calls of long-running tools wait.
         start: From this position on, all events are needed.
         kept: First and last positions of what is needed before `start`.
     """
@@ -39,7 +39,7 @@ class Outline:
         Args:
             positions: Where the events are that are needed, ascending.
             upto: How many events there have been.
-            long_running: How many of them had calls of long-running tools.
+            long_running: How many of them may have changed which calls of long-running tools wait.
         """
         kept = ranges(positions)
         start = kept.pop()[0] if kept and kept[-1][1] == upto - 1 else upto
@@ -98,7 +98,7 @@ class Part:
         runs: Its events, in order.
         first: The position of the oldest event that is kept.
         end: How many events there have been: the position of the next one.
-        long_running: How many of them had calls of long-running tools.
+        long_running: How many of them may have changed which calls of long-running tools wait.
         outline: The outline that says which; None if there is none.
         newest: The digest of the newest event; None if there is no event.
     """

@@ -14,7 +14,7 @@ from adk_extra_sessions.backends.base import Backend
 from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.errors import InputValidationError
 from adk_extra_sessions.forks import reset_after_fork
-from adk_extra_sessions.history.calls import long_running_ids, response_ids
+from adk_extra_sessions.history.calls import changes_waiting
 from adk_extra_sessions.history.loading import Loaded, Loader
 from adk_extra_sessions.history.outline import NewOutline
 from adk_extra_sessions.history.rewinds import is_rewind
@@ -91,7 +91,7 @@ class Outlines:
         Without it, the next reader reads more than it needs; so an error is only logged.
         """
         try:
-            if any(map(_changes_outlines, events)):
+            if any(is_summary(event) or changes_waiting(event) for event in events):
                 self.load(key)
             with self._lock:
                 better = self._better.pop(key, None)
@@ -99,11 +99,6 @@ class Outlines:
                 self._loader.backend.store_outline(key, better)
         except Exception as error:
             logger.debug("An outline of session %r was not stored: %s", key.session_id, type(error).__name__)
-
-
-def _changes_outlines(event: Event) -> bool:
-    """Whether an event is a summary, a call that waits, or an answer to one."""
-    return is_summary(event) or bool(long_running_ids(event)) or (event.author == "user" and bool(response_ids(event)))
 
 
 def outlines_of(backend: Backend, codec: Codec, history: History) -> Outlines | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from attrs import define, field
 
@@ -18,21 +19,17 @@ logger = logging.getLogger(__name__)
 
 @define(eq=False)
 class _Group:
-    """The turns that are kept in one storage.
-
-    Attributes:
-        wake: Set when there are none left.
-    """
+    """The turns that are kept in one storage."""
 
     storage: TurnStorage
     turns: set[Turn] = field(factory=set)
-    wake: threading.Event = field(factory=threading.Event)
 
 
 class Renewal:
     """Renews turns, with a thread for each storage that keeps some.
 
-    A thread each, so that a server that does not answer delays no renewal on another.
+    A thread each, so that a server that does not answer delays no renewal on another. It ends some seconds after
+    the last turn.
     """
 
     _groups: list[_Group]
@@ -71,8 +68,6 @@ class Renewal:
             for group in self._groups:
                 if turn in group.turns:
                     group.turns.discard(turn)
-                    if not group.turns:
-                        group.wake.set()
                     return True
         return False
 
@@ -87,9 +82,8 @@ class Renewal:
 
     def _work(self, group: _Group) -> None:
         while True:
-            group.wake.wait(queue.LEASE / 3)
+            time.sleep(queue.LEASE / 3)
             with self._lock:
-                group.wake.clear()
                 turns = list(group.turns)
                 if not turns:
                     self._groups.remove(group)
@@ -108,9 +102,8 @@ class Renewal:
             logger.warning("%s: a turn could not be renewed (%s).", turn.key, type(error).__name__)
 
     def _lose(self, turn: Turn) -> bool:
-        lost = self.discard(turn)
-        turn.lost = turn.lost or lost
-        return lost
+        turn.lost = self.discard(turn)
+        return turn.lost
 
 
 renewal = Renewal()

@@ -20,6 +20,8 @@ from support.servers import WITH_REPLICAS, RedisServer, has_replicas, wait_until
 
 from adk_extra_sessions import ConfigurationError, NotReplicatedError, RedisSessionService, RedisSessionStore
 from adk_extra_sessions.errors import StaleSessionError
+from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.testing.backend_contract.samples import new_session
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids, texts
 
 pytestmark = pytest.mark.servers
@@ -129,6 +131,11 @@ def test_a_repetition_is_a_write_that_wait_can_wait_for(replicated: tuple[Any, A
         before = changes()
         store.append_event(again, event)
         assert changes() > before
+        new = new_session(SessionKey(APP, USER, "two"))
+        for _ in range(2):
+            before = changes()
+            assert store.backend.create(new) is not None
+            assert changes() > before
         assert again == session == store.get_session(**NAMES)
 
 
@@ -164,6 +171,10 @@ def test_waiting_costs_no_round_trip(replicated: tuple[Any, Any]) -> None:
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="wait_"):
         RedisSessionStore("redis://host", **options)
+
+
+def test_a_client_without_a_limit_may_wait_for_replicas() -> None:
+    RedisSessionStore(client=redis.Redis(socket_timeout=None), wait_replicas=1)
 
 
 def test_a_loss_is_told_to_whoever_holds_the_session() -> None:

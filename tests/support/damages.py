@@ -84,6 +84,7 @@ MONGO_USER: dict[str, Callable[[Any], None]] = {
 
 REDIS_APP: dict[str, Callable[[Any], None]] = {
     "app-state-of-another-type": replaced(lambda keys: keys.app, "SET", "foreign"),
+    "app-state-not-json": replaced(lambda keys: keys.app, "HSET", "state:a", "{"),
 }
 
 

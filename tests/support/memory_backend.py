@@ -171,7 +171,7 @@ class MemoryBackend(TakesTurns, Copyable, ReadsParts):
                 for first, after in [*ranges, (begin, end)]
                 if first < after
             ]
-            long_running = sum(event.calls_long_running for event in found.events)
+            long_running = sum(event.changes_waiting for event in found.events)
             newest = found.events[-1].digest if found.events else None
             return Part(self._record(found), found.new.revision, runs, 0, end, long_running, outline, newest)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -35,6 +36,13 @@ def short_lease(monkeypatch: pytest.MonkeyPatch) -> float:
     """A lease that a test can wait for."""
     monkeypatch.setattr(queue, "LEASE", 1.5)
     return 1.5
+
+
+@pytest.fixture
+def renewing() -> Callable[[], list[threading.Thread]]:
+    """Returns the threads that renew turns and were started since the test began."""
+    before = {*threading.enumerate()}
+    return lambda: [one for one in threading.enumerate() if one.name == "adk-turns" and one not in before]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from google.adk.events import Event
+from support.no_threads import no_new_threads
 from support.servers import RedisServer, wait_until
 from support.turns import KEY, NAMES, elsewhere, refused
 
@@ -32,8 +34,31 @@ from adk_extra_sessions.turns.queue import TurnQueue, Waiter
 def test_a_turn_is_renewed_while_it_is_held(make_store: Callable[..., SessionStore], short_lease: float) -> None:
     store, other = make_store(), make_store()
     with store.turn(**NAMES):
-        time.sleep(2 * short_lease)
-        refused(other, wait=0)
+        for _ in range(4):
+            time.sleep(short_lease / 2)
+            refused(other, wait=0)
+
+
+Threads = Callable[[], list[threading.Thread]]
+
+
+def test_the_turns_of_a_store_are_renewed_by_one_thread_that_ends_after_them(
+    store: SessionStore, short_lease: float, renewing: Threads
+) -> None:
+    for _ in range(2):
+        with store.turn(**NAMES), store.turn(**{**NAMES, "session_id": "s2"}):
+            assert [thread.daemon for thread in renewing()] == [True]  # so that no exit waits for it
+        wait_until(lambda: not renewing(), "it goes on")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_a_turn_that_no_thread_can_renew_is_refused_and_the_next_one_is_renewed(
+    store: SessionStore, renewing: Threads
+) -> None:
+    with no_new_threads(), pytest.raises(RuntimeError), store.turn(**NAMES):
+        pass
+    with store.turn(**NAMES, wait=0):
+        assert len(renewing()) == 1
 
 
 @pytest.mark.slow
@@ -190,22 +215,30 @@ def test_a_lost_turn_is_told_and_writes_over_nothing(make_store: Callable[..., S
         lose_the_turn()
 
 
-def test_a_loss_that_was_noticed_before_the_end_is_told_there(store: SessionStore, short_lease: float) -> None:
+def test_a_loss_that_was_noticed_before_the_end_is_told_there(
+    store: SessionStore, short_lease: float, renewing: Threads
+) -> None:
     def lose_the_turn() -> None:
         with store.turn(**NAMES) as turn:
             text, _ = store.turns.read(KEY)
             assert store.turns.swap(KEY, text, None)
             wait_until(lambda: turn.lost, "nobody noticed")
+            wait_until(lambda: not renewing(), "it is renewed all the same")
 
     with pytest.raises(TurnLostError):
         lose_the_turn()
 
 
-def test_a_child_process_does_not_renew_its_parents_turns(store: SessionStore, short_lease: float) -> None:
+def test_a_child_process_renews_its_own_turns_and_not_its_parents(store: SessionStore, renewing: Threads) -> None:
     with store.turn(**NAMES):
         child = os.fork()
         if not child:
-            os._exit(threading.active_count() - 1)
+            threads = [threading.active_count()]
+            try:
+                with store.turn(**{**NAMES, "session_id": "s2"}):
+                    threads.append(len(renewing()))
+            finally:
+                os._exit(0 if threads == [1, 1] else 1)
         assert os.waitpid(child, 0)[1] == 0
 
 

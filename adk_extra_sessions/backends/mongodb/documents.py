@@ -122,7 +122,7 @@ def append_update(
     if pending:
         push["pending"] = {"$each": pending}
     counts = {"revision": len(events), "tail_count": len(events), "tail_bytes": bytes_in_tail(events)}
-    if long_running := sum(event.calls_long_running for event in events):
+    if long_running := sum(event.changes_waiting for event in events):
         counts["long_running"] = long_running
     return {"$push": push, "$set": changed, "$inc": counts}
 

@@ -65,7 +65,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "tail_bytes": "bytes of the bodies in `tail`",
         "chunked_until": "newest timestamp of the events in chunks, except those in `ahead`",
         "ahead": "timestamp and digest of the newest events in chunks",
-        "long_running": "how many events with calls of long-running tools were appended; absent for none",
+        "long_running": "how many events may have changed which calls of long-running tools wait; absent for none",
         "outlines": "what a turn needs of the history, by the option `history`; absent until it is known",
         "chunks_expire_at": "no chunk of the session expires before this time",
         "chunks_fence": "raised when the expiry of chunks is set, so that no older date replaces a newer one",

@@ -109,7 +109,7 @@ class Field:
 
     # Of a session, for loading of a long history what a turn needs; see history/outline.py.
     long_running = "long_running"
-    """How many events with calls of long-running tools were appended; only if there were any."""
+    """How many events may have changed which calls of long-running tools wait; only if there were any."""
     outline = "outline:"
     """Begins the names of the fields with what a turn needs of the history; there only once it is known."""
 

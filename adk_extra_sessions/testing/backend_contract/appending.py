@@ -22,7 +22,10 @@ class AppendVerb:
 
     def test_events_come_at_the_end_and_raise_the_revision(self, session_backend: Backend) -> None:
         new = created(session_backend)
-        events = [record("a", 300.0, {"own": 1}), record("b", 250.0, {"own": 2, "user:ours": 1, "app:everyones": 1})]
+        events = [
+            record("a", 300.0, {"own": 1, "app:everyones": 0}),
+            record("b", 250.0, {"own": 2, "user:ours": 1, "app:everyones": 1}),
+        ]
         assert append(session_backend, events, expected=new.revision).revisions == [new.revision + 1, new.revision + 2]
         found = read(session_backend)
         assert (texts_of(found), found.revision, found.last_update_time) == (["a", "b"], new.revision + 2, 250.0)

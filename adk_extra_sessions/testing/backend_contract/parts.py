@@ -76,11 +76,11 @@ class ReadsPartsContract:
 
     def test_calls_of_long_running_tools_are_counted(self, session_backend: ReadsParts) -> None:
         created(session_backend)
-        calls = [evolve(record(str(number), 200.0 + number), calls_long_running=number != 1) for number in range(3)]
+        calls = [evolve(record(str(number), 200.0 + number), changes_waiting=number != 1) for number in range(3)]
         append(session_backend, calls)
         append(session_backend, [calls[2]])
         append(session_backend, [record("no call", 300.0)])
-        append(session_backend, [evolve(record("later", 301.0), calls_long_running=True)])
+        append(session_backend, [evolve(record("later", 301.0), changes_waiting=True)])
         assert read_part(session_backend).long_running == 3
 
     def test_an_outline_changes_nothing_else(self, session_backend: ReadsParts) -> None:

@@ -124,3 +124,18 @@ def test_a_foreign_key_fails_before_anything_is_written(store: RedisSessionStore
     store.client.delete(f"{store.prefix}:{{{APP}/{USER}}}:u")
     found = store.get_session(**NAMES)
     assert found == session
+
+
+def test_a_foreign_user_state_is_named_before_a_session_is_created(store: RedisSessionStore) -> None:
+    store.client.set(f"{store.prefix}:{{{APP}/{USER}}}:u", "foreign")
+    with pytest.raises(CorruptRecordError, match="another type"):
+        store.create_session(**NAMES, state={"user:a": 1})
+    assert len(store.client.keys(f"{store.prefix}*")) == 1
+
+
+def test_a_foreign_key_is_in_no_labelled_lists_way(store: RedisSessionStore) -> None:
+    for name in ("one", "two"):
+        store.create_session(app_name=APP, user_id=USER, session_id=name, labels={"a": "b"})
+    store.client.set(key_name(store), "foreign")
+    assert [one.id for one in store.list_sessions(app_name=APP, labels={"a": "b"}).sessions] == ["two"]
+    assert store.count_sessions(app_name=APP, labels={"a": "b"}) == 1

@@ -58,6 +58,9 @@ def test_a_full_server_refuses_writes_and_forgets_nothing(
                 store.append_event(session, an_event("x" * 10_000, delta={"a": "x" * 10_000}))
         outcomes = store.append_many((one, an_event("x" * 10_000)) for one in (session, two))
         assert [type(one) for one in outcomes] == [OutOfMemoryError] * 2
+        waiting = RedisSessionStore(own_server.url, wait_replicas=1, wait_timeout=0.1)
+        with waiting, pytest.raises(OutOfMemoryError):
+            waiting.append_event(session, an_event("x" * 10_000))
         assert everything(admin) == before
         assert admin.info("memory")["used_memory"] < memory + 500_000
         assert texts(store.get_session(**ONE) or session) == ["before"] == texts(session)
@@ -110,6 +113,13 @@ def test_without_a_right_nothing_is_stored(own_server: RedisServer, admin: redis
                     assert not isinstance(result, Exception), result
                     before = everything(admin)
     assert refused
+
+
+def test_without_the_right_to_wait_for_replicas_that_is_the_error(own_server: RedisServer, admin: redis.Redis) -> None:
+    admin.execute_command("ACL", "SETUSER", "clerk", "on", "nopass", "~*", "+@all", "-wait")
+    store = RedisSessionStore(f"redis://clerk:x@127.0.0.1:{own_server.port}", wait_replicas=1)
+    with store, pytest.raises(NoPermissionError):
+        store.create_session(**ONE)
 
 
 def test_the_doctor_names_a_missing_right(own_server: RedisServer, admin: redis.Redis) -> None:

@@ -3,7 +3,7 @@
 -- KEYS  1 session, 2 its events, 3 index of the user's sessions, [4 user's state], [last: app's state]
 -- ARGV  1 condition: "=REVISION", "<TIME" (refused if the session is newer) or "*"
 --       2 time to live in ms, 0 for none; the session's own, if it has one, is used instead
---       3 how many of the events have calls of long-running tools, "" for none
+--       3 how many of the events may change which calls of long-running tools wait, "" for none
 --       then for each event: TIMESTAMP, DIGEST, BODY, COUNTS, and as many pairs of FIELD, VALUE as
 --       COUNTS says for session, user and app ("2 0 1"; empty for none)
 -- Returns {1, revision after each event...}, negative for an event that had been stored before, and 2 for

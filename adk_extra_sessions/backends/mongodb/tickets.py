@@ -15,7 +15,7 @@ from typing import Any
 import bson
 from attrs import define, field, frozen
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError, WriteError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from adk_extra_sessions.backends.mongodb import bulk, documents, layout, limits
 from adk_extra_sessions.backends.mongodb.layout import Document
@@ -93,8 +93,11 @@ class Tickets:
         owned = [(request.key, one) for request, deltas in zip(requests, pending, strict=True) for one in deltas]
         reservations = _reservations(owned)
         for reservation in self._take_together(reservations) if len(reservations) > 1 else reservations:
-            with suppress(WriteError, CorruptRecordError, EventTooLargeError):
+            try:
                 self._take(reservation)
+            except (OperationFailure, CorruptRecordError, EventTooLargeError) as error:
+                if getattr(error, "timeout", False):
+                    raise
         return [self._usable(request.key, deltas) for request, deltas in zip(requests, pending, strict=True)]
 
     def give_back(self, key: SessionKey, deltas: Sequence[Document]) -> None:

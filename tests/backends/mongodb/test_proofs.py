@@ -150,15 +150,27 @@ def test_events_whose_chunk_was_not_waited_for_are_not_cut(
     assert len(texts(again(store, a))) == len(a.events)
 
 
-def test_what_is_refused_for_one_session_is_told_to_no_other(store: MongoSessionStore) -> None:
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"_id": f"{APP}/{USER}", "foreign": True},
+        pytest.param(
+            {"_id": f"{APP}/{USER}", "app_name": APP, "user_id": USER, "ticket": "damaged"},
+            marks=pytest.mark.not_on("mongomock"),  # it adds to a text
+        ),
+    ],
+    ids=["foreign", "damaged"],
+)
+def test_what_is_refused_for_one_session_is_told_to_no_other(store: MongoSessionStore, state: dict[str, Any]) -> None:
     sessions = three(store)
     other = store.create_session(app_name=APP, user_id="other", session_id="theirs")
-    store.backend.states.insert_one({"_id": f"{APP}/{USER}", "foreign": True})
+    store.backend.states.insert_one(state)
     outcomes = store.append_many(
         [(one, an_event(one.id, delta={"user:x": 1})) for one in sessions]
         + [(other, an_event("mine", delta={"user:x": 1}))]
     )
-    assert [isinstance(one, CorruptRecordError) for one in outcomes] == [True, True, True, False]
+    assert [isinstance(one, Exception) for one in outcomes] == [True, True, True, False]
+    assert all(isinstance(one, CorruptRecordError) for one in outcomes[:3]) == ("foreign" in state)
     assert store.get_user_state(app_name=APP, user_id="other") == {"x": 1}
 
 

@@ -66,7 +66,7 @@ class TurnPlugin(BasePlugin):
 
     async def on_run_error_callback(self, *, invocation_context: InvocationContext, error: Exception) -> None:
         """Gives the turn back after a run that failed."""
-        await self._leave(invocation_context)
+        await self._leave(invocation_context, error)
 
     async def _enter(self, context: InvocationContext) -> None:
         service = context.session_service
@@ -87,14 +87,14 @@ class TurnPlugin(BasePlugin):
         weakref.finalize(context, self._held.pop, id(context), None)
         try:
             await _bring_up_to_date(service, context)
-        except BaseException:
-            await self._leave(context)
+        except BaseException as error:
+            await self._leave(context, error)
             raise
 
-    async def _leave(self, context: InvocationContext) -> None:
+    async def _leave(self, context: InvocationContext, error: BaseException | None = None) -> None:
         stack = self._held.pop(id(context), None)
         if stack is not None:
-            await stack.aclose()
+            await stack.__aexit__(type(error) if error else None, error, error.__traceback__ if error else None)
 
 
 async def _at_once(call: Callable[..., T], **named: Any) -> T:

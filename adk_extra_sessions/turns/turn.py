@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 
 from attrs import define, field, frozen
 
@@ -90,7 +91,8 @@ class Turn:
             return self._left()
         except KeyboardInterrupt:
             if time.monotonic() - began < PROMPT:  # begun anew, or the next one would wait until the lease ends
-                self._left()
+                with suppress(self.storage.driver_error, ClosedError):
+                    self._left()
             raise
 
     def _left(self) -> bool:

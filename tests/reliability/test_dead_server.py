@@ -8,14 +8,21 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import redis
+from google.adk.agents import BaseAgent
+from google.adk.agents.invocation_context import InvocationContext
+from google.adk.apps import App
+from google.adk.events import Event
+from google.adk.runners import Runner
 from google.adk.sessions import Session
+from google.genai import types
 from pymongo.errors import PyMongoError
 from support.redis_cluster import RedisClusterServers
 from support.servers import MongoServer, RedisServer, Server
@@ -26,12 +33,13 @@ from adk_extra_sessions import (
     MongoSessionStore,
     RedisSessionService,
     RedisSessionStore,
+    TurnPlugin,
     usage,
 )
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.backends.redis import scripts
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids, texts
-from adk_extra_sessions.turns import queue
+from adk_extra_sessions.turns import queue, turn
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 PASSWORD = "swordfish"
@@ -238,6 +246,63 @@ def test_a_run_in_a_turn_waits_for_a_server_that_stops_once(
     with store.turn(**NAMES):  # it has ended by itself
         pass
     store.close()
+
+
+class StopsItsServer(BaseAgent):
+    """An agent whose server stops while it runs."""
+
+    server: Any
+
+    async def _run_async_impl(self, ctx: InvocationContext) -> AsyncGenerator[Event, None]:
+        pause(self.server)
+        yield an_event("in vain")
+
+
+@pytest.mark.servers
+def test_a_run_with_the_plugin_waits_for_a_server_that_stops_once(
+    stoppable: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(queue, "LEASE", 0.5)
+    service = service_on(stoppable)
+    app = App(name=APP, root_agent=StopsItsServer(name="agent", server=stoppable), plugins=[TurnPlugin()])
+    runner = Runner(app=app, session_service=service)
+
+    async def main() -> None:
+        await service.create_session(**NAMES)
+        message = types.UserContent("hello")
+        async for _ in runner.run_async(user_id=USER, session_id="one", new_message=message):
+            pass
+
+    with pytest.raises(driver_error(service)):
+        asyncio.run(main())
+    assert NOT_GIVEN_BACK not in caplog.text
+    asyncio.run(service.close())
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("begun_anew", [False, True])
+def test_ctrl_c_ends_the_wait_for_a_server_that_does_not_take_a_turn_back(
+    stoppable: Server, monkeypatch: pytest.MonkeyPatch, begun_anew: bool
+) -> None:
+    monkeypatch.setattr(turn, "PROMPT", BOUND if begun_anew else 0.1)
+    if begun_anew:
+        store = service_on(stoppable).store
+    elif isinstance(stoppable, RedisServer):
+        store = RedisSessionStore(stoppable.url)
+    else:
+        store = MongoSessionStore(stoppable.url, "stopped")  # type: ignore[attr-defined]
+    begun = time.monotonic()
+
+    def run() -> None:
+        with store, store.turn(**NAMES):
+            pause(stoppable)
+            main = threading.main_thread().ident
+            assert main is not None
+            threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert time.monotonic() - begun < BOUND  # with their defaults, the drivers wait longer
 
 
 @pytest.mark.servers

@@ -39,7 +39,7 @@ def begin_after_others(session: Session, event: Event) -> None:
     compaction = event.actions.compaction
     if compaction is not None and others:
         end = max(others)
-        later = [one.timestamp for one in session.events if not is_summary(one) and one.timestamp > end]
+        later = [one.timestamp for one in session.events if one.timestamp > end]
         compaction.start_timestamp = min([*later, compaction.end_timestamp])
 
 
@@ -52,7 +52,7 @@ def _others_within(session: Session, event: Event) -> list[float]:
     if new is None:
         return []
     scope = _scope(event)
-    found = [one.actions.compaction for one in session.events if one is not event and _scope(one) == scope]
+    found = [one.actions.compaction for one in session.events if _scope(one) == scope]
     within = [one for one in found if one is not None and new.start_timestamp < one.start_timestamp]
     return [one.end_timestamp for one in within if one.end_timestamp <= new.end_timestamp]
 

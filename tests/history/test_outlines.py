@@ -88,10 +88,10 @@ def answer(number: int) -> Event:
     return event(number, content=types.Content(role="user", parts=[part]))
 
 
-def summary(number: int, last: int) -> Event:
+def summary(number: int, last: int, first: int = 0, scope: str | None = None) -> Event:
     content = types.Content(role="model", parts=[types.Part(text="Summary")])
-    compaction = EventCompaction(start_timestamp=1000.0, end_timestamp=1000.0 + last, compacted_content=content)
-    return event(number, actions=EventActions(compaction=compaction))
+    compaction = EventCompaction(start_timestamp=1000.0 + first, end_timestamp=1000.0 + last, compacted_content=content)
+    return event(number, actions=EventActions(compaction=compaction), isolation_scope=scope)
 
 
 def rewind(number: int, before: int) -> Event:
@@ -144,6 +144,29 @@ def test_a_call_that_was_ended_by_another_store_does_not_wait(
     write(by(backend, "all"), [ended(), *turns(*range(61, 61 + later))])
     loaded = load(store).events
     assert not any(one.long_running_tool_ids for one in loaded) or any(map(response_ids, loaded))
+
+
+@pytest.mark.parametrize(
+    ("new", "begin"),
+    [
+        (summary(30, 25), 16),
+        (summary(30, 15), 15),
+        (summary(30, 14), 0),
+        (summary(30, 25, first=2), 2),
+        (summary(30, 25, scope="task"), 0),
+    ],
+    ids=["around", "to the same end", "to an earlier end", "from the same start", "another scope"],
+)
+def test_a_summary_begins_after_others_that_it_would_replace_unseen(
+    backend: CountingBackend, new: Event, begin: int
+) -> None:
+    write(by(backend, "all"), [*turns(*range(20)), summary(20, 15, first=2), *turns(*range(21, 26))])
+    store = by(backend, "compacted")
+    session = load(store)
+    assert len(session.events) < 25
+    store.append_event(session, new.model_copy(deep=True))
+    stored = load(by(backend, "all")).events[-1].actions.compaction
+    assert stored is not None and stored.start_timestamp == 1000.0 + begin
 
 
 @BOTH

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from google.adk.events import Event
 from google.adk.sessions import Session
 from support.conversations import LENGTHS, bodies, events, fill_store
+from support.memory_backend import MemoryBackend
 
 from adk_extra_sessions import (
     MongoSessionStore,
@@ -111,11 +113,54 @@ def test_a_copy_that_broke_off_is_completed(store: SessionStore, broken_after: i
 def test_what_the_source_got_meanwhile_is_copied_with_its_state(store: SessionStore) -> None:
     session = Session(id="one", **NAMES, state={"k": 1}, last_update_time=1004.0)
     restore_session(store, session, events("one", 3))
-    later = Session(id="one", **NAMES, state={"k": 2, "new": True}, last_update_time=1010.0)
+    newest = events("one", 60)[-1].timestamp
+    later = Session(id="one", **NAMES, state={"k": 2, "new": True}, last_update_time=newest)
     restored = restore_session(store, later, events("one", 60))
     assert (restored.status, restored.events) == (Status.CONTINUED, 57)
     found = stored(store, "one")
-    assert (found.state, found.last_update_time, len(found.events)) == ({"k": 2, "new": True}, 1010.0, 60)
+    assert (found.state, found.last_update_time, len(found.events)) == ({"k": 2, "new": True}, newest, 60)
+    later.last_update_time = 5e9
+    assert [restore_session(store, later, events("one", 60)).status for _ in range(2)] == [
+        Status.CONTINUED,
+        Status.SAME,
+    ]
+
+
+def test_no_request_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring, "REQUEST_BYTES", 1000)
+    coming = [an_event("x" * 2000, at=1.0), *(an_event(str(number), at=2.0 + number) for number in range(30))]
+    with SessionStore(MemoryBackend()) as store:
+        append, sizes = store.backend.append, []
+
+        def measured(requests: Any) -> Any:
+            sizes.extend([len(event.body) for event in request.events] for request in requests)
+            return append(requests)
+
+        store.backend.append = measured  # type: ignore[method-assign]
+        restore_session(store, Session(id="one", **NAMES, last_update_time=5.0), coming)
+    assert sum(map(len, sizes)) == 31
+    assert all(sum(one) <= 1000 for one in sizes[1:]) and len(sizes[1]) > 1 and len(sizes[2]) > 1
+
+
+def test_an_event_that_comes_twice_is_no_obstacle(store: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring, "REQUEST_EVENTS", 3)
+    one, two, three = events("one", 3)
+    restore_session(store, Session(id="one", **NAMES, last_update_time=5.0), [one, two, one, three])
+    assert [event.id for event in stored(store, "one").events] == ["e0", "e1", "e2"]
+
+
+def test_a_session_that_another_writes_to_meanwhile_is_not_mixed(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "REQUEST_EVENTS", 3)
+
+    def interrupted() -> Iterator[Event]:
+        yield from events("one", 10)[:5]
+        store.append_event(stored(store, "one"), an_event("another"))
+        yield from events("one", 10)[5:]
+
+    with pytest.raises(StaleSessionError):
+        restore_session(store, Session(id="one", **NAMES, last_update_time=5.0), interrupted())
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ class TakesTurnsContract:
         assert session_backend.turns.swap(KEY, None, "a")
         assert not session_backend.turns.swap(KEY, None, "b")
         assert not session_backend.turns.swap(KEY, "b", None)
+        assert not session_backend.turns.swap(KEY, "b", "c")
         assert session_backend.turns.swap(KEY, "a", "b")
         assert session_backend.turns.read(KEY)[0] == "b"
         assert session_backend.turns.swap(KEY, "b", None)

@@ -61,3 +61,20 @@ def test_a_bad_state_ends_no_copy(
         assert len(results) >= 5
         destination.client["copy"].drop_collection("sessions")
         destination.client["copy"].drop_collection("state")
+
+
+@pytest.mark.parametrize("erased", ["user", "app"])
+def test_damaged_documents_are_erased_too(store: MongoSessionStore, erased: str) -> None:
+    sessions, states = store.backend.sessions, store.backend.states
+    for session_id in ("no names", "no number", "negative"):
+        store.create_session(app_name=APP, user_id=USER, session_id=session_id, state={"user:a": 1, "app:a": 1})
+    names = {"app_name": "", "user_id": "", "session_id": ""}
+    sessions.update_one({"session_id": "no names"}, {"$unset": names})
+    sessions.update_one({"session_id": "no number"}, {"$set": {"tail_count": "damaged"}})
+    sessions.update_one({"session_id": "negative"}, {"$set": {"first_position": 1000}})
+    sessions.insert_one({"_id": "foreign", "app_name": APP, "user_id": USER})
+    states.update_many({}, {"$unset": names})
+    receipt = store.delete_user(app_name=APP, user_id=USER) if erased == "user" else store.delete_app(app_name=APP)
+    assert (receipt.sessions, receipt.events) == (4, 0)
+    assert sessions.count_documents({}) == 0
+    assert states.count_documents({}) == (erased == "user")

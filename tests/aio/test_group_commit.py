@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
+from google.adk.sessions import Session
+from support.servers import wait_until
 
 from adk_extra_sessions.aio import group_commit
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.records import AppendRequest
-from adk_extra_sessions.testing.contract.samples import a_session, an_event, ids, stored
+from adk_extra_sessions.testing.contract.samples import a_session, an_event, ids, stored, texts
 from adk_extra_sessions.writer import Writer
 
 pytestmark = pytest.mark.anyio
@@ -97,6 +99,31 @@ async def test_a_caller_who_is_cancelled_as_the_outcome_comes_changes_no_order(
     await asyncio.wait(tasks)
     found = await stored(service, session)
     assert found == session and ids(found) == [event.id for event in events]
+
+
+LATER: dict[str, Callable[[SessionService, Session], Awaitable[object]]] = {
+    "flush": lambda service, _: service.flush(),
+    "close": lambda service, _: service.close(),
+    "another append": lambda service, other: service.append_event(other, an_event()),
+}
+
+
+@pytest.mark.parametrize("later", LATER.values(), ids=LATER)
+def test_what_a_loop_did_not_get_to_before_it_was_closed_is_in_its_session(
+    service: SessionService, later: Callable[[SessionService, Session], Awaitable[object]]
+) -> None:
+    async def awaited(call: Awaitable[object]) -> None:
+        await call
+
+    session, other = asyncio.run(a_session(service)), asyncio.run(a_session(service))
+    loop = asyncio.new_event_loop()
+    append = loop.create_task(service.append_event(session, an_event("1")))
+    loop.run_until_complete(asyncio.sleep(0))
+    service._commits._worker.finish()
+    loop.close()
+    asyncio.run(awaited(later(service, other)))
+    wait_until(lambda: texts(session) == ["1"], "the session never got its event", timeout=10)
+    del append
 
 
 def test_closing_beside_appends_hangs_nobody(service: SessionService) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -95,6 +96,7 @@ async def test_a_cancelled_failure_is_not_reported_as_lost(threads: WorkerThread
         await task
     del task
     await asyncio.sleep(0)
+    gc.collect()
     assert reported == []
 
 

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -112,6 +112,28 @@ def test_every_call_ends_in_an_error_that_tells_where(dead_service: SessionServi
         await asyncio.wait_for(dead_service.close(), BOUND)
 
     asyncio.run(main())
+
+
+def test_a_list_on_redis_waits_for_a_dead_server_as_often_as_other_reads() -> None:
+    with socket.socket() as black_hole:
+        black_hole.bind(("127.0.0.1", 0))
+        black_hole.listen(100)
+        black_hole.setblocking(False)
+
+        def connections_of(call: Callable[..., Any], **names: str) -> int:
+            with pytest.raises(redis.TimeoutError):
+                call(**names)
+            count = 0
+            with suppress(BlockingIOError):
+                while True:
+                    black_hole.accept()[0].close()
+                    count += 1
+            return count
+
+        with RedisSessionStore(f"redis://127.0.0.1:{black_hole.getsockname()[1]}", socket_timeout=0.1) as store:
+            usual = connections_of(store.get_session, **NAMES)
+            assert connections_of(store.list_sessions, app_name=APP, user_id=USER) == usual > 0
+            assert connections_of(store.list_sessions, app_name=APP) == usual
 
 
 NOT_GIVEN_BACK = "the turn could not be given back"

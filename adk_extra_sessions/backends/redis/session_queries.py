@@ -23,6 +23,7 @@ from adk_extra_sessions.backends.redis.replies import (
 from adk_extra_sessions.backends.redis.scripts import Argument, Call
 from adk_extra_sessions.backends.redis.split_app_state import with_pending
 from adk_extra_sessions.backends.redis.users import UserIndex
+from adk_extra_sessions.errors import CorruptRecordError
 from adk_extra_sessions.queries import Cursor, RecordPage, SessionQuery, checked_cursor
 from adk_extra_sessions.records import SessionKey, SessionRecord
 from adk_extra_sessions.state import SharedState
@@ -197,11 +198,14 @@ class SessionQueries:
 
     def _app_state(self, query: SessionQuery, app: Any, found: Sequence[Any]) -> Mapping[str, Any]:
         """Returns the app's state, which was read by itself or by the first of the script calls."""
+        key = SessionKey(query.app_name, "", "")
         if app is None and found:
-            is_damaged = isinstance(found[0], Exception)
-            with foreign_type_named(SessionKey(query.app_name, "", "")):
-                app = read_hash(self.client, self._app(query)) if is_damaged else found[0][APP_STATE]
-        return state_of(app or [], SessionKey(query.app_name, "", ""))
+            try:
+                app = checked(found[0], key)[APP_STATE]
+            except CorruptRecordError:  # something of the user's, perhaps
+                with foreign_type_named(key):
+                    app = read_hash(self.client, self._app(query))
+        return state_of(app or [], key)
 
     def _users(self, app_name: str, after: str | None, count: int) -> list[str]:
         """Reads names of users in their order, from the one after `after` on."""

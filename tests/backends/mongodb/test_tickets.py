@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import bson
 import pytest
 from support.before import Before
 from support.histories import NAMES
@@ -113,3 +114,24 @@ def test_tickets_of_a_refused_change_leave_nothing_of_a_user_who_is_erased(
         far.append_event(session, an_event(delta={"user:a": 1, "app:b": 1}))
     assert not erased.left
     assert store.backend.states.find_one({"user_id": USER}) is None
+
+
+def test_a_user_who_is_erased_while_room_is_measured_has_no_session(
+    server: Any, storage: dict[str, Any], store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STATE_BYTES", 10_000)
+    session, event = store.create_session(**NAMES), an_event(delta={"user:a": "x" * 6000})
+    store.append_event(session, event)
+    erased = Before("find", "state", lambda: store.delete_user(app_name=APP, user_id=USER))
+    with MongoSessionStore(**storage, event_listeners=[erased]) as far, pytest.raises(SessionNotFoundError):
+        far.append_event(session, an_event(delta={"user:a": "y" * 6000}))
+    assert not erased.left
+
+
+def test_the_room_of_names_and_tickets_counts(store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STATE_BYTES", 10_000)
+    session = store.create_session(**NAMES)
+    appends = [an_event(delta={f"user:{turn}-{number}": 1 for number in range(50)}) for turn in range(10)]
+    outcomes = [store.append_many([(session, event)])[0] for event in appends]
+    assert isinstance(outcomes[-1], EventTooLargeError)
+    assert len(bson.encode(user_document(store))) <= limits.STATE_BYTES

@@ -96,12 +96,14 @@ class Turn:
             raise
 
     def _left(self) -> bool:
+        had = False
         while True:
             text, _ = self.storage.read(self.key)
             before = self._queue(text)
+            had = had or before.holder == self._token  # not any more, if it is the reply to the swap that was lost
             after = before.left(self._token)
             if after == before or self.storage.swap(self.key, text, after.dumps()):
-                return before.holder == self._token
+                return had
 
     def leave_quietly(self) -> bool:
         """Leaves; when that cannot be done any more, the turn ends by itself some seconds later."""

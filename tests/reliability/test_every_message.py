@@ -277,12 +277,16 @@ def test_the_doctor_finds_no_problem_in_what_others_do_meanwhile(
         near.delete_app(app_name="app")
 
 
-def test_ctrl_c_at_any_message_of_a_turn_gives_it_back(
-    proxy: MessageProxy, make_far: Callable[..., SessionStore], make_store: Callable[..., SessionStore]
+@pytest.mark.parametrize("interrupts", [True, False], ids=["Ctrl-C", "reply lost"])
+def test_whatever_happens_once_at_any_message_of_a_turn_it_is_given_back(
+    proxy: MessageProxy,
+    make_far: Callable[..., SessionStore],
+    make_store: Callable[..., SessionStore],
+    interrupts: bool,
 ) -> None:
     far, near, names = make_far(), make_store(), {"app_name": "app", "user_id": "user", "session_id": "s"}
     for number in itertools.count(-1):
-        proxy.expect(Fault("Ctrl-C", answered=False, interrupts=True) if number > 0 else None, number)
+        proxy.expect(Fault("", answered=False, interrupts=interrupts) if number > 0 else None, number)
         with suppress(KeyboardInterrupt), far.turn(**names, wait=5):
             pass
         proxy.heal()

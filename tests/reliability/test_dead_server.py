@@ -386,9 +386,7 @@ def test_defaults_bound_every_wait() -> None:
 LEAVES = """
 import asyncio, sys, threading
 from google.adk.sessions import Session
-from adk_extra_sessions import (
-    ClosedError,
-    MongoSessionService, RedisSessionService
+from adk_extra_sessions import MongoSessionService, RedisSessionService
 from adk_extra_sessions.testing.contract.samples import an_event
 
 url, way = sys.argv[1:]

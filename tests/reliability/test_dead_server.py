@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
@@ -24,6 +23,7 @@ from google.adk.runners import Runner
 from google.adk.sessions import Session
 from google.genai import types
 from pymongo.errors import PyMongoError
+from support.processes import pause, resume
 from support.redis_cluster import RedisClusterServers
 from support.servers import MongoServer, RedisServer, Server
 
@@ -210,16 +210,6 @@ def service_on(server: Server, **options: Any) -> SessionService:
     return MongoSessionService(server.url, "stopped", **MONGO, **options)  # type: ignore[attr-defined]
 
 
-def pause(server: Server) -> None:
-    assert server.process is not None
-    os.kill(server.process.pid, signal.SIGSTOP)
-
-
-def resume(server: Server) -> None:
-    assert server.process is not None
-    os.kill(server.process.pid, signal.SIGCONT)
-
-
 @pytest.mark.servers
 def test_a_server_that_stops_in_mid_conversation(stoppable: Server) -> None:
     async def main() -> None:
@@ -228,14 +218,14 @@ def test_a_server_that_stops_in_mid_conversation(stoppable: Server) -> None:
         await asyncio.gather(*(service.get_session(**NAMES) for _ in range(5)))
         await service.append_event(session, an_event("before"))
         before = session.model_copy(deep=True)
-        pause(stoppable)
+        pause(stoppable.process)
         ends = await errors_of_all_calls(service, session)
         assert_told(service, ends, stoppable.port)
         event = an_event("again", delta={"user:count": 1})
         with pytest.raises(driver_error(service)):
             await asyncio.wait_for(service.append_event(session, event), BOUND)
         assert session == before
-        resume(stoppable)
+        resume(stoppable.process)
         # The same service and live session go on. Whether the server did what it
         # was sent before it stopped is unknown: one event was never sent again.
         session = await service.get_session(**NAMES)
@@ -258,13 +248,13 @@ def test_a_run_in_a_turn_waits_for_a_server_that_stops_once(
 
     def run() -> None:
         with store.turn(**NAMES):
-            pause(stoppable)
+            pause(stoppable.process)
             store.get_session(**NAMES)
 
     with pytest.raises(store.backend.driver_error):
         run()
     assert NOT_GIVEN_BACK not in caplog.text
-    resume(stoppable)
+    resume(stoppable.process)
     with store.turn(**NAMES):  # it has ended by itself
         pass
     store.close()
@@ -276,7 +266,7 @@ class StopsItsServer(BaseAgent):
     server: Any
 
     async def _run_async_impl(self, ctx: InvocationContext) -> AsyncGenerator[Event, None]:
-        pause(self.server)
+        pause(self.server.process)
         yield an_event("in vain")
 
 
@@ -317,7 +307,7 @@ def test_ctrl_c_ends_the_wait_for_a_server_that_does_not_take_a_turn_back(
 
     def run() -> None:
         with store, store.turn(**NAMES):
-            pause(stoppable)
+            pause(stoppable.process)
             main = threading.main_thread().ident
             assert main is not None
             threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
@@ -334,12 +324,12 @@ def test_a_batch_waits_for_a_dead_server_once() -> None:
         MongoSessionStore(server.url, db_name="stopped", on_stale="append", **MONGO) as store,
     ):
         sessions = [store.create_session(app_name=APP, user_id=USER) for _ in range(20)]
-        pause(server)
+        pause(server.process)
         begun = time.monotonic()
         ends = store.append_many((session, an_event()) for session in sessions)
         assert time.monotonic() - begun < 10  # one by one it would be 20
         assert all(isinstance(end, PyMongoError) and str(end).startswith("append_event on ") for end in ends)
-        resume(server)
+        resume(server.process)
         assert all(not isinstance(end, Exception) for end in store.append_many((one, an_event()) for one in sessions))
 
 

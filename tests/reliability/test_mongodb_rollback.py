@@ -26,6 +26,9 @@ NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 
 OPTIONS = ("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "enableTestCommands=1")
 
+FETCHING = "stopReplProducer"
+"""The failpoint at which a member stops to fetch what others have written."""
+
 QUICK = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
 
 
@@ -48,7 +51,10 @@ class Members:
 
     def hold_replication(self) -> None:
         """Lets the secondaries fetch nothing from here on."""
-        self._on_secondaries("alwaysOn")
+        for server, reply in self._on_secondaries("alwaysOn"):
+            # What a member has asked for already, it would still be sent.
+            held = {"waitForFailPoint": FETCHING, "timesEntered": reply["count"] + 1, "maxTimeMS": 60_000}
+            server.command(held)
 
     def kill_primary(self) -> None:
         """Ends the primary as a crash would; what the others have not fetched is lost."""
@@ -60,10 +66,9 @@ class Members:
         left = [server for server in self.servers if server is not self.primary]
         wait_until(lambda: any(self._is_primary(server) for server in left), "no other primary")
 
-    def _on_secondaries(self, mode: str) -> None:
-        for server in self.servers:
-            if server is not self.primary:
-                server.command({"configureFailPoint": "stopReplProducer", "mode": mode})
+    def _on_secondaries(self, mode: str) -> list[tuple[MongoServer, Any]]:
+        others = [server for server in self.servers if server is not self.primary]
+        return [(server, server.command({"configureFailPoint": FETCHING, "mode": mode})) for server in others]
 
     @staticmethod
     def _is_primary(server: MongoServer) -> bool:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 import redis
 from support.failover_writers import check, write_through
+from support.processes import pause, resume
 from support.redis_cluster import RedisClusterServers
 from support.redis_sentinel import NAME, RedisSentinelServers
 from support.servers import WITH_REPLICAS, RedisServer, has_replicas, wait_until
@@ -68,7 +67,7 @@ def test_a_write_that_no_replica_has_is_told_and_can_be_tried_again(replicated: 
     with RedisSessionStore(f"{master.url}?wait_replicas=1&wait_timeout=0.5") as store:
         session = store.create_session(**NAMES)
         others = [store.create_session(app_name=APP, user_id=USER) for _ in range(3)]
-        os.kill(replica.process.pid, signal.SIGSTOP)
+        pause(replica.process)
         event = an_event("kept", delta={"user:count": 1})
         before = session.model_copy(deep=True)
         for _ in range(2):  # a repetition, on the master already, is no better
@@ -81,7 +80,7 @@ def test_a_write_that_no_replica_has_is_told_and_can_be_tried_again(replicated: 
         with pytest.raises(NotReplicatedError):
             store.delete_session(app_name=APP, user_id=USER, session_id=others[0].id)
         assert store.get_session(**NAMES) is not None  # reading waits for nobody
-        os.kill(replica.process.pid, signal.SIGCONT)
+        resume(replica.process)
         store.client.set("mark", 1)
         wait_until(lambda: store.client.wait(1, 1000) == 1, "the replica does not follow again")
         store.append_event(session, event)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from google.adk.events import Event
 from support.no_threads import no_new_threads
+from support.processes import pause, resume
 from support.servers import RedisServer, wait_until
 from support.turns import KEY, NAMES, elsewhere, refused
 
@@ -126,13 +127,12 @@ def test_a_server_that_does_not_answer_delays_no_renewal_on_another(short_lease:
     with RedisServer() as server, RedisSessionStore(server.url, socket_timeout=20) as paused:
         healthy, other = RedisSessionStore("fakeredis://turns-beside"), RedisSessionStore("fakeredis://turns-beside")
         with paused.turn(**names), healthy.turn(**NAMES):
-            assert server.process is not None
-            server.process.send_signal(signal.SIGSTOP)
+            pause(server.process)
             try:
                 time.sleep(3 * short_lease)
                 refused(other, wait=0)
             finally:
-                server.process.send_signal(signal.SIGCONT)
+                resume(server.process)
             time.sleep(0.1)
 
 
@@ -181,12 +181,12 @@ def test_a_waiter_that_dies_holds_up_nobody(
 def test_a_paused_holder_hears_that_it_lost_the_turn(
     store: SessionStore, other_process: subprocess.Popen[str], short_lease: float
 ) -> None:
-    other_process.send_signal(signal.SIGSTOP)
+    pause(other_process)
     try:
         with store.turn(**NAMES, wait=10):
             pass
     finally:
-        other_process.send_signal(signal.SIGCONT)
+        resume(other_process)
     _, _ = other_process.communicate("\n", timeout=30)
     assert other_process.returncode != 0
 

@@ -20,8 +20,8 @@ class Before(monitoring.CommandListener):
 
     def is_meant(self, event: monitoring.CommandStartedEvent) -> bool:
         """Whether something is to be done at this command."""
-        named = event.command_name == self._command and event.command[self._command] == self._collection
-        return named and bool(self.left)
+        collection = event.command.get("collection", event.command.get(event.command_name))  # getMore has both
+        return bool(self.left) and (event.command_name, collection) == (self._command, self._collection)
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
     def failed(self, event: monitoring.CommandFailedEvent) -> None: ...

@@ -16,7 +16,7 @@ from attrs import field, frozen
 
 from adk_extra_sessions.backends.mongodb import bulk, documents, layout
 from adk_extra_sessions.backends.mongodb.layout import Document
-from adk_extra_sessions.backends.mongodb.paging import pages
+from adk_extra_sessions.backends.mongodb.paging import documents_of, newest_first, pages
 from adk_extra_sessions.backends.mongodb.parsing import Chunk, Head, digests
 from adk_extra_sessions.errors import CorruptRecordError, SessionNotFoundError
 from adk_extra_sessions.records import EventRecord, SessionKey, SessionRecord, Window
@@ -66,7 +66,7 @@ class History:
         """Reads the events before the tail from a position on, and maybe some before it."""
         parts: list[list[Document]] = []
         expected = head.tail_first
-        for document in self.chunks.find(head.chunk_range).sort("_id", -1):
+        for document in newest_first(self.chunks, head.chunk_range):
             found = Chunk.of(document, head.key)
             if found.first + found.count != expected:
                 continue  # written, and not or never cut out of the tail
@@ -81,7 +81,8 @@ class History:
         complete = True
         if max([head.chunked_until, *(float(one["timestamp"]) for one in head.ahead)]) >= after:
             moved = {**head.owner, "first": {"$lt": head.tail_first}}
-            recent = [Chunk.of(one, head.key) for one in self.chunks.find({**moved, "newest": {"$gte": after}})]
+            newer = self.chunks.find({**moved, "newest": {"$gte": after}})
+            recent = [Chunk.of(one, head.key) for one in documents_of(newer)]
             for found in sorted(recent, key=lambda one: one.first):
                 older += found.events[max(0, first - found.first) :]
             if self._events_in(moved) != head.tail_first - head.first_position:
@@ -120,7 +121,7 @@ class History:
         apart = {}
         if ids:
             selected = {"_id": {"$in": ids}, "app_name": key.app_name, "user_id": key.user_id}
-            apart = {found["_id"]: found.get("body") for found in self.chunks.find(selected)}
+            apart = {found["_id"]: found.get("body") for found in documents_of(self.chunks.find(selected))}
         bodies: list[bytes | str] = []
         for position, event in enumerate(events, first):
             body = event.get("body", apart.get(event.get("body_id")))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from pymongo.errors import CursorNotFound, PyMongoError
+
 from adk_extra_sessions.backends.mongodb.layout import Document, session_id
+from adk_extra_sessions.backends.mongodb.retry import TRIES, is_broken
 from adk_extra_sessions.records import SessionKey
 
 T = TypeVar("T")
@@ -39,9 +42,48 @@ def pages(
 
 
 def documents_of(cursor: Any) -> list[Document]:
-    """Reads all documents of a cursor."""
+    """Reads all documents of a cursor; begins anew if the connection breaks after the first batch of them.
+
+    The driver itself repeats only the message that asks for the first batch.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return _all_of(cursor)
+        except PyMongoError as error:
+            if not (_is_lost(error) and cursor.retrieved):
+                raise
+        cursor.rewind()
+    return _all_of(cursor)
+
+
+def newest_first(collection: Any, selected: Document) -> Iterator[Document]:
+    """Yields documents, those with the greatest ids first; goes on if the connection breaks after the first batch.
+
+    Args:
+        collection: Where they are.
+        selected: Their filter; its `_id` is a range.
+    """
+    while True:
+        last = None
+        try:
+            for document in collection.find(selected).sort("_id", -1):
+                last = document["_id"]
+                yield document
+            return
+        except PyMongoError as error:
+            if last is None or not _is_lost(error):
+                raise
+        selected = {**selected, "_id": {**selected["_id"], "$lt": last}}
+
+
+def _all_of(cursor: Any) -> list[Document]:
     # pymongo has it since 4.9, mongomock has it not; for a thousand documents it saves a tenth.
     return list(cursor.to_list() if hasattr(cursor, "to_list") else cursor)
+
+
+def _is_lost(error: PyMongoError) -> bool:
+    """Whether a cursor is gone with its server, which may have been started again."""
+    return is_broken(error) or isinstance(error, CursorNotFound)
 
 
 def of_sessions(sessions: Any, keys: Sequence[SessionKey], fields: Document) -> dict[str, Document]:
@@ -59,7 +101,7 @@ def of_sessions(sessions: Any, keys: Sequence[SessionKey], fields: Document) -> 
             "app_name": {"$in": list({key.app_name for key in part})},
             "user_id": {"$in": list({key.user_id for key in part})},
         }
-        found.update((session["_id"], session) for session in sessions.find(selected, fields))
+        found.update((session["_id"], session) for session in documents_of(sessions.find(selected, fields)))
     return found
 
 

@@ -10,6 +10,7 @@ from attrs import frozen
 from adk_extra_sessions.backends.mongodb import guards, layout
 from adk_extra_sessions.backends.mongodb.history import History
 from adk_extra_sessions.backends.mongodb.layout import Document
+from adk_extra_sessions.backends.mongodb.paging import documents_of
 from adk_extra_sessions.backends.mongodb.parsing import Chunk, Head, damaged
 from adk_extra_sessions.backends.mongodb.reading import Reader
 from adk_extra_sessions.backends.mongodb.session_parsing import record_of
@@ -91,7 +92,7 @@ class Parts:
         selected = {"app_name": head.key.app_name, "user_id": head.key.user_id, "$or": ids}
         positions = [position for first, end in wanted for position in range(first, end)]
         if len(positions) > SINGLE_EVENTS:
-            for document in self.history.chunks.find(selected):
+            for document in documents_of(self.history.chunks.find(selected)):
                 chunk = Chunk.of(document, head.key)
                 yield from enumerate(chunk.events, chunk.first)
             return

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from pymongo.errors import AutoReconnect, OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,6 +19,12 @@ https://github.com/mongodb/specifications/blob/master/source/retryable-writes/re
 
 TRIES = 3
 """An election may break two connections: the old primary's, and that of a new one that does not last."""
+
+
+def is_broken(error: PyMongoError) -> bool:
+    """Whether a connection broke, or its server is leaving, so that it may help to try again at once."""
+    known = isinstance(error, AutoReconnect) or (isinstance(error, OperationFailure) and error.code in IN_DOUBT)
+    return known and not error.timeout
 
 
 def retried(operation: Callable[P, T]) -> Callable[P, T]:
@@ -35,9 +41,8 @@ def retried(operation: Callable[P, T]) -> Callable[P, T]:
         for _ in range(TRIES - 1):
             try:
                 return operation(*arguments, **named)
-            except (AutoReconnect, OperationFailure) as error:
-                known = isinstance(error, AutoReconnect) or error.code in IN_DOUBT
-                if error.timeout or not known:
+            except PyMongoError as error:
+                if not is_broken(error):
                     raise
         return operation(*arguments, **named)
 

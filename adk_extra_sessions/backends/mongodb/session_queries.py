@@ -84,7 +84,7 @@ class SessionQueries:
         if not query.with_state:
             return [], dict.fromkeys(users, NOTHING)
         ids = [layout.app_id(query.app_name), *(layout.user_id(query.app_name, user) for user in users)]
-        found = list(self.shared.states.find({"_id": {"$in": ids}, "app_name": query.app_name}))
+        found = documents_of(self.shared.states.find({"_id": {"$in": ids}, "app_name": query.app_name}))
         return found, self.shared.views(query.app_name, users, found)
 
 

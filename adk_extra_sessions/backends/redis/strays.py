@@ -1,4 +1,4 @@
-"""Finds keys without a session, and sessions that are in no list, for example after a manual delete or an eviction."""
+"""Finds keys without a session, and sessions and users that are in no list, for example after an eviction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attrs import frozen
 
 from adk_extra_sessions.backends.findings import Finding, Level, rm_command
 from adk_extra_sessions.backends.redis import scripts
-from adk_extra_sessions.backends.redis.layout import SessionKeys, matching
+from adk_extra_sessions.backends.redis.layout import AppKeys, SessionKeys, encoded, matching
 from adk_extra_sessions.backends.redis.replies import checked, text
 from adk_extra_sessions.records import SessionKey
 
@@ -24,26 +24,36 @@ SCANNED = 5000
 NEVER_EXPIRES = -1
 """What PTTL returns for a key without expiry."""
 
+NOT_LISTED = "is in no list"
+
 TYPES = {"s": "hash", "e": "list", "i": "zset", "n": "zset", "u": "hash", "a": "hash"}
 """The type of each key, by the letter in its name."""
 
 
 @frozen
 class _Found:
-    """A key that SCAN returned."""
+    """A key that SCAN returned.
+
+    Attributes:
+        session: The session whose key it is.
+        user: The app and the user whose index of sessions it is.
+    """
 
     name: str
     letter: str
-    session: SessionKey | None
+    session: SessionKey | None = None
+    user: tuple[str, str] | None = None
 
     @classmethod
     def of(cls, name: str) -> _Found | None:
         tag, _, rest = name.rpartition("{")[2].partition("}:")
         letter, _, session_id = rest.partition(":")
-        app, _, user = tag.partition("/")
+        app, slash, user = tag.partition("/")
         if letter in ("s", "e"):
             return cls(name, letter, SessionKey(unquote(app), unquote(user), unquote(session_id)))
-        return cls(name, letter, None) if letter in ("i", "n", "u", "a") else None
+        if letter == "i" and slash:
+            return cls(name, letter, user=(unquote(app), unquote(user)))
+        return cls(name, letter) if letter in ("i", "n", "u", "a") else None
 
 
 def strays(client: Any, prefix: str) -> Iterator[Finding]:
@@ -83,6 +93,7 @@ def _wrong(client: Any, prefix: str, page: Sequence[_Found]) -> Iterator[tuple[_
         pipeline.type(found.name)
     types = pipeline.execute()
     keys = iter(_keys_of(client, prefix, [found.session for found in page if found.session]))
+    listed = _listed(client, prefix, [found.user for found in page if found.user])
     for found, kind in zip(page, types, strict=True):
         problem = _type_problem(text(kind), TYPES[found.letter])
         if found.session:
@@ -91,6 +102,8 @@ def _wrong(client: Any, prefix: str, page: Sequence[_Found]) -> Iterator[tuple[_
                 problem = "does not exist, but its events do"
             elif found.letter == "s" and there and not is_listed:
                 problem = "exists, but is in no list"
+        elif found.user and text(kind) == "zset" and found.user not in listed:
+            problem = NOT_LISTED
         if problem:
             yield found, problem
 
@@ -103,11 +116,27 @@ def _keys_of(client: Any, prefix: str, sessions: Sequence[SessionKey]) -> list[A
     return [checked(reply, key) for reply, key in zip(replies, sessions, strict=True)]
 
 
+def _listed(client: Any, prefix: str, users: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Returns the users who are in both indexes of their app."""
+    pipeline = client.pipeline(transaction=False)
+    for app, user in users:
+        keys = AppKeys.of(prefix, app)
+        pipeline.zscore(keys.users_by_expiry, encoded(user))
+        pipeline.zscore(keys.users_by_name, encoded(user))
+    scores = pipeline.execute(raise_on_error=False)  # an index of a foreign type is a finding of its own
+    return {user for at, user in enumerate(users) if None not in scores[2 * at : 2 * at + 2]}
+
+
 def _type_problem(kind: str, wanted: str) -> str:
     return "" if kind in (wanted, "none") else f"is a {kind}, not a {wanted}"
 
 
 def _finding(found: _Found, problem: str) -> Finding:
+    if found.user is not None and problem == NOT_LISTED:
+        app, user = found.user
+        problem = f"User {user!r} of app {app!r} has sessions, but is not found when the app's sessions are listed"
+        remedy = "Create a session for this user: the others are then listed again."
+        return Finding(Level.PROBLEM, "records", problem, remedy)
     if found.session is None:
         remedy = "Restore it from a backup, or delete it: redis-cli DEL KEY"
         return Finding(Level.PROBLEM, "records", f"The key {found.name} {problem}", remedy)

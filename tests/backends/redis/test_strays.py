@@ -43,6 +43,18 @@ def test_events_without_their_session_are_named(store: RedisSessionStore) -> Non
     assert found == "Session '{c}' of user 'ü%' in app 'a/b' does not exist, but its events do"
 
 
+@pytest.mark.parametrize("index", ["users_by_expiry", "users_by_name"])
+def test_a_user_who_is_not_listed_is_named_and_the_remedy_helps(store: RedisSessionStore, index: str) -> None:
+    keys = filled(store, app_name="a/b", user_id="ü%")
+    filled(store, user_id="another")
+    store.client.delete(getattr(keys, index))  # as an eviction does
+    (found,) = problems(store)
+    assert found == "User 'ü%' of app 'a/b' has sessions, but is not found when the app's sessions are listed"
+    store.create_session(app_name="a/b", user_id="ü%")
+    assert problems(store) == []
+    assert len(store.list_sessions(app_name="a/b").sessions) == 2
+
+
 def test_what_has_expired_and_turns_are_no_problem(make_store: Callable[..., RedisSessionStore]) -> None:
     store = make_store(ttl="1h")
     keys = filled(store)

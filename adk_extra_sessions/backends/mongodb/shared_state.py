@@ -50,7 +50,7 @@ class SharedStates:
     @property
     def tickets(self) -> Tickets:
         """The counters beside the state. They do not wait for the majority, since what is stored with a ticket does."""
-        return Tickets(bulk.without_majority(self.states))
+        return Tickets(bulk.without_majority(self.states), self.sessions)
 
     def view(self, found: Sequence[Document], pending: Sequence[Document], key: SessionKey) -> SharedState:
         """Returns shared state as a reader of a session must see it, its pending deltas included."""

@@ -68,6 +68,7 @@ class Tickets:
     """The counters in the `state` collection."""
 
     states: Any
+    sessions: Any
 
     def reserve(self, key: SessionKey, deltas: Mapping[str, StateTexts]) -> list[Document]:
         """Takes a ticket for each delta, and room for it.
@@ -104,7 +105,8 @@ class Tickets:
         """Gives back the tickets of deltas none of which was stored; some may have none.
 
         Whoever gives the last one back removes a document that was made for
-        them alone: nothing else would, once its user is erased.
+        them alone: nothing else would, once its user is erased. Where there
+        are sessions, one of them may be changing the state right now.
         """
         for reservation in _reservations((key, one) for one in deltas):
             numbered = [part for part in reservation.parts if "ticket" in part]
@@ -116,8 +118,11 @@ class Tickets:
             found = self.states.find_one_and_update(made, returned, counts, return_document=ReturnDocument.AFTER)
             # More can be given back than were taken here: a ticket's own document may have been erased and made
             # again between the two messages of `_take_together`.
-            if found and found["ticket"] <= found["returned"]:
+            if found and found["ticket"] <= found["returned"] and not self._has_sessions(reservation.selected["_id"]):
                 self.states.delete_one({**made, **{name: found[name] for name in counts}})
+
+    def _has_sessions(self, state_id: str) -> bool:
+        return self.sessions.find_one({"_id": layout.below(state_id)}, {"_id": 1}) is not None
 
     def _usable(self, key: SessionKey, deltas: list[Document]) -> list[Document] | None:
         """Returns deltas that have all tickets that they need; otherwise gives back what they have."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import bson
 import pytest
-from support.before import Before
+from support.before import After, Before
 from support.histories import NAMES
 
 from adk_extra_sessions import MongoSessionStore
@@ -64,6 +66,34 @@ def test_a_ticket_of_an_erased_user_given_back_takes_nothing_from_the_next(
     with MongoSessionStore(**storage, event_listeners=[late]) as far:
         far.append_event(session, an_event(delta={"user:a": 2}))
     assert not late.left
+    assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 2}
+
+
+def test_tickets_of_an_erased_user_given_back_take_nothing_from_a_change_in_progress(
+    server: Any, storage: dict[str, Any], store: MongoSessionStore
+) -> None:
+    taken, given_back = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        taken.set()
+        assert given_back.wait(60)
+
+    between = Before("update", "sessions", wait)
+    with MongoSessionStore(**storage, event_listeners=[between]) as near, ThreadPoolExecutor(1) as threads:
+        changing: list[Future[Any]] = []
+
+        def make_the_user_anew() -> None:
+            store.delete_user(app_name=APP, user_id=USER)
+            session = store.create_session(app_name=APP, user_id=USER)
+            changing.append(threads.submit(near.append_event, session, an_event(delta={"user:a": 2})))
+            assert taken.wait(60)
+
+        erased = After("update", "state", make_the_user_anew)
+        gone = store.create_session(**NAMES)
+        with MongoSessionStore(**storage, event_listeners=[erased]) as far, pytest.raises(SessionNotFoundError):
+            far.append_event(gone, an_event(delta={"user:a": 1, "app:b": 1}))
+        given_back.set()
+        changing[0].result()
     assert store.get_user_state(app_name=APP, user_id=USER) == {"a": 2}
 
 

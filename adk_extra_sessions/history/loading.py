@@ -122,8 +122,7 @@ class Loader:
             outline = Outline(part.end, part.long_running, part.end, kept)
             stored = part.outline or Outline(0, 0, 0)
             changed = (stored.kept, stored.long_running) != (outline.kept, outline.long_running)
-            rewound = any(map(is_rewind, read.since(stored.upto)))
-            return read.loaded(found.chosen, read.new_outline("waiting", outline) if changed or rewound else None)
+            return read.loaded(found.chosen, read.new_outline("waiting", outline) if changed else None)
 
     def _has_unseen(self, read: _Read) -> bool:
         """Whether calls that wait may not have been read, since the outline does not know them, or a rewind matters."""

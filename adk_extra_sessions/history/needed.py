@@ -108,8 +108,6 @@ def of_same_invocations(events: Sequence[Event], there: Iterable[int], chosen: I
 def _ends_of_tasks(events: Sequence[Event], there: Sequence[int], scopes: Iterable[str | None]) -> set[int]:
     """Returns the events that end or abort a task, for the tasks of which other events are kept."""
     tasks = set(scopes) - {None}
-    if not tasks:
-        return set()
     invocations = {events[index].invocation_id for index in there if events[index].isolation_scope in tasks}
     return {index for index in there if _ends_task(events[index], tasks, invocations)}
 

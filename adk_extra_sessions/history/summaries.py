@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -71,7 +70,7 @@ def not_summarised(events: Sequence[Event], chosen: Iterable[int]) -> list[int]:
     by_scope: defaultdict[str | None, list[_Summary]] = defaultdict(list)
     for index in chosen:
         compaction = events[index].actions.compaction
-        if compaction is not None and _is_for_all(events[index]):
+        if compaction is not None and _replaces_for_all(events[index]):
             summary = _Summary(index, compaction.start_timestamp, compaction.end_timestamp)
             by_scope[_scope(events[index])].append(summary)
     in_use = {index for summaries in by_scope.values() for index in _in_use(summaries)}
@@ -80,17 +79,21 @@ def not_summarised(events: Sequence[Event], chosen: Iterable[int]) -> list[int]:
     for index in chosen:
         event = events[index]
         if is_summary(event):
-            if index in in_use or not _is_for_all(event):
+            if index in in_use or not _replaces_for_all(event):
                 left.append(index)
         elif (times := replaced.get(_scope(event))) is None or event.timestamp not in times:
             left.append(index)
     return left
 
 
-def _is_for_all(event: Event) -> bool:
-    """Whether every agent of its isolation scope sees a summary; otherwise it replaces nothing for some of them."""
+def _replaces_for_all(event: Event) -> bool:
+    """Whether a summary replaces events, and for every agent of its isolation scope.
+
+    It replaces nothing if its times are in the wrong order, or one of them is NaN.
+    """
+    new = event.actions.compaction
     seen_by_some = event.branch or event.node_info.path or event.get_function_calls() or event.get_function_responses()
-    return not seen_by_some
+    return new is not None and new.start_timestamp <= new.end_timestamp and not seen_by_some
 
 
 def _scope(event: Event) -> str | None:
@@ -102,9 +105,7 @@ def _in_use(summaries: Sequence[_Summary]) -> set[int]:
     in_use = {summaries[-1].index}
     furthest: float | None = None
     for one in sorted(summaries, key=lambda one: (one.start, -one.end, -one.index)):
-        if math.isnan(one.start) or math.isnan(one.end):
-            in_use.add(one.index)
-        elif furthest is None or one.end > furthest:
+        if furthest is None or one.end > furthest:
             in_use.add(one.index)
             furthest = one.end
     return in_use
@@ -121,7 +122,7 @@ class _Times:
     def of(cls, summaries: Iterable[_Summary]) -> _Times:
         starts: list[float] = []
         ends: list[float] = []
-        for start, end in sorted((one.start, one.end) for one in summaries if one.start <= one.end):
+        for start, end in sorted((one.start, one.end) for one in summaries):
             if ends and start <= ends[-1]:
                 ends[-1] = max(ends[-1], end)
             else:

@@ -5,11 +5,13 @@ Random histories; ADK_EXTRA_SESSIONS_EXAMPLES=2000 runs as many, and others each
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 
 import pytest
 from google.adk.events import Event
+from google.genai import types
 from support.adk_requests import sent
 from support.random_histories import AGENTS, SEEDS, RandomHistory
 
@@ -81,6 +83,8 @@ def test_what_ended_a_task_is_there_as_long_as_something_of_the_task_is(ends: st
     history = RandomHistory(random.Random(1))
     task = {"invocation_id": "turn", "isolation_scope": "task"}
     history._say("helper", "What colour?", **task)
+    history._call("helper", ["lookup"], **task)
+    history._respond("helper", ["lookup"], "Found", **task)
     if ends == "finished":
         end = history._made("helper", history.response(["call"], "Task completed.", "finish_task"), **task)
     else:
@@ -88,13 +92,151 @@ def test_what_ended_a_task_is_there_as_long_as_something_of_the_task_is(ends: st
     history.events.append(end)
     history.now += 5
     history._say("helper", "Left over", **task)
+    history._call("helper", ["later"], invocation_id="later")
+    history._respond("helper", ["later"], invocation_id="later")
     for scope in ("task", None):
         history.events.append(history.summary(1000.0, end.timestamp, scope))
     for _ in range(10):
         history._text()
     history.events.append(history.summary(history.events[-20].timestamp, history.now, None))
     part = chosen(history.events)
-    assert end in part and "Left over" in str(part)
+    assert end in part and "Left over" in str(part) and "Found" not in str(part)
+
+
+def conversation(turns: int) -> RandomHistory:
+    """Makes a history of turns in which only words are said, in the order of their times."""
+    history = RandomHistory(random.Random(1))
+    history.unsteady_clock = False
+    for _ in range(turns):
+        history._text()
+        history.now += 1
+    return history
+
+
+@pytest.mark.parametrize("hidden_by", ["node path", "call", "response"])
+def test_what_a_summary_replaces_for_some_agents_only_is_kept(hidden_by: str) -> None:
+    history = conversation(10)
+    summary = history.summary(1000.0, history.now, None)
+    call = types.FunctionCall(id="call", name="adk_request_credential", args={})  # which ADK sends no model
+    if hidden_by == "node path":
+        summary.node_info.path = "flow/helper@1"
+    elif hidden_by == "call":
+        summary.content = types.Content(role="model", parts=[types.Part(function_call=call)])
+    else:
+        summary.content = history.response(["call"], "granted", "adk_request_credential")
+    history.events.append(summary)
+    history.events.append(history.user_event())
+    assert_same_request(history.events, chosen(history.events))
+
+
+@pytest.mark.parametrize("times", [(math.nan, 1099.0), (1000.0, math.nan), (1099.0, 1000.0)], ids=str)
+def test_a_summary_between_no_two_times_replaces_nothing_and_hides_no_other(times: tuple[float, float]) -> None:
+    history = conversation(20)
+    said = [event.timestamp for event in history.events]
+    for start, end in ((said[20], said[25]), times, (said[2], said[9]), (said[30], said[31])):
+        history.events.append(history.summary(start, end, None))
+    history.now += 100
+    history._text()
+    part = chosen(history.events)
+    assert_same_request(history.events, part)
+    assert [event for event in part if event.actions.compaction] == history.events[40:44]
+
+
+@pytest.mark.parametrize("longest_first", [False, True])
+def test_a_summary_within_another_is_left_out(longest_first: bool) -> None:
+    history = conversation(20)
+    said = [event.timestamp for event in history.events]
+    ends = sorted(said[5:30:5], reverse=longest_first)
+    history.events += [history.summary(said[0], end, None) for end in [*ends, said[30]]]
+    assert [event for event in chosen(history.events) if event.actions.compaction] == history.events[-1:]
+
+
+def test_the_newest_summary_stays_though_another_contains_it() -> None:
+    """ADK's next summary begins after it."""
+    history = conversation(20)
+    said = [event.timestamp for event in history.events]
+    history.events += [history.summary(said[0], said[30], None), history.summary(said[5], said[20], None)]
+    assert [event for event in chosen(history.events) if event.actions.compaction] == history.events[-2:]
+
+
+def test_the_last_words_of_each_author_stay() -> None:
+    """Among what summaries replace: ADK looks there for an agent's cache, and for its last interaction."""
+    history = conversation(0)
+    interaction = history._say("helper", "First", invocation_id="begin", interaction_id="one")
+    last = history._say("helper", "Last", invocation_id="begin")
+    asked = history._say("user", "Do much", invocation_id="long turn")
+    for number in range(80):
+        history._say("root", f"Step {number}", invocation_id="long turn")
+    history.events.append(history.summary(1000.0, history.now, None))
+    part = chosen(history.events)
+    assert part[:3] == [interaction, last, asked] and len(part) < 70
+
+
+def test_the_newest_answer_of_the_user_stays() -> None:
+    """An agent without history begins its turn before the call that was answered."""
+    history = conversation(0)
+    history._call("root", ["call"], long_running=True, invocation_id="begin")
+    history._say("helper", "What colour?", invocation_id="begin", isolation_scope="task")
+    history._respond("user", ["call"], invocation_id="answer")
+    for _ in range(5):
+        history._text()
+    history.events.append(history.summary(1000.0, history.now, None))
+    assert_same_request(history.events, chosen(history.events), "none")
+
+
+def test_the_call_of_a_tool_that_still_speaks_stays() -> None:
+    """Else ADK sends the model what the tool says to the user."""
+    history = conversation(0)
+    history._call("root", ["call"], invocation_id="begin")
+    for _ in range(5):
+        history._text()
+    history.events.append(history.summary(1000.0, history.now, None))
+    history.now += 1
+    history._say("root", "Working at it", invocation_id="begin", branch="search@call")
+    assert_same_request(history.events, chosen(history.events))
+
+
+def test_of_short_turns_the_newest_three_stay() -> None:
+    """ADK's next summary may begin with them."""
+    history = conversation(20)
+    asked = [event for event in history.events if event.author == "user"]
+    history.events.append(history.summary(1000.0, history.now, None))
+    part = chosen(history.events)
+    assert [event for event in part if event in asked] == asked[-3:]
+
+
+def test_of_a_long_turn_only_the_newest_events_stay_and_the_call_that_was_answered_since() -> None:
+    history = conversation(0)
+    for number in range(100):
+        history._say("root", f"Step {number}", invocation_id="turn")
+    history._call("root", ["call"], invocation_id="turn")
+    history.events.append(history.summary(1000.0, history.now, None))
+    history.now += 1
+    history._respond("root", ["call"], invocation_id="turn")
+    part = chosen(history.events)
+    assert_same_request(history.events, part)
+    assert len(part) < 70
+
+
+def test_events_without_an_invocation_are_not_the_turn_of_a_call_that_waits() -> None:
+    history = conversation(0)
+    history._call("root", ["call"], long_running=True)
+    for number in range(100):
+        history._say("root", f"Step {number}")
+    history.events.append(history.summary(1000.0, history.now, None))
+    part = chosen(history.events)
+    assert part[0] is history.events[0] and len(part) < 70
+
+
+def test_what_aborted_a_turn_is_left_out_with_it() -> None:
+    history = conversation(0)
+    aborted = history._made("root", None, invocation_id="begin", error_code="INVOCATION_ABORTED")
+    history.events.append(aborted)
+    for _ in range(10):
+        history._text()
+    history._say("root", "Last", invocation_id="end")
+    history.events.append(history.summary(1000.0, history.now, None))
+    assert aborted not in chosen(history.events)
 
 
 def test_most_of_what_summaries_replace_is_left_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from google.genai import types
 from support.adk_requests import sent
 from support.memory_backend import DictionaryError, MemoryBackend
 
-from adk_extra_sessions import SessionNotFoundError, SessionStore
+from adk_extra_sessions import SessionNotFoundError, SessionService, SessionStore
 from adk_extra_sessions.history import outlines
 from adk_extra_sessions.history.calls import response_ids
 from adk_extra_sessions.options import History, StoreOptions
@@ -100,7 +101,9 @@ def rewind(number: int, before: int) -> Event:
 
 def test_a_call_that_waits_is_loaded_though_no_outline_knows_it(backend: CountingBackend) -> None:
     write(by(backend, "all"), [call(0), *turns(*range(1, 60))])
+    backend.read_events.clear()
     assert load(by(backend, 3)).events[0].long_running_tool_ids == {"call"}
+    assert backend.read_events == [19, 60]
 
 
 def test_of_a_call_that_waits_and_of_its_answer_no_more_is_read_than_needed(backend: CountingBackend) -> None:
@@ -157,16 +160,38 @@ def test_a_call_that_was_ended_by_another_store_does_not_wait(
     ],
     ids=["around", "to the same end", "to an earlier end", "from the same start", "another scope"],
 )
+@pytest.mark.parametrize("blocking", [True, False], ids=["store", "service"])
 def test_a_summary_begins_after_others_that_it_would_replace_unseen(
-    backend: CountingBackend, new: Event, begin: int
+    backend: CountingBackend, new: Event, begin: int, blocking: bool
 ) -> None:
     write(by(backend, "all"), [*turns(*range(20)), summary(20, 15, first=2), *turns(*range(21, 26))])
     store = by(backend, "compacted")
     session = load(store)
     assert len(session.events) < 25
-    store.append_event(session, new.model_copy(deep=True))
+    if blocking:
+        store.append_event(session, new.model_copy(deep=True))
+    else:
+        asyncio.run(SessionService(store).append_event(session, new.model_copy(deep=True)))
     stored = load(by(backend, "all")).events[-1].actions.compaction
     assert stored is not None and stored.start_timestamp == 1000.0 + begin
+
+
+def test_after_a_rewind_what_was_read_whole_is_not_read_again(backend: CountingBackend) -> None:
+    write(by(backend, "all"), [*turns(*range(10)), rewind(10, 5)])
+    backend.read_events.clear()
+    assert texts(load(by(backend, "compacted")))[-1] == "4"
+    assert backend.read_events == [11]
+
+
+def test_a_long_turn_is_loaded_from_its_beginning_in_few_reads(backend: CountingBackend) -> None:
+    store = by(backend, 3)
+    write(store, [call(0), *turns(*range(1, 60))])
+    write(store, [*turns(60), *(event(60, "agent", custom_metadata={"n": number}) for number in range(300))])
+    backend.read_events.clear()
+    first, *rest = load(store).events
+    assert first.long_running_tool_ids == {"call"}
+    assert sum(one.invocation_id == "turn 60" for one in rest) == 301
+    assert len(backend.read_events) <= 4
 
 
 @BOTH

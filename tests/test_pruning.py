@@ -114,6 +114,17 @@ def test_what_newer_ones_replace_is_looked_at_to_the_end(store: SessionStore) ->
     assert store.prune_sessions(app_name=APP, user_id=USER, before=1195.0, keep_last=10).deleted == 195
 
 
+def test_none_is_missed_whose_time_goes_back_meanwhile(store: SessionStore) -> None:
+    live = sessions(store, 201)
+
+    def write(key: SessionKey) -> None:
+        if key.session_id == "0":
+            store.append_event(live[200], an_event(at=500.0))
+
+    interrupt(store, write)
+    assert store.prune_sessions(app_name=APP, user_id=USER, keep_last=0) == Pruned(201, 201, 0)
+
+
 def test_a_user_without_sessions_has_nothing_to_prune(store: SessionStore) -> None:
     assert store.prune_sessions(app_name=APP, user_id="nobody", before=600.0) == Pruned()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import types
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -124,6 +126,39 @@ def test_a_copy_that_broke_off_is_completed(memory: Place, sqlite_url: str) -> N
                 place.restore(source.session, [next(source.events), next(source.events)])
         done = outcomes(copy_items(memory.items([APP], ["u:0"]), place))
         assert done == {"created": 3, "continued": 1, "state": 1}
+
+
+def test_a_session_that_appears_in_a_service_meanwhile_does_not_stop_the_others(
+    memory: Place, module: types.ModuleType
+) -> None:
+    class Shared(InMemorySessionService):
+        async def get_session(self, *, session_id: str, **names: Any) -> Any:
+            found = await super().get_session(session_id=session_id, **names)
+            if session_id == "short" and found is None:
+                del names["config"]
+                await self.create_session(session_id=session_id, **names)
+            return found
+
+    module.service = Shared()  # type: ignore[attr-defined]
+    with open_place("some_services:service") as place:
+        results = list(copy_items(memory.items([APP], ["u:0"]), place))
+    assert Counter(one.outcome.value for one in results) == {"created": 3, "failed": 1, "state": 1}
+    (failed,) = (one for one in results if one.problems)
+    assert isinstance(failed.item, SessionItem) and failed.item.key.session_id == "short"
+    assert "already exists" in failed.problems[0]
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+def test_shared_state_without_a_json_form_stops_no_session(store: SessionStore, module: types.ModuleType) -> None:
+    service = InMemorySessionService()
+    names = {"app_name": APP, "user_id": "u"}
+    asyncio.run(service.create_session(**names, state={"own": 1, "user:it": 2, "app:it": object()}))
+    module.service = service  # type: ignore[attr-defined]
+    with open_place("some_services:service") as place:
+        results = list(copy_items(place.items([APP]), StorePlace(store)))
+    assert [one.outcome.value for one in results] == ["created", "state", "failed"]
+    (copied,) = store.list_sessions(**names).sessions
+    assert copied.state == {"own": 1, "user:it": 2}
 
 
 class ListsByUserOnly(InMemorySessionService):

@@ -38,7 +38,7 @@ def test_another_member_takes_over_and_nothing_acknowledged_is_lost(started: Exi
     initiate(*servers, **QUICK)
 
     def kill_primary() -> None:
-        next(server for server in servers if server.command("hello")["isWritablePrimary"]).kill()
+        next(server for server in servers if server.is_primary()).kill()
 
     async def main() -> None:
         hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)

@@ -13,7 +13,7 @@ from google.adk.sessions import Session
 from pymongo.errors import PyMongoError
 from support.before import Before
 from support.proxy import ReplyLosingProxy
-from support.servers import MongoServer, initiate, wait_until
+from support.servers import MongoServer, elect, initiate
 
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.backends.mongodb import limits
@@ -29,8 +29,6 @@ OPTIONS = ("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "enableTestComma
 FETCHING = "stopReplProducer"
 """The failpoint at which a member stops to fetch what others have written."""
 
-QUICK = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
-
 
 @define
 class Members:
@@ -41,8 +39,7 @@ class Members:
     primary: MongoServer = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        wait_until(lambda: any(self._is_primary(server) for server in self.servers), "no primary")
-        self.primary = next(server for server in self.servers if self._is_primary(server))
+        self.primary = next(server for server in self.servers if server.is_primary())
 
     def store(self, *options: str, **more: Any) -> MongoSessionStore:
         """Makes a store; its connections go through the proxy."""
@@ -51,28 +48,25 @@ class Members:
 
     def hold_replication(self) -> None:
         """Lets the secondaries fetch nothing from here on."""
-        for server, reply in self._on_secondaries("alwaysOn"):
-            # What a member has asked for already, it would still be sent.
+        replies = self._on_secondaries("alwaysOn")
+        # What they have asked for already, they are still sent: let it be this.
+        self.primary.command({"appendOplogNote": 1, "data": {}, "writeConcern": {"w": 1}})
+        for server, reply in zip(self._secondaries, replies, strict=True):
             held = {"waitForFailPoint": FETCHING, "timesEntered": reply["count"] + 1, "maxTimeMS": 60_000}
             server.command(held)
 
     def kill_primary(self) -> None:
-        """Ends the primary as a crash would; what the others have not fetched is lost."""
+        """Ends the primary as a crash would, and makes another; what the others have not fetched is lost."""
         self.primary.kill()
         self._on_secondaries("off")
+        elect(*self._secondaries)
 
-    def wait_for_another(self) -> None:
-        """Waits until another member is primary."""
-        left = [server for server in self.servers if server is not self.primary]
-        wait_until(lambda: any(self._is_primary(server) for server in left), "no other primary")
+    @property
+    def _secondaries(self) -> list[MongoServer]:
+        return [server for server in self.servers if server is not self.primary]
 
-    def _on_secondaries(self, mode: str) -> list[tuple[MongoServer, Any]]:
-        others = [server for server in self.servers if server is not self.primary]
-        return [(server, server.command({"configureFailPoint": FETCHING, "mode": mode})) for server in others]
-
-    @staticmethod
-    def _is_primary(server: MongoServer) -> bool:
-        return bool(server.command("hello")["isWritablePrimary"])
+    def _on_secondaries(self, mode: str) -> list[Any]:
+        return [server.command({"configureFailPoint": FETCHING, "mode": mode}) for server in self._secondaries]
 
 
 @pytest.fixture
@@ -81,7 +75,8 @@ def members() -> Iterator[Members]:
         servers = [stack.enter_context(MongoServer(*OPTIONS, replica_set="rollback")) for _ in range(3)]
         proxy = stack.enter_context(ReplyLosingProxy(*(server.port for server in servers), marker="\0"))
         hosts = [{"host": f"127.0.0.1:{port}"} for port in proxy.ports.values()]
-        initiate(*servers, options=hosts, **QUICK)
+        # No election but those of the tests, however slow the machine is.
+        initiate(*servers, options=hosts, electionTimeoutMillis=600_000, heartbeatIntervalMillis=200)
         yield Members(servers, proxy)
 
 
@@ -124,7 +119,6 @@ def test_no_chunk_of_events_that_were_rolled_back_is_taken_for_others(members: M
 
         def another_primary() -> None:
             members.kill_primary()
-            members.wait_for_another()
             careful.append_many((kept, an_event(f"kept {number}")) for number in range(meanwhile))
 
         before = Before("insert", "event_chunks", another_primary)
@@ -160,7 +154,6 @@ def test_a_repeated_delete_waits_for_the_majority_too(members: Members) -> None:
                     hasty.delete_session(**NAMES)
                 assert getattr(caught.value, "timeout", False), caught.value
         members.kill_primary()
-        members.wait_for_another()
         assert texts(again(store)) == ["hello"]  # the first did not come through either
         store.delete_session(**NAMES)
         assert store.get_session(**NAMES) is None
@@ -175,7 +168,6 @@ def test_events_that_were_rolled_back_are_not_loaded_from_memory(members: Member
         hasty.append_many((session, an_event(f"rolled back {number}")) for number in range(5))
         assert len(again(caching).events) == 45
         members.kill_primary()
-        members.wait_for_another()
         kept = again(careful)
         careful.append_many((kept, an_event(f"kept {number}")) for number in range(40, 40 + added))
         assert texts(again(caching)) == [f"kept {number}" for number in range(40 + added)]

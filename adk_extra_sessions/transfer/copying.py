@@ -99,8 +99,7 @@ def attempt(work: Callable[[Item], Result], item: Item) -> Result:
 
 def _copy(destination: Place, item: Item) -> Result:
     if isinstance(item, SharedStateItem):
-        if item.state:
-            destination.write_shared_state(item.app_name, item.user_id, item.state)
+        destination.write_shared_state(item.app_name, item.user_id, item.state)
         return Result(item, Outcome.STATE)
     with item.reading() as source:
         if source is None:

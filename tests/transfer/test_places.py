@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 from support.conversations import LENGTHS, count, fill_store, outcomes
 
 from adk_extra_sessions import SessionStore
 from adk_extra_sessions.testing.contract.samples import APP, an_event
-from adk_extra_sessions.transfer import Outcome, StorePlace, copy_items, plan_items, verify_items
+from adk_extra_sessions.transfer import Outcome, Result, StorePlace, copy_items, plan_items, verify_items
 from adk_extra_sessions.transfer.overview import App, Summary, apps, newest, sessions, users
 
 ODD = ["app", "app-1", "app0", "app/", "a*b?[c]", "{x}", "%7B", "é", "app~", "app/\x7f", "~", "A"]
@@ -74,6 +76,20 @@ def test_one_bad_session_does_not_stop_the_others(store: SessionStore, other_sto
     failed = [one for one in results if one.outcome is Outcome.FAILED]
     assert [one.item.key.session_id for one in failed if hasattr(one.item, "key")] == ["short"]
     assert count(StorePlace(other_store)) == len(LENGTHS)
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "there already"])
+@pytest.mark.parametrize("call", [copy_items, plan_items, verify_items])
+def test_a_session_deleted_after_it_was_listed_is_gone(
+    store: SessionStore, other_store: SessionStore, call: Callable[..., Iterator[Result]], there: bool
+) -> None:
+    fill_store(store, users=[0], lengths={"short": 3})
+    if there:
+        outcomes(copy_items(StorePlace(store).items(), StorePlace(other_store)))
+    (item, *_) = list(StorePlace(store).items())
+    store.delete_session(app_name=APP, user_id="u:0", session_id="short")
+    assert outcomes(call([item], StorePlace(other_store))) == {"gone": 1}
+    assert count(StorePlace(other_store)) == there
 
 
 @pytest.mark.parametrize("change", ["event", "more", "state", "shared", "missing", "time"])

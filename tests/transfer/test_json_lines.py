@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,8 +63,30 @@ def test_each_line_is_json_and_says_what_it_is(store: SessionStore) -> None:
         "end",
     ]
     assert lines[0]["adk_sessions"] == 1
+    assert "ratio" in (own := lines[1]["session"]["state"]) and not any(":" in key for key in own)
     assert lines[-1] == {"end": {"sessions": 1, "events": 3}}
     assert [line["event"]["id"] for line in lines[2:5]] == ["e0", "e1", "e2"]
+
+
+def test_a_file_keeps_state_that_json_has_no_word_for(store: SessionStore, other_store: SessionStore) -> None:
+    state = {"nan": math.nan, "user:inf": math.inf, "app:list": [-math.inf]}
+    names = {"app_name": APP, "user_id": "u", "session_id": "one"}
+    store.create_session(**names, state=state)
+    outcomes(copy_items(read_items(io.BytesIO(exported(store))), StorePlace(other_store)))
+    found = other_store.get_session(**names)
+    assert found is not None
+    assert {key: repr(value) for key, value in found.state.items()} == {key: repr(state[key]) for key in state}
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+def test_a_session_deleted_after_it_was_listed_is_in_no_file(store: SessionStore) -> None:
+    fill_store(store, users=[0], lengths={"short": 3})
+    (item, *_) = list(StorePlace(store).items())
+    store.delete_session(app_name=APP, user_id="u:0", session_id="short")
+    file = io.BytesIO()
+    assert outcomes(write_items([item], file)) == {"gone": 1}
+    file.seek(0)
+    assert list(read_items(file)) == []
 
 
 @pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store

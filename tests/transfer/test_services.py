@@ -124,8 +124,8 @@ def test_a_copy_that_broke_off_is_completed(memory: Place, sqlite_url: str) -> N
             with item.reading() as source:
                 assert source is not None
                 place.restore(source.session, [next(source.events), next(source.events)])
-        done = outcomes(copy_items(memory.items([APP], ["u:0"]), place))
-        assert done == {"created": 3, "continued": 1, "state": 1}
+        for call in (plan_items, copy_items):
+            assert outcomes(call(memory.items([APP], ["u:0"]), place)) == {"created": 3, "continued": 1, "state": 1}
 
 
 def test_a_session_that_appears_in_a_service_meanwhile_does_not_stop_the_others(

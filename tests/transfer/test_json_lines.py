@@ -92,9 +92,10 @@ def test_a_session_deleted_after_it_was_listed_is_in_no_file(store: SessionStore
 @pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
 def test_only_what_was_chosen_is_imported(store: SessionStore, other_store: SessionStore) -> None:
     fill_store(store)
+    store.create_session(app_name="elsewhere", user_id="another elsewhere")
     items = read_items(io.BytesIO(exported(store)), [APP], ["u:1"])
     assert outcomes(copy_items(items, StorePlace(other_store))) == {"created": len(LENGTHS), "state": 1}
-    for chosen in ([["another app"], []], [[APP], ["another user"]]):
+    for chosen in ([["another app"], []], [[APP], ["another user"]], [[APP], ["another elsewhere"]]):
         with pytest.raises(SessionFileError, match="another"):
             list(read_items(io.BytesIO(exported(store)), *chosen))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure
 
 from adk_extra_sessions.backends.findings import Finding, Level
 from adk_extra_sessions.backends.mongodb.indexes import TABLE, Index
@@ -47,7 +47,7 @@ def _write_concern(database: Any) -> Finding:
 def _size(database: Any, name: str) -> Finding:
     try:
         stats = database.command("collStats", name)
-    except PyMongoError as error:
+    except OperationFailure as error:
         return Finding(Level.NOTE, "size", f"{name}: unknown ({type(error).__name__})", UNKNOWN)
     sizes = (
         f"{stats.get('size', 0) / 2**20:,.1f} MiB of data, {stats.get('totalIndexSize', 0) / 2**20:,.1f} MiB of indexes"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from redis import RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import ResponseError
 
 from adk_extra_sessions.backends.findings import Finding, Level
 
@@ -22,7 +22,7 @@ def findings(client: Any) -> Iterator[Finding]:
     """Checks version, memory, eviction and durability; on a cluster, those of one node."""
     try:
         info = _info(client)
-    except RedisError as error:
+    except ResponseError as error:
         yield Finding(Level.NOTE, "server", f"INFO failed: {error}", "Allow this user to run INFO.")
         return
     yield _version(str(info.get("redis_version", "")))

@@ -21,6 +21,7 @@ from support.servers import MongoServer, Server
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.backends.redis import scripts
+from adk_extra_sessions.doctor import examine
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids, texts
 
 
@@ -107,6 +108,18 @@ def test_a_server_that_stops_in_mid_conversation(stoppable: Server) -> None:
         await service.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.servers
+def test_the_doctor_waits_once_for_a_server_that_stops_after_it_has_answered(stoppable: Server) -> None:
+    store = service_on(stoppable).store
+    store.create_session(**NAMES)
+    findings = examine(store)
+    assert next(findings).text.startswith("answers in ")
+    pause(stoppable.process)
+    with pytest.raises(store.backend.driver_error, match="findings on "):
+        next(findings)
+    store.close()
 
 
 @pytest.mark.servers

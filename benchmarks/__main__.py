@@ -22,6 +22,7 @@ from benchmarks.history import plot, svg
 from benchmarks.managing import managing
 from benchmarks.mongo_bench import MongoBench
 from benchmarks.redis_bench import RedisBench
+from benchmarks.storage_size import storage_size
 from benchmarks.turns import LENGTHS, columns, growth_of_turns, turns, turns_with_cache
 from benchmarks.turns import results as results_of_turns
 
@@ -47,6 +48,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--growth", action="store_true", help="instead: beside very many sessions of other users")
     parser.add_argument("--sessions", type=int, help="how many those are (1,000,000 on Redis, 200,000 on MongoDB)")
     parser.add_argument("--manage", action="store_true", help="instead: pages, pruning and erasure of 60,000 sessions")
+    parser.add_argument("--size", action="store_true", help="instead: bytes that the server needs")
     parser.add_argument("--soak", type=int, metavar="APPENDS", help="instead: memory over so many appends")
     parser.add_argument("--history", type=Path, metavar="SVG", help="instead: plot cost against history length")
     parser.add_argument("--turns", type=Path, metavar="SVG", help="instead: plot a Runner's turns, and compare them")
@@ -66,11 +68,11 @@ async def special(backend: str, url: str, given: argparse.Namespace) -> list[Res
 
 def measured(backend: str, given: argparse.Namespace) -> list[Result]:
     """Measures one backend as the command line says."""
-    if given.manage:
+    if given.manage or given.size:
         with started(backend) as url:
             store = RedisSessionStore(url) if backend == "redis" else MongoSessionStore(url, "managing")
             with store:
-                return managing(store, backend)
+                return storage_size(store, backend) if given.size else managing(store, backend)
     if given.growth or given.soak:
         with started(backend) as url:
             return asyncio.run(special(backend, url, given))

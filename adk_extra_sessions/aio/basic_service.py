@@ -219,8 +219,7 @@ class BasicService(BaseSessionService):
         A call that has not begun after a minute, since many wait for a server that is gone, and every later call
         raise `ClosedError`. May be called more than once.
         """
-        if self._owns_store:
-            self._usage.close()
+        self._usage.close()
         closing = WorkerThreads(1, "adk-close")
         try:
             closed = closing.run(self._close)
@@ -243,9 +242,7 @@ class BasicService(BaseSessionService):
             wait([*self._commits.unfinished(), *self._threads.unfinished()], usage.LONGEST)
             self.store.close()  # calls that have not begun by then, since the server is gone, get a ClosedError
         self._commits.close()
-        # A pool of its own for calls that are made meanwhile, or there might always be one more to wait for.
-        threads, self._threads = self._threads, ElasticThreads(READ_THREADS, "adk-sessions")
-        threads.close()
+        self._threads.close()
 
 
 def given_options(**options: Any) -> dict[str, Any]:

@@ -62,7 +62,6 @@ class GroupCommit:
     def after_fork(self) -> None:
         """Starts again with an empty queue: what is in it is the parent's to store."""
         self._queue: deque[_Waiting] = deque()
-        self._storing = threading.Lock()  # two workers at once, while one pool of them is being closed
         self._lock = threading.Lock()
         self._handed: list[deque[_Waiting]] = []
 
@@ -112,21 +111,20 @@ class GroupCommit:
         if not self._queue:  # an earlier batch had room for it
             return
         batch: list[_Waiting] = []
-        with self._storing:
-            try:
-                self._take(batch)
-                if batch:
-                    with telemetry.together(self._store.backend, [waiting.span for waiting in batch]):
-                        self._store.writer.write([waiting.append for waiting in batch])
-            except BaseException as error:
-                if not batch:  # the next try would not get any further
-                    logger.error(
-                        "The worker for appends failed (%s); all waiting callers got the error.", type(error).__name__
-                    )
-                    while self._queue:
-                        batch.append(self._queue.popleft())
-                _refuse(batch, error)
-            self._wake(batch)
+        try:
+            self._take(batch)
+            if batch:
+                with telemetry.together(self._store.backend, [waiting.span for waiting in batch]):
+                    self._store.writer.write([waiting.append for waiting in batch])
+        except BaseException as error:
+            if not batch:  # the next try would not get any further
+                logger.error(
+                    "The worker for appends failed (%s); all waiting callers got the error.", type(error).__name__
+                )
+                while self._queue:
+                    batch.append(self._queue.popleft())
+            _refuse(batch, error)
+        self._wake(batch)
 
     def _take(self, batch: list[_Waiting]) -> None:
         """Moves appends from the queue to `batch`."""

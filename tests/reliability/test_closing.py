@@ -133,6 +133,32 @@ async def test_a_service_that_tasks_use_is_closed(
         assert all_stored(store, stored)
 
 
+@pytest.mark.parametrize("owns_store", [True, False])
+async def test_a_service_refuses_calls_as_soon_as_its_closing_begins(
+    make_store: Callable[..., SessionStore], monkeypatch: pytest.MonkeyPatch, owns_store: bool
+) -> None:
+    service = SessionService(make_store(), owns_store=owns_store)
+    session = await service.create_session(**USER)
+    answer = threading.Event()
+    monkeypatch.setattr(service.store, "ping", lambda: answer.wait(30))
+    under_way = asyncio.create_task(service.ping())
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(service.close())
+    await asyncio.sleep(0)
+    try:
+        with pytest.raises(ClosedError):
+            await service.get_session(**USER, session_id=session.id)
+        with pytest.raises(ClosedError):
+            await service.append_event(session, an_event())
+        assert not closing.done()
+    finally:
+        answer.set()
+        await under_way
+        await closing
+    with pytest.raises(ClosedError):
+        await service.get_session(**USER, session_id=session.id)
+
+
 async def test_a_service_is_closed_while_its_store_stays_in_use(
     store: SessionStore,
 ) -> None:

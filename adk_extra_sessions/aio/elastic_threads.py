@@ -92,12 +92,11 @@ class ElasticThreads:
     def _start_working(self) -> None:
         try:
             self._threads.start(self._work)
-        except BaseException as error:  # no thread can be started
+        except RuntimeError as error:  # there is no thread, and none can be started
             with self._lock:
                 self._working -= 1
-                left = [] if self._working else [*self._queue]
-                if left:  # nobody may wait for one
-                    self._queue.clear()
+                left = [*self._queue]
+                self._queue.clear()
             for future, _ in left:
                 if future.set_running_or_notify_cancel():
                     future.set_exception(error)

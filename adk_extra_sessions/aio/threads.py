@@ -8,10 +8,9 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
@@ -59,27 +58,12 @@ def _wake(waiting: asyncio.Future[None], _: object) -> None:
         waiting.set_result(None)
 
 
-class Finishing(Protocol):
-    """An object that may have unfinished calls when the interpreter exits."""
-
-    def finish(self) -> None:
-        """Waits for the calls made so far."""
+_pools: weakref.WeakSet[WorkerThreads] = weakref.WeakSet()
 
 
-_finishing: weakref.WeakSet[Finishing] = weakref.WeakSet()
-
-
-def finish_at_exit(working: Finishing) -> None:
-    """Has `working.finish` called when the interpreter exits, for as long as `working` lives."""
-    _finishing.add(working)
-    # Handlers run last in, first out: before that of a driver imported meanwhile, which ends its connections.
-    atexit.unregister(_finish)
-    atexit.register(_finish)
-
-
-def _finish() -> None:
-    for working in list(_finishing):
-        working.finish()
+def _finish_all() -> None:
+    for threads in list(_pools):
+        threads.finish()
 
 
 class WorkerThreads:
@@ -92,6 +76,8 @@ class WorkerThreads:
     it takes no calls any more once the interpreter exits, when `atexit` handlers still do.
     """
 
+    _workers: _Workers
+
     def __init__(self, size: int, name: str) -> None:
         """Makes an empty pool.
 
@@ -101,18 +87,24 @@ class WorkerThreads:
         """
         self._size = size
         self._name = name
-        self._stop_unused: weakref.finalize[Any, Any] | None = None
         self.after_fork()
         reset_after_fork(self)
-        finish_at_exit(self)
+        _pools.add(self)
+        # Handlers run last in, first out: before that of a driver imported meanwhile, which ends its connections.
+        atexit.unregister(_finish_all)
+        atexit.register(_finish_all)
 
-    def run(self, call: Callable[..., T], *arguments: Any, **named: Any) -> asyncio.Future[T]:
-        """Starts a blocking call in the caller's context; await its result through `settle`.
+    def __del__(self) -> None:
+        """Ends the threads of a pool that was never closed."""
+        self._workers.stop()
+
+    def run(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        """Starts a blocking call; await its result through `settle`.
 
         Raises:
             RuntimeError: There is no thread, and none can be started. The call will not be made.
         """
-        return asyncio.wrap_future(self._submit(partial(copy_context().run, call, *arguments, **named)))
+        return asyncio.wrap_future(self._submit(call))
 
     def start(self, call: Callable[[], None]) -> None:
         """Starts a blocking call without waiting for its end; raises as `run` does."""
@@ -130,7 +122,7 @@ class WorkerThreads:
         """Waits for all calls and ends the threads; a later call starts the pool again."""
         with self._lock:
             workers = self._workers
-            self._replace_workers()
+            self._workers = _Workers(self._unfinished)
         workers.stop()
         for thread in workers.threads:
             thread.join()
@@ -139,15 +131,7 @@ class WorkerThreads:
         """Starts again with no threads and no calls."""
         self._lock = threading.Lock()
         self._unfinished: set[Future[Any]] = set()
-        self._replace_workers()
-
-    def _replace_workers(self) -> None:
-        if self._stop_unused is not None:
-            self._stop_unused.detach()
         self._workers = _Workers(self._unfinished)
-        # The threads of a pool that was never closed end with it.
-        self._stop_unused = weakref.finalize(self, self._workers.stop)
-        self._stop_unused.atexit = False
 
     def _submit(self, call: Callable[[], T]) -> Future[T]:
         with self._lock:
@@ -170,7 +154,7 @@ class _Workers:
         self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
 
     def start_thread(self, name: str) -> None:
-        # A daemon, so that it is still there for `atexit` handlers; `finish_at_exit` waits for what it does.
+        # A daemon, so that it is still there for `atexit` handlers; `_finish_all` waits for what it does.
         thread = threading.Thread(target=self._work, name=name, daemon=True)
         thread.start()
         self.threads.append(thread)

@@ -18,6 +18,7 @@ import pytest
 
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.live_sessions import live_sessions
+from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event, stored
 
 
@@ -40,7 +41,9 @@ def test_a_service_survives_fork(service: SessionService, backend: str) -> None:
 
 
 @pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
-def test_appends_under_way_at_exit_are_stored(storage: dict[str, Any], server: object) -> None:
+def test_appends_under_way_at_exit_are_stored(
+    storage: dict[str, Any], server: object, make_store: Callable[..., SessionStore]
+) -> None:
     script = f"""
         import asyncio
         from adk_extra_sessions import MongoSessionService, RedisSessionService
@@ -57,11 +60,36 @@ def test_appends_under_way_at_exit_are_stored(storage: dict[str, Any], server: o
         asyncio.run(main())
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
-    from adk_extra_sessions import MongoSessionStore, RedisSessionStore
+    found = make_store().get_session(app_name=APP, user_id=USER, session_id="one")
+    assert found is not None and len(found.events) == 50
 
-    cls: Callable[..., Any] = RedisSessionStore if "redis_url" in storage else MongoSessionStore
-    with cls(**storage) as store:
-        assert len(store.get_session(app_name=APP, user_id=USER, session_id="one").events) == 50
+
+@pytest.mark.not_on("rediscluster")  # a client cannot be passed to another process
+def test_a_call_whose_loop_was_left_is_completed_at_exit(
+    storage: dict[str, Any], server: object, make_store: Callable[..., SessionStore]
+) -> None:
+    script = f"""
+        import asyncio, time
+        from adk_extra_sessions import RedisSessionService
+
+        # Before pymongo is imported, which stops looking for servers in a handler of its own.
+        other = RedisSessionService("redis://127.0.0.1:1")
+        from adk_extra_sessions import MongoSessionService
+
+        service = {"RedisSessionService" if "redis_url" in storage else "MongoSessionService"}(**{storage!r})
+        create = service.store.create_session
+
+        def create_later(**names):
+            time.sleep(0.5)
+            return create(**names)
+
+        service.store.create_session = create_later
+        loop = asyncio.new_event_loop()
+        call = loop.create_task(service.create_session(app_name={APP!r}, user_id={USER!r}, session_id="one"))
+        loop.run_until_complete(asyncio.sleep(0))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
+    assert make_store().get_session(app_name=APP, user_id=USER, session_id="one") is not None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

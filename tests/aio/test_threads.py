@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import threading
 import time
+import weakref
+from functools import partial
 
 import anyio
 import pytest
+from support.no_threads import no_new_threads
+from support.servers import wait_until
 
 from adk_extra_sessions.aio.threads import WorkerThreads, settle
 
@@ -46,6 +51,52 @@ async def test_the_result_comes_back(threads: WorkerThreads) -> None:
 async def test_an_error_comes_back(threads: WorkerThreads) -> None:
     with pytest.raises(ZeroDivisionError):
         await settle(threads.run(lambda: 1 // 0))
+
+
+async def test_whatever_a_call_raises_comes_back_and_the_pool_goes_on(threads: WorkerThreads) -> None:
+    class Panic(BaseException):
+        """As pydantic's core raises it."""
+
+    def panics() -> None:
+        raise Panic
+
+    future = threads.run(panics)
+    await asyncio.wait({future}, timeout=20)
+    with pytest.raises(Panic):
+        future.result()
+    assert threads.unfinished() == []
+    assert await settle(threads.run(Work())) == "done"
+
+
+async def test_a_call_not_begun_can_be_cancelled(threads: WorkerThreads) -> None:
+    free = threading.Event()
+    begun: list[int] = []
+    held = [threads.run(lambda: free.wait(30)) for _ in range(2)]
+    threads.run(lambda: begun.append(1)).cancel()
+    await asyncio.sleep(0)
+    free.set()
+    await asyncio.gather(*held)
+    for _ in range(2):
+        await settle(threads.run(int))
+    assert begun == threads.unfinished() == []
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["returns", "fails"])
+def test_a_thread_without_a_call_holds_nothing_of_the_last_one(threads: WorkerThreads, fails: bool) -> None:
+    work = Work(0)
+    held = weakref.ref(work)
+
+    def call(work: Work) -> None:
+        if fails:
+            raise ValueError
+
+    gc.disable()  # at once, and not when it comes
+    try:
+        threads.start(partial(call, work))
+        del work
+        wait_until(lambda: held() is None, "it is held", timeout=20)
+    finally:
+        gc.enable()
 
 
 async def test_a_cancelled_task_waits_for_the_thread(threads: WorkerThreads) -> None:
@@ -106,6 +157,42 @@ async def test_a_pool_has_no_more_threads_than_its_size(threads: WorkerThreads) 
     assert len(seen) <= 2
 
 
+async def test_calls_one_after_the_other_need_one_thread() -> None:
+    threads = WorkerThreads(2, "alone")
+    for _ in range(50):
+        await settle(threads.run(int))
+    assert [one.name for one in threading.enumerate() if one.name.startswith("alone")] == ["alone_0"]
+    threads.close()
+
+
+def test_callers_in_many_threads_start_no_more_than_the_size() -> None:
+    threads = WorkerThreads(2, "crowd")
+    free, together = threading.Event(), threading.Barrier(8, timeout=30)
+
+    def start() -> None:
+        together.wait()
+        threads.start(partial(free.wait, 30))
+
+    callers = [threading.Thread(target=start) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len([one for one in threading.enumerate() if one.name.startswith("crowd")]) == 2
+    free.set()
+    threads.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+async def test_a_call_waits_for_a_thread_that_is_there_if_no_other_can_start(threads: WorkerThreads) -> None:
+    free = threading.Event()
+    held = threads.run(lambda: free.wait(30))
+    with no_new_threads():
+        queued = threads.run(int)
+    free.set()
+    assert await settle(held) and await settle(queued) == 0
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_pool_survives_fork(threads: WorkerThreads) -> None:
@@ -117,3 +204,11 @@ def test_a_pool_survives_fork(threads: WorkerThreads) -> None:
     if child == 0:
         os._exit(0 if asyncio.run(once()) == "done" else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_the_threads_of_a_pool_that_nobody_uses_any_more_end() -> None:
+    threads = WorkerThreads(2, "unused")
+    threads.start(int)
+    del threads
+    gc.collect()
+    wait_until(lambda: not [one for one in threading.enumerate() if one.name.startswith("unused")], "a thread is left")

@@ -104,8 +104,9 @@ async def test_whatever_goes_wrong_in_a_batch_is_told(service: SessionService, m
 
     with monkeypatch.context() as patch:
         patch.setattr(Writer, "write", broken)
-        with pytest.raises(MemoryError):
-            await service.append_event(session, an_event())
+        appends = [service.append_event(session, an_event(delta={"key": value})) for value in (object(), 1)]
+        outcomes = await asyncio.gather(*appends, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [StateValueError, MemoryError]
     assert session.events == []
     await service.append_event(session, an_event())
 

@@ -75,6 +75,14 @@ async def test_many_events_of_one_session_keep_their_order(service: SessionServi
     assert len(batches) < 50
 
 
+async def test_nothing_is_kept_of_an_append_that_has_ended(service: SessionService) -> None:
+    session = await a_session(service)
+    for _ in range(3):
+        await service.append_event(session, an_event())
+    await service.flush()
+    assert service._commits._handed == []
+
+
 async def test_a_caller_who_is_cancelled_as_the_outcome_comes_changes_no_order(
     service: SessionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

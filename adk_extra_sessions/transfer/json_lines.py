@@ -169,9 +169,8 @@ class _Reader:
                 session, events = self._session(value)
                 yield session
                 events.released.wait()
-                while events.unread and self._ahead.startswith(_EVENT):
+                for _ in range(events.unread):
                     self._taken()
-                    events.unread -= 1
             elif kind in ("app_state", "user_state"):
                 yield self._shared_state(value)
             elif kind != "end" or self._ahead:
@@ -226,7 +225,7 @@ class _Reader:
     def _shared_state(self, value: Any) -> SharedStateItem:
         try:
             return SharedStateItem(value["app_name"], value.get("user_id"), dict(value["state"]))
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError):
             raise self._damaged() from None
 
     def event(self) -> Event:

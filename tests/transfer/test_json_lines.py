@@ -124,6 +124,8 @@ def changed(lines: list[bytes], damage: str) -> list[bytes]:
         return [b'{"adk_sessions": 2, "written_by": "x"}', *lines[1:]]
     if damage == "no JSON":
         return [*lines[:3], b"nonsense", *lines[4:]]
+    if damage == "another file after it":
+        return [*lines, *lines]
     if damage == "unknown":
         return [*lines[:-1], b'{"surprise": {}}', lines[-1]]
     return []
@@ -141,6 +143,7 @@ def changed(lines: list[bytes], damage: str) -> list[bytes]:
         ("another header", "Not a file of exported sessions"),
         ("newer", "newer version"),
         ("no JSON", "Line 4 of the file cannot be read"),
+        ("another file after it", "cannot be read"),
         ("unknown", "cannot be read"),
         ("empty", "Not a file of exported sessions"),
     ],
@@ -152,6 +155,35 @@ def test_a_damaged_file_is_refused(
     data = b"\n".join(changed(exported(store).splitlines(), damage))
     with pytest.raises(SessionFileError, match=reason):
         list(copy_items(read_items(io.BytesIO(data)), StorePlace(other_store)))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"session": {}}',
+        '{"session": 7}',
+        '{"session": {"app_name": 7, "user_id": "u", "id": "s", "state": {}, "last_update_time": 1.5, "events": 0}}',
+        '{"session": {"app_name": "a", "user_id": "u", "id": "s", "state": 7, "last_update_time": 1.5, "events": 0}}',
+        '{"session": {"app_name": "a", "user_id": "u", "id": "s", "state": {}, "last_update_time": 1, "events": "?"}}',
+        '{"app_state": {}}',
+        '{"app_state": 7}',
+        '{"app_state": {"app_name": "a", "state": ["x"]}}',
+        '{"app_state": {"app_name": "a", "state": {}}, "more": 1}',
+        "{}",
+        "[]",
+    ],
+)
+def test_a_line_with_wrong_values_is_named(line: str) -> None:
+    with pytest.raises(SessionFileError, match="Line 2 of the file cannot be read"):
+        list(read_items(io.BytesIO(f'{{"adk_sessions": 1}}\n{line}\n'.encode())))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"), [("no JSON", "Not a file of exported"), ('{"adk_sessions": "2"}', "A newer version")]
+)
+def test_a_file_with_another_first_line_is_refused(line: str, reason: str) -> None:
+    with pytest.raises(SessionFileError, match=reason):
+        list(read_items(io.BytesIO(line.encode())))
 
 
 def test_a_very_long_session_passes_through_in_pieces() -> None:
@@ -207,11 +239,13 @@ def test_a_file_appears_when_it_is_complete(store: SessionStore, tmp_path: Path,
 
 
 @pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
-@pytest.mark.parametrize("damaged", ["cut", "no gzip"])
+@pytest.mark.parametrize("damaged", ["end cut", "half cut", "all cut", "overwritten", "no gzip"])
 def test_a_damaged_gzip_file_is_named(store: SessionStore, tmp_path: Path, damaged: str) -> None:
     fill_store(store, users=[0], lengths={"long": 450})
     data = gzip.compress(exported(store))
-    (tmp_path / "a.gz").write_bytes(data[:-20] if damaged == "cut" else exported(store))
+    kept = {"end cut": data[:-20], "half cut": data[: len(data) // 2], "all cut": data[:12]}
+    kept["overwritten"] = data[:10] + b"\xff" * 20  # after the header
+    (tmp_path / "a.gz").write_bytes(kept.get(damaged, exported(store)))
     with (
         pytest.raises(SessionFileError, match=r"not a (complete )?gzip file"),
         files.reading(str(tmp_path / "a.gz")) as file,

@@ -61,6 +61,7 @@ def _wake(waiting: asyncio.Future[None], _: object) -> None:
 _pools: weakref.WeakSet[WorkerThreads] = weakref.WeakSet()
 
 
+@atexit.register
 def _finish_all() -> None:
     for threads in list(_pools):
         threads.finish()
@@ -90,9 +91,6 @@ class WorkerThreads:
         self.after_fork()
         reset_after_fork(self)
         _pools.add(self)
-        # Handlers run last in, first out: before that of a driver imported meanwhile, which ends its connections.
-        atexit.unregister(_finish_all)
-        atexit.register(_finish_all)
 
     def __del__(self) -> None:
         """Ends the threads of a pool that was never closed."""

@@ -72,8 +72,8 @@ def test_a_call_whose_loop_was_left_is_completed_at_exit(
         import asyncio, time
         from adk_extra_sessions import RedisSessionService
 
-        # Before pymongo is imported, which stops looking for servers in a handler of its own.
-        other = RedisSessionService("redis://127.0.0.1:1")
+        # Before pymongo is imported, whose own handler is so called first, and stops its threads.
+        RedisSessionService("redis://127.0.0.1:1")
         from adk_extra_sessions import MongoSessionService
 
         service = {"RedisSessionService" if "redis_url" in storage else "MongoSessionService"}(**{storage!r})

@@ -75,6 +75,28 @@ async def test_many_events_of_one_session_keep_their_order(service: SessionServi
     assert len(batches) < 50
 
 
+async def test_a_cancelled_flush_stops_no_append(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, free = await a_session(service), threading.Event()
+    write = partial(Writer.write, service.store.writer)
+
+    def written_later(writer: Writer, appends: Any) -> None:
+        free.wait(timeout=30)
+        write(appends)
+
+    monkeypatch.setattr(group_commit, "BATCH_APPENDS", 1)
+    monkeypatch.setattr(Writer, "write", written_later)
+    appends = {asyncio.ensure_future(service.append_event(session, an_event())) for _ in range(3)}
+    await asyncio.sleep(0)
+    flushed = asyncio.ensure_future(service.flush())
+    await asyncio.sleep(0)
+    flushed.cancel()
+    await asyncio.sleep(0)
+    free.set()
+    _, waiting = await asyncio.wait({flushed, *appends}, timeout=20)
+    assert not waiting and flushed.cancelled()
+    assert len((await stored(service, session)).events) == 3
+
+
 async def test_nothing_is_kept_of_an_append_that_has_ended(service: SessionService) -> None:
     session = await a_session(service)
     for _ in range(3):

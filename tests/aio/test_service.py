@@ -15,6 +15,7 @@ import pytest
 from google.adk.sessions import InMemorySessionService, Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 
+from adk_extra_sessions.aio import group_commit
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.errors import ClosedError, SessionNotFoundError, StaleSessionError, StateValueError
 from adk_extra_sessions.store import SessionStore
@@ -117,7 +118,10 @@ async def test_flush_waits_for_what_was_started(service: SessionService) -> None
     await asyncio.gather(*tasks)
 
 
-async def test_leaving_the_context_drains_the_queue(make_service: Callable[..., SessionService]) -> None:
+async def test_leaving_the_context_drains_the_queue(
+    make_service: Callable[..., SessionService], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "BATCH_APPENDS", 1)
     async with make_service() as service:
         session = await a_session(service)
         tasks = [asyncio.ensure_future(service.append_event(session, an_event())) for _ in range(10)]

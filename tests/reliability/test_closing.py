@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from google.adk.sessions import Session
+from support.no_threads import no_new_threads
 
 from adk_extra_sessions import ClosedError, SessionStore
 from adk_extra_sessions.aio.service import SessionService
@@ -157,6 +158,36 @@ async def test_a_service_refuses_calls_as_soon_as_its_closing_begins(
         await closing
     with pytest.raises(ClosedError):
         await service.get_session(**USER, session_id=session.id)
+
+
+async def test_closing_a_service_goes_on_when_it_is_cancelled(
+    make_service: Callable[..., SessionService], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, answer = make_service(), threading.Event()
+    monkeypatch.setattr(service.store, "ping", lambda: answer.wait(30))
+    under_way = asyncio.create_task(service.ping())
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(service.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    _, waiting = await asyncio.wait({closing}, timeout=0.05)
+    answer.set()
+    await under_way
+    assert waiting
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    with pytest.raises(ClosedError):
+        service.store.get_session(**USER, session_id="one")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+async def test_a_service_is_closed_when_no_thread_can_start(make_service: Callable[..., SessionService]) -> None:
+    service = make_service()
+    await service.create_session(**USER)
+    with no_new_threads():
+        await service.close()
+    with pytest.raises(ClosedError):
+        service.store.get_session(**USER, session_id="one")
 
 
 async def test_a_service_is_closed_while_its_store_stays_in_use(

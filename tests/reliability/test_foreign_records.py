@@ -168,6 +168,9 @@ def test_damaged_app_state_is_named_and_in_no_other_apps_way(
     with pytest.raises(CorruptRecordError, match=APP) as listing:
         store.list_sessions(app_name=APP)
     assert "user" not in str(listing.value)
+    if isinstance(store, RedisSessionStore) and damage == "app-state-of-another-type":
+        with pytest.raises(CorruptRecordError, match=APP):
+            store.create_session(app_name=APP, user_id=USER, state={"app:a": 2})
     assert raw(store) == before
     store.append_event(elsewhere, an_event(delta={"app:a": 2}))
     (listed,) = store.list_sessions(app_name="elsewhere").sessions

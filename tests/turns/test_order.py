@@ -13,6 +13,7 @@ from support.turns import KEY, NAMES, refused
 
 from adk_extra_sessions import (
     InputValidationError,
+    RedisSessionStore,
     SessionStore,
 )
 
@@ -111,3 +112,11 @@ def test_an_error_inside_passes_and_gives_the_turn_back(store: SessionStore) -> 
         _ = 1 / 0
     with store.turn(**NAMES, wait=0):
         pass
+
+
+def test_sessions_of_the_same_names_in_two_places_have_a_turn_each() -> None:
+    one, two = RedisSessionStore("fakeredis://turns-one"), RedisSessionStore("fakeredis://turns-two")
+    with one.turn(**NAMES), two.turn(**NAMES, wait=0):
+        pass
+    one.close()
+    two.close()

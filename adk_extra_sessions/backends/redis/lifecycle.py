@@ -80,8 +80,7 @@ class Lifecycle:
 
     def update(self, key: SessionKey, changes: Changes) -> SessionDetails | None:
         """Changes a session's details; see `Managed.update`."""
-        with foreign_type_named(key):
-            status, *found = self._run(self._update_call(key, changes), key)
+        status, *found = self._run(self._update_call(key, changes), key)
         if int(status) == 0:
             return None
         if int(status) < 0:

@@ -52,7 +52,7 @@ def a_conversation(store: SessionStore) -> Session:
     answer = types.FunctionResponse(id="c1", name="find", response={"found": ["x"]})
     data = types.Blob(mime_type="image/png", data=b"12345")
     said = [
-        ("user", [types.Part(text="Hello\x1b[31m red\nsecond line")], {}),
+        ("user", [types.Part(text="Hello\x1b[31m\x9b\u202e\u2066 red\nsecond line")], {}),
         ("shop", [types.Part(text="hmm", thought=True), types.Part(function_call=call)], {}),
         ("shop", [types.Part(function_response=answer)], {"app:orders": 7, "turn": None}),
         ("shop", [types.Part(text="Here."), types.Part(inline_data=data)], {}),
@@ -74,7 +74,7 @@ def test_show(run: Run, url: str, store: SessionStore) -> None:
     for text in (
         "app / ada / one",
         "5 events",
-        "  Hello\ufffd[31m red\n  second line",
+        "  Hello\ufffd[31m\ufffd\ufffd\ufffd red\n  second line",
         "  (thinks) hmm",
         '  → find(what="a [bold]bicycle[/bold]", n=2)',
         '  ← find -> {"found": ["x"]}',
@@ -90,6 +90,36 @@ def test_show(run: Run, url: str, store: SessionStore) -> None:
     assert "\x1b" not in ran.out
     last = run("show", url, APP, "ada", "one", "--last", "1").out
     assert "QUOTA" in last and "Hello" not in last
+
+
+def test_a_time_that_no_calendar_has_is_shown_as_a_number(run: Run, url: str, store: SessionStore) -> None:
+    live = store.create_session(app_name=APP, user_id="ada", session_id="one")
+    store.append_event(live, an_event(at=1e14))
+    for command in (["ls", url, APP], ["show", url, APP, "ada", "one"]):
+        ran = run(*command)
+        assert (ran.code, "100000000000000.0" in ran.out) == (0, True)
+
+
+def test_no_control_character_of_what_is_stored_reaches_the_terminal(
+    run: Run, url: str, other_url: str, store: SessionStore
+) -> None:
+    bad = "\x1b[31m"
+    names = {name: f"{name}{bad}" for name in ("app_name", "user_id", "session_id")}
+    live = store.create_session(**names, state={f"key{bad}": 1})
+    parts = [types.Part(code_execution_result=types.CodeExecutionResult(outcome=types.Outcome.OUTCOME_OK))]
+    store.append_event(live, Event(author=f"shop{bad}", content=types.Content(parts=parts), timestamp=1e9))
+    shown = [run(*command) for command in (["ls", url], ["ls", url, names["app_name"]], ["show", url, *names.values()])]
+    assert "key\ufffd[31m = 1" in shown[2].out and "shop\ufffd[31m" in shown[2].out
+    run("copy", url, other_url)
+    store.append_event(live, an_event(id=f"id{bad}"))
+    with RedisSessionStore(other_url) as other:
+        copied = other.get_session(**names)
+        assert copied is not None
+        other.append_event(copied, an_event(id="another"))
+    shown.append(run("copy", url, other_url, "--dry-run", "--verify"))
+    assert "event 1 (id\ufffd[31m) differs" in shown[3].err
+    assert [ran.code for ran in shown] == [0, 0, 0, 1]
+    assert "\x1b" not in "".join(ran.out + ran.err for ran in shown)
 
 
 def test_show_json_is_the_session(run: Run, url: str, store: SessionStore) -> None:
@@ -127,6 +157,20 @@ def test_copy_tells_what_differs(run: Run, url: str, other_url: str, filled: Ses
         in ran.err
     )
     assert run("copy", url, other_url, "--verify").code == 0
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+def test_copy_shows_twenty_problems_and_counts_the_others(
+    run: Run, url: str, other_url: str, store: SessionStore
+) -> None:
+    live = [store.create_session(app_name=APP, user_id="ada", session_id=f"s{number}") for number in range(25)]
+    run("copy", url, other_url)
+    for session in live:
+        store.append_event(session, an_event(delta={"a": 1, "b": 2, "c": 3}))
+    ran = run("copy", url, other_url, "--dry-run", "--verify")
+    assert ran.code == 1
+    assert ran.err.count("state key 'c' is missing; and 2 more\n") == 20
+    assert "5 more problems are not shown." in ran.err and "compared 25 sessions (25 different)" in ran.err
 
 
 @pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store

@@ -10,7 +10,9 @@ from collections.abc import Callable
 import pytest
 from support.servers import free_port
 
+from adk_extra_sessions import ConfigurationError
 from adk_extra_sessions.cli.errors import explain, hidden
+from adk_extra_sessions.cli.main import main
 
 Run = Callable[..., "object"]
 SECRET = "hunter2%21"
@@ -58,11 +60,23 @@ def test_exit_codes(run: Run, arguments: list[str], code: int, reason: str) -> N
         assert len(ran.err.splitlines()) == 1
 
 
-def test_a_password_in_a_drivers_message_is_hidden() -> None:
-    url = "mongodb://user:p%40ss:word@host/db"
-    assert hidden("cannot use p%40ss:word or p@ss:word at host", [url]) == "cannot use *** or *** at host"
+@pytest.mark.parametrize("argument", ["mongodb://user:p%40ss:word@host/db", "env:SOME_URL"])
+def test_a_password_in_a_drivers_message_is_hidden(argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_URL", "mongodb://user:p%40ss:word@host/db")
+    assert hidden("cannot use p%40ss:word or p@ss:word at host", ["ls", argument]) == "cannot use *** or *** at host"
+
+
+def test_a_message_is_one_short_line() -> None:
+    assert hidden("No server, Timeout: 4s, Topology Description: <...>", []) == "No server, Timeout: 4s"
     assert explain(RuntimeError("two\nlines"))[1] == "RuntimeError: two lines"
     assert len(explain(RuntimeError("x" * 10_000))[1]) < 600
+
+
+def test_a_traceback_is_for_those_who_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["ls", "nix"]) == 2
+    monkeypatch.setenv("ADK_SESSIONS_TRACEBACK", "1")
+    with pytest.raises(ConfigurationError):
+        main(["ls", "nix"])
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from adk_extra_sessions import SessionStore
+from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import APP, an_event
 
 Run = Callable[..., Any]
@@ -62,9 +63,11 @@ def test_ls_shows_names_and_labels(run: Run, url: str, filled: SessionStore) -> 
 
 
 def test_show_shows_details(run: Run, url: str, filled: SessionStore) -> None:
-    filled.update_session(app_name=APP, user_id="ada", session_id="ada1", display_name="a\x1b[31m\nb", ttl="1h")
+    filled.update_session(
+        app_name=APP, user_id="ada", session_id="ada1", display_name="a\x1b[31m\n[b]:smile:", ttl="1h"
+    )
     said = run("show", url, APP, "ada", "ada1").out
-    assert "\na\ufffd[31m\ufffdb\nlabels even=False\ncreated " in said and ", expires " in said
+    assert "\na\ufffd[31m\ufffd[b]:smile:\nlabels even=False\ncreated " in said and ", expires " in said
     assert json.loads(run("show", url, APP, "ada", "ada1", "--json").out)["labels"] == {"even": "False"}
 
 
@@ -92,6 +95,25 @@ def test_rm_deletes_many(run: Run, url: str, filled: SessionStore, options: list
     assert ran.code == 0
     assert (f"Deleted {len(gone)} sessions" if gone else "There is nothing to delete.") in ran.err
     assert left(filled) == sorted(set(before) - set(gone))
+
+
+def test_rm_says_how_many_stay_since_they_were_written_to(
+    run: Run, url: str, filled: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete = type(filled.backend).delete_unchanged  # type: ignore[attr-defined]
+
+    def late(self: object, key: SessionKey, revision: int) -> bool:
+        if key.session_id == "ada4":
+            session = filled.get_session(app_name=APP, user_id="ada", session_id="ada4")
+            assert session is not None
+            filled.append_event(session, an_event(at=time.time()))
+        return bool(delete(self, key, revision))
+
+    monkeypatch.setattr(type(filled.backend), "delete_unchanged", late)
+    ran = run("rm", url, "--older-than", "25d", "--yes")
+    assert ran.code == 0
+    assert "Deleted 3 sessions" in ran.err and "1 were written to meanwhile and stay." in ran.err
+    assert "ada4" in left(filled)
 
 
 def test_rm_asks_before_it_deletes_many(

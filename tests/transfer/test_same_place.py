@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from adk_extra_sessions.transfer.same_place import same_place
         ("adk-redis://h", "adk-rediss://h:6379/0?key_prefix=adk:session:"),
         ("adk-mongodb://h/shop", "adk-mongodb://user:pass@h:27017/shop"),
         ("postgresql+asyncpg://user:pass@h/shop", "postgresql+psycopg://h/shop"),
+        ("places:one", "places:one"),
+        ("unix:///run/%72edis.sock", "unix:///run/redis.sock"),
     ],
 )
 def test_two_spellings_of_one_place(one: str, other: str) -> None:
@@ -40,6 +43,8 @@ def test_two_spellings_of_one_place(one: str, other: str) -> None:
         ("redis://x", "fakeredis://x"),
         ("redis://[fe80::1]", "redis://[fe80::2]"),
         ("unix:///run/one.sock", "unix:///run/two.sock"),
+        ("unix:///run/one.sock", "unix:///run/one.sock?db=1"),
+        ("unix:///run/one.sock", "unix:///run/one.sock?prefix=other"),
         ("mongodb://h/shop", "mongodb://h/other"),
         ("mongodb://h/shop", "mongodb://h/shop?collection_prefix=new_"),
         ("mongodb://h/shop", "adk-mongodb://h/shop"),
@@ -60,3 +65,8 @@ def test_one_file_by_two_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for other in (f"sqlite:///{tmp_path}/sessions.db", "sqlite:///link.db", "sqlite+aiosqlite:///sessions.db"):
         assert same_place("sqlite:///sessions.db", other)
     assert not same_place("sqlite:///sessions.db", "sqlite:///other.db")
+
+
+def test_what_cannot_be_read_is_another_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    assert not same_place("sqlite+aiosqlite:///one.db", "sqlite+aiosqlite:///two.db")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -30,6 +31,45 @@ def test_things_are_taken_not_long_before_they_are_worked_on() -> None:
 
     for number in each(lambda one: one, things(), 2):
         assert taken - number <= 6
+
+
+def test_an_error_in_reading_comes_after_the_results_before_it() -> None:
+    def things() -> Iterator[int]:
+        yield from range(5)
+        raise ValueError("no more can be read")
+
+    results: list[int] = []
+
+    def consume() -> None:
+        for number in each(lambda one: one, things(), 2):
+            results.append(number)
+
+    with pytest.raises(ValueError, match="no more can be read"):
+        consume()
+    assert results == [0, 1, 2, 3, 4]
+
+
+def test_nothing_that_waits_is_begun_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    shutdown = ThreadPoolExecutor.shutdown
+    ended = threading.Event()
+    begun: list[int] = []
+
+    def end(pool: ThreadPoolExecutor, wait: bool = True, **options: bool) -> None:
+        shutdown(pool, wait=False, **options)
+        ended.set()
+        shutdown(pool, wait=wait)
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 1:
+            ended.wait(60)
+        return number
+
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", end)
+    results = each(work, range(100), 1)
+    assert next(results) == 0
+    results.close()  # type: ignore[attr-defined]
+    assert len(begun) <= 2
 
 
 @pytest.mark.parametrize("where", ["thing", "consumer", "work"])

@@ -217,6 +217,26 @@ def test_a_very_long_session_passes_through_in_pieces() -> None:
 
 
 @pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+def test_a_session_that_is_not_read_to_its_end_is_skipped(store: SessionStore) -> None:
+    fill_store(store, users=[0], lengths={"long": 450})
+    items = read_items(io.BytesIO(exported(store)))
+    first = next(items)
+    assert isinstance(first, SessionItem)
+    with first.reading() as found:
+        assert found is not None and next(found.events).id == "e0"
+    assert len(list(found.events)) < 300  # what had been read by then
+    assert [type(item) for item in items] == [SharedStateItem, SharedStateItem]
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+def test_short_sessions_can_be_read_when_the_file_is_closed(store: SessionStore) -> None:
+    fill_store(store, users=[0], lengths={"short": 3, "some": 20})
+    items = list(read_items(io.BytesIO(exported(store))))
+    read = [item.load(item.key) for item in items if isinstance(item, SessionItem)]
+    assert sorted(len(list(found.events)) for found in read if found is not None) == [3, 20]
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
 @pytest.mark.parametrize("name", ["sessions.jsonl", "sessions.jsonl.gz"])
 def test_a_file_appears_when_it_is_complete(store: SessionStore, tmp_path: Path, name: str) -> None:
     fill_store(store, users=[0], lengths={"short": 3})

@@ -12,6 +12,7 @@ from support.conversations import LENGTHS, bodies, events, fill_store
 from support.memory_backend import MemoryBackend
 
 from adk_extra_sessions import (
+    CorruptRecordError,
     MongoSessionStore,
     RedisSessionStore,
     SessionConflictError,
@@ -215,6 +216,23 @@ def test_a_stream_is_the_session_as_it_was(store: SessionStore) -> None:
     source = streamed(store, "long")
     store.append_event(stored(store, "long"), an_event("later"))
     assert [event.id for event in source.events] == [f"e{number}" for number in range(450)]
+
+
+def test_a_short_session_is_read_whole_before_it_can_be_deleted(store: SessionStore) -> None:
+    fill_store(store, users=[0], lengths={"short": 3})
+    source = streamed(store, "short")
+    store.delete_session(**NAMES, session_id="short")
+    assert [event.id for event in source.events] == ["e0", "e1", "e2"]
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # where each event can be damaged by itself
+def test_an_event_that_cannot_be_read_is_named_by_its_position(store: SessionStore) -> None:
+    assert isinstance(store, RedisSessionStore)
+    fill_store(store, users=[0], lengths={"long": 1500})
+    events_key = SessionKeys.of(store.prefix, SessionKey(**NAMES, session_id="long")).events
+    store.client.lset(events_key, 2 * 1111 + 1, "{}garbage")
+    with pytest.raises(CorruptRecordError, match="1111"):
+        list(streamed(store, "long").events)
 
 
 def test_a_session_deleted_under_a_stream_is_never_mixed_with_its_successor(store: SessionStore) -> None:

@@ -19,7 +19,7 @@ from google.adk.sessions import Session
 from support.messages import APPENDING, WatchedStore
 from support.redis_cluster import RedisClusterServers
 
-from adk_extra_sessions import MongoSessionStore, SessionStore
+from adk_extra_sessions import CorruptRecordError, MongoSessionStore, RedisSessionStore, SessionStore
 from adk_extra_sessions.backends.mongodb import layout
 from adk_extra_sessions.backends.redis.layout import SessionKeys
 from adk_extra_sessions.records import SessionKey
@@ -165,3 +165,58 @@ def test_a_writer_is_held_up_while_another_writes(
             store.append_event(read(store, app, one), an_event(delta={"app:x": value}))
             assert {read(store, app, one).state["app:x"] for one in ("slow", "quick")} == {value}
         assert pending(store, app, "slow") == pending(store, app, "quick") == 0
+
+
+class Interrupted(Exception):
+    """As a signal's handler raises it."""
+
+
+def interrupt() -> None:
+    raise Interrupted
+
+
+@pytest.mark.not_on("mongod", "replicaset")
+def test_an_app_state_that_a_failover_loses_amid_an_append_gets_the_change(
+    store: RedisSessionStore, watched: WatchedStore
+) -> None:
+    session = watched.store.create_session(app_name="lost", user_id=USER, session_id="one")
+    watched.store.append_event(session, an_event(delta={"app:x": 0}))  # Redis knows the scripts from now on
+    state = SessionKeys.of(store.prefix, SessionKey("lost", USER, "one")).app
+    with watched.at_message(3, lambda: store.client.delete(state)):
+        watched.store.append_event(session, an_event(delta={"app:x": 1}))
+    assert read(store, "lost", "one").state == {"app:x": 1}
+    assert pending(store, "lost", "one") == 0
+
+
+@pytest.mark.not_on("mongod", "replicaset")
+def test_a_foreign_app_state_is_named_to_who_deletes_a_session_with_a_change_of_it(
+    store: RedisSessionStore, watched: WatchedStore
+) -> None:
+    session = watched.store.create_session(app_name="foreign", user_id=USER, session_id="one")
+    watched.store.append_event(session, an_event(delta={"app:x": 0}))  # Redis knows the scripts from now on
+    with watched.at_message(3, interrupt), pytest.raises(Interrupted):
+        watched.store.append_event(session, an_event(delta={"app:x": 1}))
+    assert pending(store, "foreign", "one")
+    state = SessionKeys.of(store.prefix, SessionKey("foreign", USER, "one")).app
+    store.client.delete(state)
+    store.client.set(state, "foreign")
+    with pytest.raises(CorruptRecordError, match="'one'"):
+        delete(store, "foreign", "one")
+
+
+@pytest.mark.not_on("mongod", "replicaset")
+def test_no_interruption_hides_the_user_of_a_session_that_was_created(
+    store: RedisSessionStore, watched: WatchedStore
+) -> None:
+    created, moment, interrupted = [], 0, True
+    while interrupted:
+        moment += 1
+        app, interrupted = f"app{moment}", False
+        with watched.at_message(moment, interrupt):
+            try:
+                watched.store.create_session(app_name=app, user_id=USER, session_id="one", state={"app:x": 1})
+            except Interrupted:
+                interrupted = True
+        created.append(store.get_session(app_name=app, user_id=USER, session_id="one") is not None)
+        assert len(store.list_sessions(app_name=app).sessions) == created[-1], moment
+    assert {*created} == {False, True}

@@ -29,6 +29,7 @@ from adk_extra_sessions import (
 from adk_extra_sessions.backends.mongodb import layout
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns.queue import TurnQueue, Waiter
+from adk_extra_sessions.turns.renewal import renewal
 
 
 @pytest.mark.slow
@@ -227,6 +228,15 @@ def test_a_loss_that_was_noticed_before_the_end_is_told_there(
 
     with pytest.raises(TurnLostError):
         lose_the_turn()
+
+
+def test_a_turn_that_is_given_back_while_it_is_renewed_is_not_lost(
+    store: SessionStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with store.turn(**NAMES) as turn:
+        pass
+    renewal._renew(turn)  # as the thread does that had it on its list
+    assert not turn.lost and "was lost" not in caplog.text
 
 
 def test_a_child_process_renews_its_own_turns_and_not_its_parents(store: SessionStore, renewing: Threads) -> None:

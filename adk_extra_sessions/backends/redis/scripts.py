@@ -49,7 +49,7 @@ class Script:
     """A script as the server runs it.
 
     Attributes:
-        text: Its source without comments.
+        text: Its source.
         sha: The digest that Redis knows it by.
     """
 
@@ -62,7 +62,6 @@ class Script:
         folder = files("adk_extra_sessions.backends.redis") / "lua"
         parts = [folder / "shared" / f"{part}.lua" for part in shared]
         source = "".join(part.read_text("utf-8") for part in [*parts, folder / f"{name}.lua"])
-        source = re.sub(r"^\s*--.*\n|^\s*\n", "", source, flags=re.MULTILINE)
         source = re.sub(r"\bFIELD\.(\w+)", lambda found: f"'{getattr(Field, found[1])}'", source)
         text = source.replace("FORMAT", f"'{FORMAT}'")
         return cls(text, hashlib.sha1(text.encode()).hexdigest())

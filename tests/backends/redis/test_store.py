@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from google.adk.events import Event
 from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from support.redis_clients import clients
@@ -208,8 +209,10 @@ def test_what_fails_before_the_server_answers_is_no_damage() -> None:
 
 
 @pytest.mark.servers
-def test_an_event_over_what_the_server_takes_fails_alone() -> None:
-    large = an_event("x" * (2 << 20))
+@pytest.mark.parametrize(
+    "large", [an_event("x" * (2 << 20)), an_event(delta={"key": "€" * 400_000})], ids=["event", "state value"]
+)
+def test_an_event_over_what_the_server_takes_fails_alone(large: Event) -> None:
     with RedisServer("--proto-max-bulk-len", "1mb") as server, RedisSessionStore(server.url) as store:
         sessions = [store.create_session(app_name=APP, user_id=USER) for _ in range(5)]
         appends = [(session, large if at == 2 else an_event("small")) for at, session in enumerate(sessions)]

@@ -147,3 +147,22 @@ def test_two_processes_make_indexes_at_once(server: Any, storage: dict[str, Any]
             for process in processes:
                 process.kill()
                 process.communicate()
+
+
+def test_a_session_created_amid_an_erasure_loses_no_events_alone(
+    store: MongoSessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create_session(**ONE)
+    delete = store.backend.chunks.delete_many
+    created: list[Session] = []
+
+    def delete_after_a_session_was_created(selected: Any) -> Any:
+        if not created:
+            created.append(store.create_session(app_name=APP, user_id=USER))
+            store.append_many((created[0], an_event(str(number))) for number in range(EVENTS))
+        return delete(selected)
+
+    monkeypatch.setattr(store.backend.chunks, "delete_many", delete_after_a_session_was_created)
+    store.delete_user(app_name=APP, user_id=USER)
+    found = store.get_session(app_name=APP, user_id=USER, session_id=created[0].id)
+    assert found is None or numbers(found) == list(range(EVENTS))

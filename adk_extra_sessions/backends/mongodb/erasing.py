@@ -20,7 +20,9 @@ class Erasing:
 
     Sessions go first: an append that comes later finds none, and takes back
     what it has written. State goes after them: a delta that is applied later
-    names the document that it was made for, and none is made anew.
+    names the document that it was made for, and none is made anew. Then all
+    again until nothing is left: a session that was created meanwhile may have
+    lost its chunks.
     """
 
     sessions: Any

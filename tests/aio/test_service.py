@@ -187,6 +187,21 @@ async def test_a_service_can_be_pickled_and_copied(service: SessionService, back
         await twin.close()
 
 
+async def test_a_cancelled_call_ends_when_its_outcome_is_known(
+    service: SessionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = threading.Event()
+    monkeypatch.setattr(service.store, "delete_session", lambda **_: answer.wait(30))
+    task = asyncio.ensure_future(service.delete_session(app_name=APP, user_id=USER, session_id="one"))
+    await asyncio.sleep(0)
+    task.cancel()
+    _, waiting = await asyncio.wait({task}, timeout=0.05)
+    answer.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert waiting
+
+
 async def test_a_ping_reaches_the_server_or_tells(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> None:
     assert await service.ping() is None  # type: ignore[func-returns-value]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,8 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 from support.redis_clients import clients
 from support.servers import RedisServer
 
-from adk_extra_sessions import NotReplicatedError, RedisSessionStore
+from adk_extra_sessions import NotReplicatedError, RedisSessionStore, SessionStore
+from adk_extra_sessions.codec import Codec
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
@@ -208,12 +210,25 @@ def test_what_fails_before_the_server_answers_is_no_damage() -> None:
                 operation()
 
 
+class Compressing(Codec):
+    """Makes an event smaller than a value in its state delta."""
+
+    def seal(self, text: bytes) -> bytes:
+        return zlib.compress(text)
+
+    def open(self, body: bytes) -> bytes:
+        return zlib.decompress(body)
+
+
 @pytest.mark.servers
 @pytest.mark.parametrize(
-    "large", [an_event("x" * (2 << 20)), an_event(delta={"key": "€" * 400_000})], ids=["event", "state value"]
+    ("large", "codec"),
+    [(an_event("x" * (2 << 20)), Codec()), (an_event(delta={"key": "€" * 400_000}), Compressing())],
+    ids=["event", "state value"],
 )
-def test_an_event_over_what_the_server_takes_fails_alone(large: Event) -> None:
-    with RedisServer("--proto-max-bulk-len", "1mb") as server, RedisSessionStore(server.url) as store:
+def test_an_event_over_what_the_server_takes_fails_alone(large: Event, codec: Codec) -> None:
+    with RedisServer("--proto-max-bulk-len", "1mb") as server, RedisSessionStore(server.url) as plain:
+        store = SessionStore(plain.backend, plain.options, codec)
         sessions = [store.create_session(app_name=APP, user_id=USER) for _ in range(5)]
         appends = [(session, large if at == 2 else an_event("small")) for at, session in enumerate(sessions)]
         results = store.append_many(appends)
@@ -221,6 +236,7 @@ def test_an_event_over_what_the_server_takes_fails_alone(large: Event) -> None:
         for at, session in enumerate(sessions):
             found = store.get_session(app_name=APP, user_id=USER, session_id=session.id)
             assert found == session and texts(found) == ([] if at == 2 else ["small"])
-        with RedisSessionStore(server.url, wait_replicas=1, wait_timeout=0.1) as waiting:  # there is no replica
+        with RedisSessionStore(server.url, wait_replicas=1, wait_timeout=0.1) as other:  # there is no replica
+            waiting = SessionStore(other.backend, other.options, codec)
             results = waiting.append_many((session, event.model_copy(deep=True)) for session, event in appends)
         assert [isinstance(result, NotReplicatedError) for result in results] == [True, True, False, True, True]

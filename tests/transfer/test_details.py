@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from google.adk.sessions import InMemorySessionService
 from support.managed_memory_backend import ManagedMemoryBackend
+from support.memory_backend import MemoryBackend
 
 from adk_extra_sessions import Session, SessionStore
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
@@ -77,6 +79,39 @@ def test_a_file_keeps_them(store: SessionStore, other: SessionStore, details: di
     assert own(found(other)) == own(session)
 
 
+def changed_file(store: SessionStore, pattern: bytes, new: bytes) -> io.BytesIO:
+    """Exports a store, and changes the lines of sessions."""
+    file = io.BytesIO()
+    list(write_items(StorePlace(store).items(), file))
+    changed, count = re.subn(pattern, new, file.getvalue())
+    assert count == 1
+    return io.BytesIO(changed)
+
+
+def test_a_session_that_has_expired_by_now_is_not_imported(store: SessionStore, other: SessionStore) -> None:
+    created(store, {"expire_time": "2100-01-01T00:00:00Z"})
+    file = changed_file(store, rb'"expire_time":[0-9.]+', b'"expire_time":1.0')
+    result = next(copy_items(read_items(file), StorePlace(other)))
+    assert result.outcome is Outcome.FAILED and "has expired" in result.problems[0]
+    assert other.get_session(**NAMES) is None
+
+
+def test_a_session_whose_creation_nobody_knows_was_created_at_its_last_update(
+    store: SessionStore, other: SessionStore
+) -> None:
+    created(store, {"display_name": "Ada"})
+    file = changed_file(store, rb',"create_time":[0-9.]+', b"")
+    assert next(copy_items(read_items(file), StorePlace(other))).outcome is Outcome.CREATED
+    assert found(other).create_time == 1e9
+
+
+def test_a_store_that_keeps_none_gets_the_rest(store: SessionStore) -> None:
+    created(store, {"labels": {"a": "b"}})
+    with SessionStore(MemoryBackend()) as plain:
+        for outcome in (Outcome.CREATED, Outcome.SAME):
+            assert next(copy_items(StorePlace(store).items(), StorePlace(plain))).outcome is outcome
+
+
 @pytest.mark.parametrize("wrong", ['"labels": 7', '"labels": {"": ""}', '"display_name": 7', '"ttl": "x"'])
 def test_a_file_with_wrong_ones_is_damaged(store: SessionStore, other: SessionStore, wrong: str) -> None:
     created(store, {})
@@ -97,6 +132,22 @@ def test_a_change_since_is_copied_again(store: SessionStore, other: SessionStore
     assert next(result.outcome for result in plan_items(source.items(), destination)) is Outcome.CONTINUED
     assert next(result.outcome for result in copy_items(source.items(), destination)) is Outcome.CONTINUED
     assert own(found(other)) == own(found(store))
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        (b'"create_time":5.0', "create_time is .* instead of 5.0"),
+        (b'"parent_session_id":"p"', "parent_session_id differs"),
+        (b'"root_session_id":"r"', "root_session_id differs"),
+    ],
+    ids=["created", "parent", "root"],
+)
+def test_verifying_tells_another_origin(store: SessionStore, changed: bytes, problem: str) -> None:
+    created(store, {})
+    file = changed_file(store, rb'"create_time":[0-9.]+', changed)
+    (said,) = next(verify_items(read_items(file), StorePlace(store))).problems
+    assert re.match(problem, said)
 
 
 def test_verifying_tells_what_adks_services_cannot_keep(store: SessionStore) -> None:

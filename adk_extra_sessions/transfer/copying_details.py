@@ -15,7 +15,7 @@ from adk_extra_sessions.errors import SessionNotFoundError
 from adk_extra_sessions.records import NewSession, SessionKey
 from adk_extra_sessions.session import SHOWN, Session, details_of, lifetime_of, set_lifetime
 from adk_extra_sessions.store import SessionStore
-from adk_extra_sessions.validation import checked_display_name, checked_labels
+from adk_extra_sessions.validation import checked_labels
 
 DIFFERENCES = {"labels": "labels differ", "lifetime": "its own expiry differs"}
 """What is said of a detail that differs, where that is not the name and `differs`."""
@@ -96,8 +96,7 @@ def session_with_details(head: Mapping[str, Any], **named: Any) -> Session:
     Raises:
         ValueError: A value has a wrong type.
     """
-    details = {name: head[name] for name in SHOWN if name != "expire_time" and name in head}
-    checked_display_name(details.get("display_name"))
+    details = {name: head[name] for name in SHOWN if name in head}
     checked_labels(details.get("labels"))
     session = Session(**named, **details)
     if "ttl" in head:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -72,6 +72,17 @@ def test_a_copy_keeps_them(store: SessionStore, other: SessionStore, details: di
 @pytest.mark.parametrize("details", DETAILS, ids=str)
 def test_a_file_keeps_them(store: SessionStore, other: SessionStore, details: dict[str, Any]) -> None:
     session = created(store, details)
+    file = io.BytesIO()
+    list(write_items(StorePlace(store).items(), file))
+    file.seek(0)
+    list(copy_items(read_items(file), StorePlace(other)))
+    assert own(found(other)) == own(session)
+
+
+def test_the_ttl_of_a_store_is_in_no_file(make_store: Callable[..., SessionStore], other: SessionStore) -> None:
+    store = make_store(ttl="1h")
+    session = created(store, {})
+    assert session.expire_time is not None
     file = io.BytesIO()
     list(write_items(StorePlace(store).items(), file))
     file.seek(0)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from support.conversations import LENGTHS, count, fill_store, outcomes
 
-from adk_extra_sessions import SessionStore
+from adk_extra_sessions import ClosedError, SessionStore
 from adk_extra_sessions.testing.contract.samples import APP, an_event
 from adk_extra_sessions.transfer import Outcome, Result, StorePlace, copy_items, plan_items, verify_items
 from adk_extra_sessions.transfer.overview import App, Summary, apps, newest, sessions, users
@@ -121,6 +121,25 @@ def test_every_difference_is_found(store: SessionStore, other_store: SessionStor
             expected = "state key 'begun' differs" if change == "state" else "last_update_time is 5.0"
     different = [one for one in verify_items(source.items(), destination) if one.outcome is Outcome.DIFFERENT]
     assert [any(expected in problem for problem in one.problems) for one in different] == [True]
+
+
+def test_an_app_is_there_if_it_has_sessions_or_state(store: SessionStore) -> None:
+    store.create_session(app_name=APP, user_id="u", session_id="s")
+    store.create_session(app_name="no session", user_id="u", session_id="s", state={"user:a": 1})
+    store.delete_session(app_name="no session", user_id="u", session_id="s")
+    place = StorePlace(store)
+    assert [place.has_app(name) for name in (APP, "no session", "nothing")] == [True, True, False]
+    assert [place.shared_state("no session", name) for name in ("u", "nobody", None)] == [{"a": 1}, {}, {}]
+
+
+def test_a_place_closes_only_a_store_of_its_own(store: SessionStore) -> None:
+    with StorePlace(store):
+        pass
+    store.ping()
+    with StorePlace(store, owns_store=True):
+        pass
+    with pytest.raises(ClosedError):
+        store.ping()
 
 
 def test_an_overview_is_newest_first(store: SessionStore) -> None:

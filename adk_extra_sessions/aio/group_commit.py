@@ -113,9 +113,8 @@ class GroupCommit:
         batch: list[_Waiting] = []
         try:
             self._take(batch)
-            if batch:
-                with telemetry.together(self._store.backend, [waiting.span for waiting in batch]):
-                    self._store.writer.write([waiting.append for waiting in batch])
+            with telemetry.together(self._store.backend, [waiting.span for waiting in batch]):
+                self._store.writer.write([waiting.append for waiting in batch])
         except BaseException as error:
             if not batch:  # the next try would not get any further
                 logger.error(

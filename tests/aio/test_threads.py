@@ -183,6 +183,21 @@ def test_callers_in_many_threads_start_no_more_than_the_size() -> None:
     threads.close()
 
 
+def test_a_call_waits_for_none_of_those_that_closing_waits_for() -> None:
+    threads = WorkerThreads(1, "closing")
+    free, made = threading.Event(), threading.Event()
+    threads.start(partial(free.wait, 30))
+    before = threads._workers
+    closing = threading.Thread(target=threads.close)
+    closing.start()
+    wait_until(lambda: threads._workers is not before, "the closing does not begin")
+    threads.start(made.set)
+    assert made.wait(20) and closing.is_alive()
+    free.set()
+    closing.join()
+    threads.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 async def test_a_call_waits_for_a_thread_that_is_there_if_no_other_can_start(threads: WorkerThreads) -> None:
     free = threading.Event()

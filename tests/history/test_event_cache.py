@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,19 +14,14 @@ from google.adk.sessions import Session
 from google.adk.sessions.base_session_service import GetSessionConfig
 from support import snapshots
 from support.managed_memory_backend import ManagedMemoryBackend
-from support.memory_backend import MemoryBackend
 
 from adk_extra_sessions import (
-    MongoSessionService,
     MongoSessionStore,
-    RedisSessionService,
     RedisSessionStore,
     SessionStore,
 )
 from adk_extra_sessions.adk.private import storage_marker
-from adk_extra_sessions.backends.base import Backend
 from adk_extra_sessions.backends.redis.layout import Field, SessionKeys
-from adk_extra_sessions.errors import ConfigurationError
 from adk_extra_sessions.history.event_cache import AT_ONCE, OVERLAP
 from adk_extra_sessions.history.outline import Part
 from adk_extra_sessions.options import StoreOptions
@@ -299,59 +292,3 @@ def test_a_history_whose_beginning_was_removed_is_read_again(make_store: MakeSto
         plain.client.ltrim(keys.events, 2 * pruned, -1)
         plain.client.hset(keys.session, mapping={Field.first_position: pruned, Field.event_count: 80 - pruned})
     assert texts(load(store)) == texts(load(plain)) == [str(number) for number in range(pruned, 80)]
-
-
-@pytest.mark.parametrize(
-    "wrong", ["", "much", "64XB", "0", "0MB", "-1", "1e3", "0.0001KB", 0, -5, True, 1.5, ["64MB"], "٣MB", "9" * 5000]
-)
-def test_what_is_no_size_is_refused(wrong: object) -> None:
-    with pytest.raises(ConfigurationError, match="cache must be"):
-        StoreOptions(cache=wrong)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("given", "size"),
-    [("64MB", 64_000_000), ("1GiB", 2**30), (" 512 kb ", 512_000), ("1.5MiB", 1_572_864), ("300", 300), (300, 300)],
-)
-def test_a_size_is_a_number_of_bytes_or_a_text(given: Any, size: int) -> None:
-    assert StoreOptions(cache=given).cache_bytes == size
-
-
-@pytest.mark.parametrize("history", ["compacted", 50, "50"])
-def test_it_is_refused_with_parts_of_histories(history: Any) -> None:
-    with pytest.raises(ConfigurationError, match="cache needs history='all'"):
-        StoreOptions(history=history, cache="64MB")
-    assert StoreOptions(history="all", cache="64MB").cache_bytes
-
-
-def test_it_may_stand_in_the_url() -> None:
-    assert RedisSessionService("fakeredis://cache?cache=64MB").store.options.cache_bytes == 64_000_000
-    assert MongoSessionService("mongomock://cache/base?cache=1KiB").store.options.cache_bytes == 1024
-    assert RedisSessionService("fakeredis://cache").store.options.cache_bytes == 0
-
-
-@pytest.mark.parametrize("options", [{"cache": "1MB"}, {"history": 50}])
-def test_a_backend_that_reads_no_parts_is_refused_by_name(options: dict[str, Any]) -> None:
-    verbs = dict.fromkeys(Backend.__abstractmethods__)
-    without_parts = type("WithoutParts", (Backend,), {**verbs, "driver_error": OSError, "server": "none"})
-    with pytest.raises(ConfigurationError, match="A WithoutParts cannot read parts"):
-        SessionStore(without_parts(), StoreOptions(**options))
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent() -> None:
-    store = SessionStore(MemoryBackend(), StoreOptions(cache="1MB"))
-    append(store, store.create_session(**NAMES), *some_events(*range(30)))
-    load(store)
-    assert store._cache is not None
-    with store._cache._lock:
-        child = os.fork()
-        if child == 0:
-            signal.alarm(20)
-            try:
-                load(store)
-                os._exit(0 if texts(load(store)) == [str(number) for number in range(30)] else 1)
-            finally:
-                os._exit(2)
-    assert os.waitpid(child, 0)[1] == 0

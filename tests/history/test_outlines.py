@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from google.adk.sessions import Session
 from google.genai import types
 from support.adk_requests import sent
 from support.memory_backend import DictionaryError, MemoryBackend
+from support.processes import check_in_a_child
 
 from adk_extra_sessions import SessionNotFoundError, SessionService, SessionStore
 from adk_extra_sessions.history import outlines
@@ -274,11 +274,4 @@ def test_a_forked_child_does_not_wait_for_a_lock_of_its_parent(backend: Counting
     write(by(backend, "all"), [call(0), *turns(*range(1, 60))])
     assert store._outlines is not None
     with store._outlines._lock:
-        child = os.fork()
-        if child == 0:
-            signal.alarm(20)
-            try:
-                os._exit(0 if texts(load(store))[-1] == "59" else 1)
-            finally:
-                os._exit(2)
-    assert os.waitpid(child, 0)[1] == 0
+        check_in_a_child(lambda: texts(load(store))[-1] == "59")

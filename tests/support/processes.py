@@ -1,10 +1,11 @@
-"""Processes that stop running for a while, as on a machine that was suspended."""
+"""Processes that stop running for a while, as on a machine that was suspended, and forked children."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from typing import Any
 
 
@@ -19,3 +20,15 @@ def resume(process: subprocess.Popen[Any] | None) -> None:
     """Lets a process run on."""
     assert process is not None
     process.send_signal(signal.SIGCONT)
+
+
+def check_in_a_child(check: Callable[[], bool]) -> None:
+    """Forks a child, and fails unless the check holds there within 20 seconds."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        try:
+            os._exit(0 if check() else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0

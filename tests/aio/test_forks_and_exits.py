@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.adk.sessions import Session
+from support.servers import wait_until
 
+from adk_extra_sessions.aio import group_commit
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.live_sessions import live_sessions
 from adk_extra_sessions.store import SessionStore
 from adk_extra_sessions.testing.contract.samples import APP, USER, a_session, an_event, stored
+from adk_extra_sessions.writer import Writer
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -114,6 +118,42 @@ def test_a_fork_amid_a_write_blocks_no_session(service: SessionService) -> None:
     forked.set()
     thread.join()
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+def test_a_child_stores_nothing_that_its_parent_has_queued(
+    service: SessionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions = [service.store.create_session(app_name=APP, user_id=USER) for _ in range(2)]
+    write, free = Writer.write, threading.Event()
+
+    def written_later(writer: Writer, appends: Any) -> None:
+        assert free.wait(timeout=30)
+        write(writer, appends)
+
+    async def append(session: Session, count: int) -> None:
+        await asyncio.gather(*(service.append_event(session, an_event()) for _ in range(count)))
+
+    monkeypatch.setattr(group_commit, "BATCH_APPENDS", 1)
+    monkeypatch.setattr(Writer, "write", written_later)
+    parent = threading.Thread(target=asyncio.run, args=(append(sessions[0], 3),))
+    parent.start()
+    wait_until(lambda: len(service._commits._queue) == 2, "the appends are not in the queue")
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        free.set()
+        try:
+            asyncio.run(append(sessions[1], 1))
+            counts = [len(asyncio.run(stored(service, session)).events) for session in sessions]
+            os._exit(0 if counts == [0, 1] else 1)
+        finally:
+            os._exit(2)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    free.set()
+    parent.join()
+    assert ended == 0
 
 
 @pytest.mark.slow

@@ -42,6 +42,19 @@ def batches(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> list[in
     return seen
 
 
+@pytest.fixture
+def free(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Nothing is stored until it is set."""
+    write, event = partial(Writer.write, service.store.writer), threading.Event()
+
+    def written_later(writer: Writer, appends: Any) -> None:
+        assert event.wait(timeout=30)
+        write(appends)
+
+    monkeypatch.setattr(Writer, "write", written_later)
+    return event
+
+
 async def test_appends_that_wait_together_travel_together(service: SessionService, batches: list[int]) -> None:
     sessions = [await a_session(service) for _ in range(40)]
     await asyncio.gather(*(service.append_event(session, an_event()) for session in sessions))
@@ -75,16 +88,11 @@ async def test_many_events_of_one_session_keep_their_order(service: SessionServi
     assert len(batches) < 50
 
 
-async def test_a_cancelled_flush_stops_no_append(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> None:
-    session, free = await a_session(service), threading.Event()
-    write = partial(Writer.write, service.store.writer)
-
-    def written_later(writer: Writer, appends: Any) -> None:
-        free.wait(timeout=30)
-        write(appends)
-
+async def test_a_cancelled_flush_stops_no_append(
+    service: SessionService, free: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await a_session(service)
     monkeypatch.setattr(group_commit, "BATCH_APPENDS", 1)
-    monkeypatch.setattr(Writer, "write", written_later)
     appends = {asyncio.ensure_future(service.append_event(session, an_event())) for _ in range(3)}
     await asyncio.sleep(0)
     flushed = asyncio.ensure_future(service.flush())
@@ -106,26 +114,21 @@ async def test_nothing_is_kept_of_an_append_that_has_ended(service: SessionServi
 
 
 async def test_a_caller_who_is_cancelled_as_the_outcome_comes_changes_no_order(
-    service: SessionService, monkeypatch: pytest.MonkeyPatch
+    service: SessionService, free: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, other = await a_session(service), await a_session(service)
-    write, all_queued, complete = partial(Writer.write, service.store.writer), threading.Event(), group_commit._complete
-
-    def written_when_all_are_queued(writer: Writer, appends: Any) -> None:
-        assert all_queued.wait(timeout=30)
-        write(appends)
+    complete = group_commit._complete
 
     def after_a_cancellation(batch: Any) -> None:
         tasks[-1].cancel()
         complete(batch)
 
-    monkeypatch.setattr(Writer, "write", written_when_all_are_queued)
     monkeypatch.setattr(group_commit, "_complete", after_a_cancellation)
     events = [an_event(str(number), delta={"key": number}) for number in range(3)]
     tasks = [asyncio.ensure_future(service.append_event(other, an_event()))]
     tasks += [asyncio.ensure_future(service.append_event(session, event)) for event in events]
     await asyncio.sleep(0.01)
-    all_queued.set()
+    free.set()
     await asyncio.wait(tasks)
     found = await stored(service, session)
     assert found == session and ids(found) == [event.id for event in events]
@@ -140,7 +143,7 @@ LATER: dict[str, Callable[[SessionService, Session], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("later", LATER.values(), ids=LATER)
 def test_what_a_loop_did_not_get_to_before_it_was_closed_is_in_its_session(
-    service: SessionService, later: Callable[[SessionService, Session], Awaitable[object]]
+    service: SessionService, free: threading.Event, later: Callable[[SessionService, Session], Awaitable[object]]
 ) -> None:
     async def awaited(call: Awaitable[object]) -> None:
         await call
@@ -149,6 +152,7 @@ def test_what_a_loop_did_not_get_to_before_it_was_closed_is_in_its_session(
     loop = asyncio.new_event_loop()
     append = loop.create_task(service.append_event(session, an_event("1")))
     loop.run_until_complete(asyncio.sleep(0))
+    free.set()
     service._commits._worker.finish()
     loop.close()
     asyncio.run(awaited(later(service, other)))

@@ -208,7 +208,9 @@ def test_after_a_rewind_everything_is_read_once(backend: CountingBackend, histor
 
 
 @BOTH
-def test_a_turn_of_words_stores_no_outline_and_reads_nothing_more(backend: CountingBackend, history: History) -> None:
+def test_a_turn_of_words_and_tools_stores_no_outline_and_reads_nothing_more(
+    backend: CountingBackend, history: History
+) -> None:
     store = by(backend, history)
     write(by(backend, "all"), [*turns(*range(60)), summary(60, 58), call(61)])
     write(store, turns(62))
@@ -217,7 +219,8 @@ def test_a_turn_of_words_stores_no_outline_and_reads_nothing_more(backend: Count
     for number in (63, 64, 65):
         write(store, turns(number))
     session = load(store)
-    for one in turns(66, 67):
+    tool = [event(66, "agent", content=one.content) for one in (call(66), answer(66))]
+    for one in (*turns(66), *tool):
         store.append_event(session, one)
     assert (backend.stored, len(backend.read_events)) == (0, 4)
 

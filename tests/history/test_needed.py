@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import pytest
 from google.adk.events import Event
+from google.adk.events.event_actions import EventActions
 from google.genai import types
 from support.adk_requests import sent
 from support.random_histories import AGENTS, SEEDS, RandomHistory
@@ -237,6 +238,16 @@ def test_what_aborted_a_turn_is_left_out_with_it() -> None:
     history._say("root", "Last", invocation_id="end")
     history.events.append(history.summary(1000.0, history.now, None))
     assert aborted not in chosen(history.events)
+
+
+@pytest.mark.parametrize("target", ["unknown", "later"])
+def test_a_rewind_to_what_is_not_before_it_takes_nothing_back(target: str) -> None:
+    history = conversation(5)
+    actions = EventActions(rewind_before_invocation_id=target)
+    history.events.append(history._made("user", None, invocation_id="rewind", actions=actions))
+    history._say("user", "Later", invocation_id="later")
+    assert_same_request(history.events, chosen(history.events))
+    assert len(chosen(history.events)) == 11
 
 
 def test_most_of_what_summaries_replace_is_left_out() -> None:

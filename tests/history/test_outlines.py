@@ -127,6 +127,19 @@ def test_with_a_number_what_was_taken_back_is_not_loaded(backend: CountingBacken
     assert texts(load(by(backend, 3)))[-2:] == [str(before - 2), str(before - 1)]
 
 
+def test_what_was_taken_back_stays_away_when_its_beginning_is_not_read(backend: CountingBackend) -> None:
+    store = by(backend, 15)
+    write(by(backend, "all"), [*turns(*range(50)), rewind(50, 10)])
+    write(store, turns(51, 52))  # stores an outline
+    assert texts(load(store)) == [str(number) for number in (*range(10), 51, 52)]
+
+
+def test_a_late_answer_begins_no_turn_and_is_not_loaded_without_its_call(backend: CountingBackend) -> None:
+    write(by(backend, 3), [call(0), *turns(*range(1, 57)), answer(57), *turns(58, 59)])
+    for wanted, begin in ((3, 56), (20, 40)):
+        assert texts(load(by(backend, wanted))) == [str(number) for number in (*range(begin, 57), 58, 59)]
+
+
 def test_what_a_summary_replaced_is_there_again_when_a_rewind_takes_that_back(backend: CountingBackend) -> None:
     store, whole = by(backend, "compacted"), by(backend, "all")
     write(whole, [*turns(*range(30)), summary(30, 25)])
@@ -186,12 +199,12 @@ def test_after_a_rewind_what_was_read_whole_is_not_read_again(backend: CountingB
 def test_a_long_turn_is_loaded_from_its_beginning_in_few_reads(backend: CountingBackend) -> None:
     store = by(backend, 3)
     write(store, [call(0), *turns(*range(1, 60))])
-    write(store, [*turns(60), *(event(60, "agent", custom_metadata={"n": number}) for number in range(300))])
+    steps = [event(60, "agent", custom_metadata={"n": number}) for number in range(300)]
+    write(store, [*turns(60), *steps[:290], summary(61, 59), *steps[290:]])
     backend.read_events.clear()
     first, *rest = load(store).events
-    assert first.long_running_tool_ids == {"call"}
+    assert first.long_running_tool_ids == {"call"} and len(backend.read_events) <= 4
     assert sum(one.invocation_id == "turn 60" for one in rest) == 301
-    assert len(backend.read_events) <= 4
 
 
 @BOTH

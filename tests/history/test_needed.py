@@ -250,6 +250,42 @@ def test_a_rewind_to_what_is_not_before_it_takes_nothing_back(target: str) -> No
     assert len(chosen(history.events)) == 11
 
 
+def summarised(history: RandomHistory) -> None:
+    """Adds turns of all agents, and summaries that replace all there is in each isolation scope."""
+    for agent in AGENTS * 2:
+        history._say(agent, "Later", **history._turn())
+    for scope in (None, "task"):
+        history.events.append(history.summary(1000.0, history.now, scope))
+    history.now += 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [({"branch": "root.helper"}, {"branch": "root.other"}), ({"isolation_scope": "task"}, {})],
+    ids=["branches", "scopes"],
+)
+def test_the_call_that_a_response_belongs_to_stays_though_its_id_is_used_elsewhere(
+    one: dict[str, str], other: dict[str, str]
+) -> None:
+    history = conversation(0)
+    history._call("helper", ["call"], invocation_id="one", **one)
+    history._call("other", ["call"], invocation_id="two", **other)
+    summarised(history)
+    history._respond("helper", ["call"], invocation_id="one", **one)
+    assert_same_request(history.events, chosen(history.events))
+
+
+def test_the_first_call_with_the_id_of_a_task_stays() -> None:
+    """ADK tells the agent its task from there."""
+    history = conversation(0)
+    for task in ("Paint", "Clean"):
+        history._call("root", ["task"], name="helper", invocation_id=task)
+        history.events[-1].get_function_calls()[0].args = {"do": task}
+    summarised(history)
+    history._say("helper", "What colour?", invocation_id="Paint", isolation_scope="task")
+    assert_same_request(history.events, chosen(history.events))
+
+
 def test_most_of_what_summaries_replace_is_left_out() -> None:
     sizes = []
     for seed in SEEDS:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from google.adk.sessions import Session
+from support.processes import check_in_a_child
 from support.servers import wait_until
 
 from adk_extra_sessions.aio import group_commit
@@ -140,20 +141,17 @@ def test_a_child_stores_nothing_that_its_parent_has_queued(
     parent = threading.Thread(target=asyncio.run, args=(append(sessions[0], 3),))
     parent.start()
     wait_until(lambda: len(service._commits._queue) == 2, "the appends are not in the queue")
-    child = os.fork()
-    if child == 0:
-        signal.alarm(20)
+
+    def own_alone_is_stored() -> bool:
         free.set()
-        try:
-            asyncio.run(append(sessions[1], 1))
-            counts = [len(asyncio.run(stored(service, session)).events) for session in sessions]
-            os._exit(0 if counts == [0, 1] else 1)
-        finally:
-            os._exit(2)
-    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    free.set()
-    parent.join()
-    assert ended == 0
+        asyncio.run(append(sessions[1], 1))
+        return [len(asyncio.run(stored(service, session)).events) for session in sessions] == [0, 1]
+
+    try:
+        check_in_a_child(own_alone_is_stored)
+    finally:
+        free.set()
+        parent.join()
 
 
 @pytest.mark.slow

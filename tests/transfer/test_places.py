@@ -92,7 +92,7 @@ def test_a_session_deleted_after_it_was_listed_is_gone(
     assert count(StorePlace(other_store)) == there
 
 
-@pytest.mark.parametrize("change", ["event", "more", "state", "shared", "missing", "time"])
+@pytest.mark.parametrize("change", ["event", "more", "state", "surplus", "shared", "missing", "time"])
 def test_every_difference_is_found(store: SessionStore, other_store: SessionStore, change: str) -> None:
     fill_store(store, users=[0], lengths={"short": 3, "empty": 0})
     source, destination = StorePlace(store), StorePlace(other_store)
@@ -117,8 +117,13 @@ def test_every_difference_is_found(store: SessionStore, other_store: SessionStor
             other_store.append_event(live, an_event(at=live.last_update_time))
             expected = "1 events are not in the source"
         else:
-            other_store.append_event(live, an_event(at=5.0, delta={"begun": 0} if change == "state" else None))
-            expected = "state key 'begun' differs" if change == "state" else "last_update_time is 5.0"
+            changes = {
+                "state": ({"begun": 0}, "state key 'begun' differs"),
+                "surplus": ({"new": 0}, "state key 'new' is not in the source"),
+                "time": (None, "last_update_time is 5.0"),
+            }
+            delta, expected = changes[change]
+            other_store.append_event(live, an_event(at=5.0, delta=delta))
     different = [one for one in verify_items(source.items(), destination) if one.outcome is Outcome.DIFFERENT]
     assert [any(expected in problem for problem in one.problems) for one in different] == [True]
 

@@ -211,6 +211,13 @@ def test_values_that_json_has_no_word_for(store: SessionStore, other_store: Sess
     assert bodies(other_store, "one") == bodies(store, "one")
 
 
+def test_the_order_of_keys_in_a_value_is_no_difference(store: SessionStore) -> None:
+    for value in ({"b": 1, "a": 2}, {"a": 2, "b": 1}):  # some databases sort them
+        session = Session(id="one", **NAMES, state={"dict": value}, last_update_time=1000.5)
+        status = restore_session(store, session, [an_event(id="e", at=1000.5, custom_metadata=value)]).status
+    assert status is Status.SAME
+
+
 def test_a_stream_is_the_session_as_it_was(store: SessionStore) -> None:
     fill_store(store, users=[0], lengths={"long": 450})
     source = streamed(store, "long")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 import types
 from collections import Counter
@@ -26,7 +27,9 @@ from adk_extra_sessions.transfer import (
     copy_items,
     open_place,
     plan_items,
+    read_items,
     verify_items,
+    write_items,
 )
 
 EVERY = 2 * len(LENGTHS)
@@ -59,6 +62,15 @@ def test_in_memory_to_a_store_and_back(memory: Place, store: SessionStore) -> No
         assert outcomes(verify_items(memory.items([APP]), back)) == {"the same": EVERY + 3}
         assert outcomes(plan_items(destination.items(), back)) == {"the same": EVERY, "state": 3}
         assert count(back) == EVERY  # and nothing left of what shared state was written with
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+def test_a_file_of_a_services_sessions(memory: Place, store: SessionStore) -> None:
+    file = io.BytesIO()
+    assert outcomes(write_items(memory.items([APP]), file)) == {"written": EVERY, "state": 3}
+    file.seek(0)
+    assert outcomes(copy_items(read_items(file), StorePlace(store))) == {"created": EVERY, "state": 3}
+    assert outcomes(verify_items(memory.items([APP]), StorePlace(store))) == {"the same": EVERY + 3}
 
 
 def test_sqlite_to_a_store_on_to_another_and_back(

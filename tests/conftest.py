@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,6 +62,11 @@ SLOW = {
 
 SIMPLE = {"adk", "aio", "cli", "history", "transfer", "turns", "test_lost_history.py"}
 """Folders and files whose subject is the same on all servers of a database: tests are run on one server of each."""
+
+
+def pytest_configure() -> None:
+    """Lets Ctrl-C come as an exception; it is ignored where a shell has started the tests in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

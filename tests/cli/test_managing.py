@@ -142,6 +142,7 @@ def test_rm_asks_before_it_deletes_many(
         [APP, "ada"],
         [APP, "ada", "ada1", "more"],
         [APP, "ada", "ada1", "--older-than", "1d"],
+        [APP, "ada", "ada1", "--dry-run"],
         ["--user", "ada"],
         ["--older-than", "soon"],
         ["--keep-last", "-1"],

@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 Delta: TypeAlias = tuple[int, Document]
 """A pending delta to one state document: its ticket, and its values as they are stored."""
 
+NO_SUB_DOCUMENT = 28
+"""The code of the server's error for a field of what is no sub-document."""
+
 TRIES = 50
 """How often to try what fails only if another writer is faster, or if something foreign is stored there."""
 
@@ -155,13 +158,31 @@ class SharedStates:
         found: dict[str, Document] = {}
         for _ in range(TRIES):
             updates = [change.update(tickets_in(found.get(change.id), change.key)) for change in changes]
-            if bulk.send(self.states, updates) == len(updates):
+            if self._sent(changes, updates):
                 return
             names = {f"tickets.{name}": 1 for change in changes for name in change.tickets}
             there = self.states.find({"$or": [change.selected for change in changes]}, names)
             found = {one["_id"]: one for one in there}
             changes = [change for change in changes if change.id in found]
         raise in_the_way(changes[0].selected)
+
+    def _sent(self, changes: Sequence[Change], updates: Sequence[bulk.Update]) -> bool:
+        """Sends the updates of changes; returns whether all matched.
+
+        Raises:
+            CorruptRecordError: A state document cannot be changed.
+        """
+        try:
+            return bulk.send(self.states, updates) == len(updates)
+        except WriteError as error:
+            if error.code != NO_SUB_DOCUMENT:
+                raise
+        # The server's own message shows what is stored there.
+        for change in changes:
+            document = self.states.find_one(change.selected)
+            mapping(document, "state", change.key)
+            tickets_in(document, change.key)
+        return False
 
     def _apply_many(self, change: Change) -> None:
         """Applies a change of many keys: the server's time for one by one grows with their square."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from adk_extra_sessions import MongoSessionStore
+from adk_extra_sessions import CorruptRecordError, MongoSessionStore
+from adk_extra_sessions.backends.mongodb import layout
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids
 from adk_extra_sessions.transfer import StorePlace, copy_items
 
@@ -78,3 +81,21 @@ def test_damaged_documents_are_erased_too(store: MongoSessionStore, erased: str)
     assert (receipt.sessions, receipt.events) == (4, 0)
     assert sessions.count_documents({}) == 0
     assert states.count_documents({}) == (erased == "user")
+
+
+@pytest.mark.parametrize("field", ["state", "tickets"])
+@pytest.mark.parametrize("scope", ["app", "user"])
+def test_a_change_of_state_that_is_no_document_fails_without_showing_what_is_there(
+    server: object, store: MongoSessionStore, scope: str, field: str
+) -> None:
+    session = store.create_session(app_name=APP, user_id=USER, state={f"{scope}:a": 1})
+    state_id = layout.app_id(APP) if scope == "app" else layout.user_id(APP, USER)
+    store.backend.states.update_one({"_id": state_id}, {"$set": {field: "secret"}})
+    calls: list[Callable[[], object]] = [
+        lambda: store.append_event(session, an_event(delta={f"{scope}:a": 2})),
+        lambda: store.create_session(app_name=APP, user_id=USER, state={f"{scope}:a": 2}),
+    ]
+    for call in calls:
+        with pytest.raises(CorruptRecordError, match=f"The state of {scope}") as caught:
+            call()
+        assert "secret" not in "".join(traceback.format_exception(caught.value))

@@ -115,5 +115,6 @@ def _ends_of_tasks(events: Sequence[Event], there: Sequence[int], scopes: Iterab
 def _ends_task(event: Event, tasks: set[str | None], invocations: set[str]) -> bool:
     if event.error_code == "INVOCATION_ABORTED":
         return event.invocation_id in invocations
-    responses = event.get_function_responses()
-    return event.isolation_scope in tasks and any(response.name == "finish_task" for response in responses)
+    if event.isolation_scope not in tasks:
+        return False
+    return any(response.name == "finish_task" for response in event.get_function_responses())

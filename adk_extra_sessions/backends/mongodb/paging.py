@@ -1,4 +1,4 @@
-"""Reading many documents in portions: a range of ids page by page, or those of given sessions."""
+"""Reading many documents: page by page, those of given sessions, or all of a query, also if a connection breaks."""
 
 from __future__ import annotations
 

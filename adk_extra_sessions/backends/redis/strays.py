@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
-from urllib.parse import unquote
 
 from attrs import frozen
 
 from adk_extra_sessions.backends.findings import Finding, Level, rm_command
 from adk_extra_sessions.backends.redis import scripts
-from adk_extra_sessions.backends.redis.layout import AppKeys, SessionKeys, encoded, matching
+from adk_extra_sessions.backends.redis.layout import AppKeys, SessionKeys, decoded, encoded, matching
 from adk_extra_sessions.backends.redis.replies import checked, text
 from adk_extra_sessions.records import SessionKey
 
@@ -24,7 +23,8 @@ SCANNED = 5000
 NEVER_EXPIRES = -1
 """What PTTL returns for a key without expiry."""
 
-NOT_LISTED = "is in no list"
+NOT_LISTED = "has sessions, but is not found when the app's sessions are listed"
+"""The problem of a user whom an index of the app does not have."""
 
 TYPES = {"s": "hash", "e": "list", "i": "zset", "n": "zset", "u": "hash", "a": "hash"}
 """The type of each key, by the letter in its name."""
@@ -50,9 +50,9 @@ class _Found:
         letter, _, session_id = rest.partition(":")
         app, slash, user = tag.partition("/")
         if letter in ("s", "e"):
-            return cls(name, letter, SessionKey(unquote(app), unquote(user), unquote(session_id)))
+            return cls(name, letter, SessionKey(decoded(app), decoded(user), decoded(session_id)))
         if letter == "i" and slash:
-            return cls(name, letter, user=(unquote(app), unquote(user)))
+            return cls(name, letter, user=(decoded(app), decoded(user)))
         return cls(name, letter) if letter in ("i", "n", "u", "a") else None
 
 
@@ -134,9 +134,8 @@ def _type_problem(kind: str, wanted: str) -> str:
 def _finding(found: _Found, problem: str) -> Finding:
     if found.user is not None and problem == NOT_LISTED:
         app, user = found.user
-        problem = f"User {user!r} of app {app!r} has sessions, but is not found when the app's sessions are listed"
         remedy = "Create a session for this user: the others are then listed again."
-        return Finding(Level.PROBLEM, "records", problem, remedy)
+        return Finding(Level.PROBLEM, "records", f"User {user!r} of app {app!r} {problem}", remedy)
     if found.session is None:
         remedy = "Restore it from a backup, or delete it: redis-cli DEL KEY"
         return Finding(Level.PROBLEM, "records", f"The key {found.name} {problem}", remedy)

@@ -14,6 +14,7 @@ from functools import partial
 import anyio
 import pytest
 from support.no_threads import no_new_threads
+from support.processes import check_in_a_child
 from support.servers import wait_until
 
 from adk_extra_sessions.aio.threads import WorkerThreads, settle
@@ -215,10 +216,7 @@ def test_a_pool_survives_fork(threads: WorkerThreads) -> None:
         return await settle(threads.run(Work(0)))
 
     assert asyncio.run(once()) == "done"
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if asyncio.run(once()) == "done" else 1)
-    assert os.waitpid(child, 0)[1] == 0
+    check_in_a_child(lambda: asyncio.run(once()) == "done")
 
 
 def test_the_threads_of_a_pool_that_nobody_uses_any_more_end() -> None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 from pymongo import MongoClient, ReadPreference
 from support.failover_writers import check, write_through
-from support.servers import MongoServer, initiate, wait_until
+from support.servers import SMALL_MEMBER, MongoServer, initiate, wait_until
 
 from adk_extra_sessions import MongoSessionService, MongoSessionStore
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids
@@ -29,8 +29,7 @@ def started() -> Iterator[ExitStack]:
 
 
 def members(started: ExitStack, count: int) -> list[MongoServer]:
-    options = ("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "enableTestCommands=1")
-    return [started.enter_context(MongoServer(*options, replica_set="failover")) for _ in range(count)]
+    return [started.enter_context(MongoServer(*SMALL_MEMBER, replica_set="failover")) for _ in range(count)]
 
 
 def test_another_member_takes_over_and_nothing_acknowledged_is_lost(started: ExitStack) -> None:

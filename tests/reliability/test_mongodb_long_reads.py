@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect
 from support.before import After, Before
 from support.proxy import ReplyLosingProxy
-from support.servers import MongoServer, elect, initiate
+from support.servers import NO_ELECTIONS, SMALL_MEMBER, MongoServer, elect, initiate
 
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
@@ -86,10 +86,9 @@ def test_a_read_that_never_gets_further_ends(proxy: ReplyLosingProxy) -> None:
 
 
 def test_a_read_goes_on_with_the_next_primary() -> None:
-    options = ("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "enableTestCommands=1")
     with ExitStack() as stack:
-        servers = [stack.enter_context(MongoServer(*options, replica_set="reads")) for _ in range(3)]
-        initiate(*servers, electionTimeoutMillis=600_000, heartbeatIntervalMillis=200)
+        servers = [stack.enter_context(MongoServer(*SMALL_MEMBER, replica_set="reads")) for _ in range(3)]
+        initiate(*servers, **NO_ELECTIONS)
 
         def another_primary() -> None:
             primary = next(server for server in servers if server.is_primary())

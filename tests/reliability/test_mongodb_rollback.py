@@ -13,7 +13,7 @@ from google.adk.sessions import Session
 from pymongo.errors import PyMongoError
 from support.before import Before
 from support.proxy import ReplyLosingProxy
-from support.servers import MongoServer, elect, initiate
+from support.servers import NO_ELECTIONS, SMALL_MEMBER, MongoServer, elect, initiate
 
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.backends.mongodb import limits
@@ -23,8 +23,6 @@ from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, tex
 pytestmark = pytest.mark.servers
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
-
-OPTIONS = ("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "enableTestCommands=1")
 
 FETCHING = "stopReplProducer"
 """The failpoint at which a member stops to fetch what others have written."""
@@ -72,11 +70,10 @@ class Members:
 @pytest.fixture
 def members() -> Iterator[Members]:
     with ExitStack() as stack:
-        servers = [stack.enter_context(MongoServer(*OPTIONS, replica_set="rollback")) for _ in range(3)]
+        servers = [stack.enter_context(MongoServer(*SMALL_MEMBER, replica_set="rollback")) for _ in range(3)]
         proxy = stack.enter_context(ReplyLosingProxy(*(server.port for server in servers), marker="\0"))
         hosts = [{"host": f"127.0.0.1:{port}"} for port in proxy.ports.values()]
-        # No election but those of the tests, however slow the machine is.
-        initiate(*servers, options=hosts, electionTimeoutMillis=600_000, heartbeatIntervalMillis=200)
+        initiate(*servers, options=hosts, **NO_ELECTIONS)
         yield Members(servers, proxy)
 
 

@@ -175,12 +175,18 @@ def interrupt() -> None:
     raise Interrupted
 
 
+def begun(watched: WatchedStore, app: str) -> Session:
+    """Creates a session, and changes the app's state once: Redis knows the scripts from then on."""
+    session = watched.store.create_session(app_name=app, user_id=USER, session_id="one")
+    watched.store.append_event(session, an_event(delta={"app:x": 0}))
+    return session
+
+
 @pytest.mark.not_on("mongod", "replicaset")
 def test_an_app_state_that_a_failover_loses_amid_an_append_gets_the_change(
     store: RedisSessionStore, watched: WatchedStore
 ) -> None:
-    session = watched.store.create_session(app_name="lost", user_id=USER, session_id="one")
-    watched.store.append_event(session, an_event(delta={"app:x": 0}))  # Redis knows the scripts from now on
+    session = begun(watched, "lost")
     state = SessionKeys.of(store.prefix, SessionKey("lost", USER, "one")).app
     with watched.at_message(3, lambda: store.client.delete(state)):
         watched.store.append_event(session, an_event(delta={"app:x": 1}))
@@ -192,8 +198,7 @@ def test_an_app_state_that_a_failover_loses_amid_an_append_gets_the_change(
 def test_a_foreign_app_state_is_named_to_who_deletes_a_session_with_a_change_of_it(
     store: RedisSessionStore, watched: WatchedStore
 ) -> None:
-    session = watched.store.create_session(app_name="foreign", user_id=USER, session_id="one")
-    watched.store.append_event(session, an_event(delta={"app:x": 0}))  # Redis knows the scripts from now on
+    session = begun(watched, "foreign")
     with watched.at_message(3, interrupt), pytest.raises(Interrupted):
         watched.store.append_event(session, an_event(delta={"app:x": 1}))
     assert pending(store, "foreign", "one")

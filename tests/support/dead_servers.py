@@ -33,4 +33,4 @@ def service_on(server: Server, **options: Any) -> SessionService:
     """Makes a service on a server that may stop."""
     if isinstance(server, RedisServer):
         return RedisSessionService(server.url, **REDIS, **options)
-    return MongoSessionService(server.url, "stopped", **MONGO, **options)  # type: ignore[attr-defined]
+    return MongoSessionService(server.url, "stopped", **MONGO, **options)

@@ -162,6 +162,11 @@ class Server(ABC):
             (pytest.fail if os.environ.get("ADK_EXTRA_SESSIONS_SERVERS") == "require" else pytest.skip)(reason)
         return str(binary(self.name))
 
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """What a client is given."""
+
     @abstractmethod
     def _command(self) -> list[str]: ...
 
@@ -187,6 +192,12 @@ class RedisServer(Server):
             return not connection.recv(64).startswith(b"-LOADING")
         return False
 
+
+SMALL_MEMBER = ("--wiredTigerCacheSizeGB", "0.25", "--setParameter", "enableTestCommands=1")
+"""For a mongod that is one of several in a replica set, and may be told to fail."""
+
+NO_ELECTIONS = {"electionTimeoutMillis": 600_000, "heartbeatIntervalMillis": 200}
+"""Settings of a replica set in which, however slow the machine is, nobody is elected but by `elect`."""
 
 WITH_REPLICAS = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
 """For a redis-server that `has_replicas` soon."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from google.adk.events import Event
 from support.no_threads import no_new_threads
-from support.processes import pause, resume
+from support.processes import check_in_a_child, pause, resume
 from support.servers import RedisServer, wait_until
 from support.turns import KEY, NAMES, elsewhere, refused
 
@@ -240,16 +240,14 @@ def test_a_turn_that_is_given_back_while_it_is_renewed_is_not_lost(
 
 
 def test_a_child_process_renews_its_own_turns_and_not_its_parents(store: SessionStore, renewing: Threads) -> None:
+    def renews_its_own() -> bool:
+        threads = [threading.active_count()]
+        with store.turn(**{**NAMES, "session_id": "s2"}):
+            threads.append(len(renewing()))
+        return threads == [1, 1]
+
     with store.turn(**NAMES):
-        child = os.fork()
-        if not child:
-            threads = [threading.active_count()]
-            try:
-                with store.turn(**{**NAMES, "session_id": "s2"}):
-                    threads.append(len(renewing()))
-            finally:
-                os._exit(0 if threads == [1, 1] else 1)
-        assert os.waitpid(child, 0)[1] == 0
+        check_in_a_child(renews_its_own)
 
 
 def damage(store: Any, key: SessionKey) -> None:

@@ -112,7 +112,7 @@ def test_ctrl_c_ends_the_wait_for_a_server_that_does_not_take_a_turn_back(
     elif isinstance(stoppable, RedisServer):
         store = RedisSessionStore(stoppable.url)
     else:
-        store = MongoSessionStore(stoppable.url, "stopped")  # type: ignore[attr-defined]
+        store = MongoSessionStore(stoppable.url, "stopped")
     begun = time.monotonic()
 
     def run() -> None:

@@ -67,14 +67,19 @@ def some_sessions(url: str, app_name: str = "app") -> bool:
         return sum(1 for _ in place.keys(app_name)) >= 3
 
 
+def outcomes(url: str) -> list[str]:
+    """What a copy to this place would do with each of the hundred sessions."""
+    with open_place(QUICK) as source, open_place(url) as place:
+        return [one.outcome.value for one in plan_items(source.items(["app"]), place)]
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_copy_is_completed_when_it_is_run_again(run: Run, place_url: str, how: signal.Signals) -> None:
     with running("copy", SLOW, place_url, "--app", "app") as process:
-        wait_for(lambda: some_sessions(place_url))
+        wait_for(lambda: some_sessions(place_url) and "the same" in outcomes(place_url))
         process.send_signal(how)
         _, said = process.communicate(timeout=60)
-    with open_place(QUICK) as source, open_place(place_url) as place:
-        met = [one.outcome.value for one in plan_items(source.items(["app"]), place)]
+    met = outcomes(place_url)
     assert 0 < met.count("the same") < 100
     if how is signal.SIGINT:
         assert process.returncode == 130
@@ -134,9 +139,8 @@ def test_rm_deletes_nothing_when_its_question_is_interrupted(url: str, store: Se
         while "?" not in asked:
             asked += process.stderr.read(1)
         deadline = time.monotonic() + 60
-        while (
-            process.poll() is None and time.monotonic() < deadline
-        ):  # Python may be about to read the answer, and miss the first
+        # Python may be about to read the answer, and miss the first.
+        while process.poll() is None and time.monotonic() < deadline:
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(5)

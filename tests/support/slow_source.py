@@ -10,7 +10,7 @@ from google.adk.sessions import InMemorySessionService, Session
 
 
 class Slow(InMemorySessionService):
-    pause = 0.1
+    pause = 1.0
 
     async def get_session(self, **names: Any) -> Session | None:
         await asyncio.sleep(self.pause)

@@ -8,7 +8,7 @@ import click
 from adk_extra_sessions.cli.asking import confirmed
 from adk_extra_sessions.cli.opening import opened
 from adk_extra_sessions.cli.options import as_json
-from adk_extra_sessions.cli.output import clean, console, write_json
+from adk_extra_sessions.cli.output import console, write_json
 from adk_extra_sessions.transfer.places import store_of
 
 
@@ -32,7 +32,7 @@ def command(
         if not yes:
             count = store.count_sessions(app_name=app_name, user_id=user_id)
             question = f"Erase everything of {whose}, with {count:,} sessions? This cannot be undone."
-            if not confirmed(clean(question)):
+            if not confirmed(question):
                 console(stderr=True).print("Nothing was erased.")
                 ctx.exit(1)
         if user_id is None:
@@ -43,7 +43,7 @@ def command(
         write_json(attrs.asdict(receipt))
         return
     out = console()
-    out.print(clean(f"Erased {whose}."))
+    out.print(f"Erased {whose}.")
     out.print(f"started  {receipt.started.isoformat(timespec='seconds')}, took {receipt.seconds:.1f} s")
     for name in ("sessions", "events", "states", "turns"):
         out.print(f"{name:8} {getattr(receipt, name):,}")

@@ -11,7 +11,7 @@ from attrs import frozen
 from adk_extra_sessions.cli.asking import confirmed
 from adk_extra_sessions.cli.opening import opened
 from adk_extra_sessions.cli.options import labels_option, selection
-from adk_extra_sessions.cli.output import clean, console, local_time
+from adk_extra_sessions.cli.output import console, local_time
 from adk_extra_sessions.cli.progress import Work
 from adk_extra_sessions.errors import CorruptRecordError, InputValidationError
 from adk_extra_sessions.pruning import Pruned
@@ -61,9 +61,9 @@ def _delete_one(place: Place, key: SessionKey, yes: bool) -> int:
     said = _described(place, key)
     if said is None:
         place.discard(key)  # events may be left of it
-        console(stderr=True).print(clean(f"{key} does not exist. Anything left of it has been deleted."))
+        console(stderr=True).print(f"{key} does not exist. Anything left of it has been deleted.")
         return 1
-    if not yes and not confirmed(f"{clean(said)}. Delete it? This cannot be undone."):
+    if not yes and not confirmed(f"{said}. Delete it? This cannot be undone."):
         console(stderr=True).print("Nothing was deleted.")
         return 1
     place.discard(key)

@@ -50,7 +50,7 @@ def command(
     with opened(url, must_exist=True) as place:
         found = place.stream(key)
         if found is None:
-            console(stderr=True).print(clean(f"{key} does not exist."))
+            console(stderr=True).print(f"{key} does not exist.")
             ctx.exit(1)
         for _ in range(found.count - last if last is not None else 0):
             next(found.events)

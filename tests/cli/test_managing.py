@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable
@@ -170,6 +171,18 @@ def test_erase_prints_a_receipt(run: Run, url: str, filled: SessionStore, monkey
     receipt = json.loads(run("erase", url, APP, "--all-users", "--yes", "--json").out)
     assert (receipt["user_id"], receipt["sessions"], receipt["events"]) == (None, 5, 5)
     assert run("ls", url).err.strip() == "No sessions found."
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+@pytest.mark.parametrize("command", ["rm", "erase"])
+def test_questions_are_on_standard_error_and_have_no_control_characters(
+    run: Run, url: str, store: SessionStore, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    store.create_session(app_name=APP, user_id="ada\x1b[31m", session_id="one")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    ran = run(command, url, APP, "ada\x1b[31m", *(["one"] if command == "rm" else []))
+    assert (ran.code, ran.out.strip(), left(store)) == (1, "", ["one"])
+    assert r"ada\x1b[31m" in ran.err.partition("?")[0] and "\x1b" not in ran.err
 
 
 @pytest.mark.parametrize("wrong", [[], [APP], [APP, "ada", "--all-users"]], ids=str)

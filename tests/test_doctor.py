@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from support.servers import free_port
+from support.refused_port import refused_port
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
 from adk_extra_sessions.backends.redis import doctor as redis_doctor
@@ -55,10 +55,11 @@ def test_redis(told: dict[str, Any], expected: list[tuple[Level, str]]) -> None:
 
 @pytest.mark.parametrize("store", ["redis", "mongodb"])
 def test_a_server_that_does_not_answer(store: str) -> None:
-    url = f"{store}://user:hunter2@127.0.0.1:{free_port()}"
-    made = RedisSessionStore(url) if store == "redis" else MongoSessionStore(f"{url}/db?serverSelectionTimeoutMS=200")
-    with made:
-        (finding,) = examine(made)
+    with refused_port() as port:
+        url = f"{store}://user:hunter2@127.0.0.1:{port}"
+        redis = store == "redis"
+        with RedisSessionStore(url) if redis else MongoSessionStore(f"{url}/db?serverSelectionTimeoutMS=200") as made:
+            (finding,) = examine(made)
     assert (finding.level, finding.subject) == (Level.PROBLEM, "server")
     assert "hunter2" not in finding.text
 

@@ -8,6 +8,7 @@ import pytest
 from attrs import frozen
 from conftest import BACKENDS
 
+from adk_extra_sessions.cli import opening
 from adk_extra_sessions.cli.main import main
 
 
@@ -18,6 +19,12 @@ class Ran:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True)
+def no_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No command says that it waits for its server, however slow the machine is."""
+    monkeypatch.setattr(opening, "QUIET", 3600)
 
 
 @pytest.fixture

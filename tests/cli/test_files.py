@@ -105,7 +105,7 @@ def test_links_devices_and_fifos_are_written_to(run: Run, url: str, exported: Pa
     reader = threading.Thread(target=lambda: read.append(fifo.read_bytes()))
     reader.start()
     assert run("export", url, str(fifo)).code == 0
-    reader.join(10)
+    reader.join(60)
     assert read == [exported.read_bytes()] and fifo.is_fifo()
     assert run("export", url, os.devnull).code == 0
     assert Path(os.devnull).is_char_device()

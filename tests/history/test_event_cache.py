@@ -144,8 +144,9 @@ class Caching:
 
     def test_what_has_expired_is_missing_and_what_comes_after_it_is_another_session(self, make: MakeStore) -> None:
         store, plain = make(cache="1MB"), make()
-        append(plain, plain.create_session(**NAMES, expire_time=time.time() + 1), *some_events(*range(30)))
+        append(plain, plain.create_session(**NAMES), *some_events(*range(30)))
         assert len(load(store).events) == 30
+        plain.update_session(**NAMES, ttl=0.2)
         while plain.get_session(**NAMES) is not None:
             time.sleep(0.05)
         assert store.get_session(**NAMES) is None

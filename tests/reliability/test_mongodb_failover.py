@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 from pymongo import MongoClient, ReadPreference
 from support.failover_writers import check, write_through
-from support.servers import SMALL_MEMBER, MongoServer, initiate, wait_until
+from support.servers import NO_ELECTIONS, SMALL_MEMBER, MongoServer, elect, initiate, wait_until
 
 from adk_extra_sessions import MongoSessionService, MongoSessionStore
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids
@@ -18,7 +18,8 @@ pytestmark = pytest.mark.servers
 
 NAMES = {"app_name": APP, "user_id": USER, "session_id": "one"}
 
-QUICK = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
+APPLYING = "rsSyncApplyStop"
+"""The failpoint at which a member stops to apply what it has fetched."""
 
 
 @pytest.fixture
@@ -34,10 +35,12 @@ def members(started: ExitStack, count: int) -> list[MongoServer]:
 
 def test_another_member_takes_over_and_nothing_acknowledged_is_lost(started: ExitStack) -> None:
     servers = members(started, 3)
-    initiate(*servers, **QUICK)
+    initiate(*servers, **NO_ELECTIONS)
 
     def kill_primary() -> None:
-        next(server for server in servers if server.is_primary()).kill()
+        primary = next(server for server in servers if server.is_primary())
+        primary.kill()
+        elect(*(server for server in servers if server is not primary))
 
     async def main() -> None:
         hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
@@ -52,9 +55,12 @@ def test_another_member_takes_over_and_nothing_acknowledged_is_lost(started: Exi
 
 def test_reads_go_to_the_primary_whatever_the_client_prefers(started: ExitStack) -> None:
     primary, lagging = members(started, 2)
-    initiate(primary, lagging, options=[{}, {"priority": 0, "votes": 0}], **QUICK)
+    initiate(primary, lagging, options=[{}, {"priority": 0, "votes": 0}], **NO_ELECTIONS)
     wait_until(lambda: lagging.command("hello")["secondary"], "no secondary")
-    lagging.command({"configureFailPoint": "rsSyncApplyStop", "mode": "alwaysOn"})  # from here on it stays as it is
+    reply = lagging.command({"configureFailPoint": APPLYING, "mode": "alwaysOn"})
+    # What it waits for already, it still applies: let it be this. From then on it stays as it is.
+    primary.command({"appendOplogNote": 1, "data": {}, "writeConcern": {"w": 1}})
+    lagging.command({"waitForFailPoint": APPLYING, "timesEntered": reply["count"] + 1, "maxTimeMS": 120_000})
     client = started.enter_context(MongoClient(primary.url, read_preference=ReadPreference.SECONDARY))
     store = MongoSessionStore(client=client, db_name="shop")
     session = store.create_session(**NAMES, state={"user:name": "Ada"})

@@ -54,7 +54,7 @@ def test_sentinel_promotes_a_replica_and_nothing_that_replicas_had_is_lost() -> 
         with RedisSentinelServers() as servers:
             client = documented()["behind_sentinel"]([("127.0.0.1", servers.sentinel.port)], NAME)
             service = RedisSessionService(client=client, wait_replicas=1)
-            writers = await write_through(service, servers.master.kill)
+            writers = await write_through(service, servers.fail_over)
             assert sum(writer.lost for writer in writers) == 0
             await check(service, writers)
             await service.close()
@@ -64,9 +64,12 @@ def test_sentinel_promotes_a_replica_and_nothing_that_replicas_had_is_lost() -> 
 
 def test_a_write_that_no_replica_has_is_told_and_can_be_tried_again(replicated: tuple[Any, Any]) -> None:
     master, replica = replicated
-    with RedisSessionStore(f"{master.url}?wait_replicas=1&wait_timeout=0.5") as store:
-        session = store.create_session(**NAMES)
-        others = [store.create_session(app_name=APP, user_id=USER) for _ in range(3)]
+    with (
+        RedisSessionStore(f"{master.url}?wait_replicas=1&wait_timeout=0.5") as store,
+        RedisSessionStore(f"{master.url}?wait_replicas=1&wait_timeout=9") as patient,
+    ):
+        session = patient.create_session(**NAMES)
+        others = [patient.create_session(app_name=APP, user_id=USER) for _ in range(3)]
         pause(replica.process)
         event = an_event("kept", delta={"user:count": 1})
         before = session.model_copy(deep=True)
@@ -83,13 +86,13 @@ def test_a_write_that_no_replica_has_is_told_and_can_be_tried_again(replicated: 
         resume(replica.process)
         store.client.set("mark", 1)
         wait_until(lambda: store.client.wait(1, 1000) == 1, "the replica does not follow again")
-        store.append_event(session, event)
+        patient.append_event(session, event)
         assert ids(session) == [event.id]
-        stale = store.get_session(**NAMES)
+        stale = patient.get_session(**NAMES)
         assert stale == session
-        store.append_event(session, an_event())
+        patient.append_event(session, an_event())
         with pytest.raises(StaleSessionError):
-            store.append_event(stale, an_event())
+            patient.append_event(stale, an_event())
 
 
 @pytest.mark.parametrize("added", [0, 1, 5, 30])
@@ -123,7 +126,7 @@ def test_a_repetition_is_a_write_that_wait_can_wait_for(replicated: tuple[Any, A
     def changes() -> int:
         return int(store.client.info("persistence")["rdb_changes_since_last_save"])
 
-    with RedisSessionStore(master.url, wait_replicas=1) as store:
+    with RedisSessionStore(master.url, wait_replicas=1, wait_timeout=9) as store:
         session = store.create_session(**NAMES)
         again = session.model_copy(deep=True)
         event = store.append_event(session, an_event())
@@ -140,7 +143,10 @@ def test_a_repetition_is_a_write_that_wait_can_wait_for(replicated: tuple[Any, A
 
 def test_waiting_costs_no_round_trip(replicated: tuple[Any, Any]) -> None:
     master, _ = replicated
-    with RedisSessionStore(master.url, wait_replicas=1) as store, redis.Redis(port=master.port) as client:
+    with (
+        RedisSessionStore(master.url, wait_replicas=1, wait_timeout=9) as store,
+        redis.Redis(port=master.port) as client,
+    ):
         session = store.create_session(**NAMES)
         store.append_event(session, an_event())
 
@@ -201,7 +207,7 @@ def test_a_cluster_promotes_a_replica_and_no_loss_is_silent() -> None:
     async def main() -> None:
         with RedisClusterServers(replicas=True) as cluster, documented()["on_a_cluster"](cluster.url) as client:
             service = RedisSessionService(client=client)
-            writers = await write_through(service, cluster.nodes[0].kill)
+            writers = await write_through(service, lambda: cluster.fail_over(0))
             await check(service, writers)
             await service.close()
 
@@ -235,7 +241,7 @@ def move_slot(cluster: redis.RedisCluster, slot: int) -> None:
         target.redis_connection.cluster("setslot", slot, "IMPORTING", ids[source.name])
         source.redis_connection.cluster("setslot", slot, "MIGRATING", ids[target.name])
         while keys := source.redis_connection.cluster("getkeysinslot", slot, 1):
-            source.redis_connection.migrate(target.host, target.port, keys, 0, 5000)
+            source.redis_connection.migrate(target.host, target.port, keys, 0, 60_000)
             time.sleep(0.02)  # writers meet the slot half moved
         for node in (target, source):
             node.redis_connection.cluster("setslot", slot, "NODE", ids[target.name])

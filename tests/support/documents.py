@@ -32,6 +32,6 @@ def on_fakes(block: str, name: str) -> str:
 
 def run_in_process(block: str) -> subprocess.CompletedProcess[str]:
     """Runs a block in a process of its own, since it changes what is global."""
-    ran = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, timeout=120)
+    ran = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, timeout=240)
     assert ran.returncode == 0, ran.stderr
     return ran

@@ -15,7 +15,7 @@ from adk_extra_sessions.errors import SessionNotFoundError, StaleSessionError
 from adk_extra_sessions.testing.contract.samples import APP, an_event
 
 WRITERS = 8
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds after which a service that does not work again has failed."""
 
 

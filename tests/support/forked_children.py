@@ -49,7 +49,7 @@ async def first_calls(session: Session, together: threading.Barrier) -> None:
 
 
 def in_child() -> None:
-    faulthandler.dump_traceback_later(20, exit=True)
+    faulthandler.dump_traceback_later(60, exit=True)
     # The drivers' and fakes' own locks are not what this is about.
     service.store.backend.append = stored_by_nobody  # type: ignore[method-assign]
     service.store.ping = lambda: None  # type: ignore[method-assign]
@@ -78,7 +78,7 @@ def main() -> None:
     sys.setswitchinterval(1e-5)
     parent.start()
     try:
-        assert loaded.wait(30)
+        assert loaded.wait(60)
         for _ in range(CHILDREN):
             fork()
             time.sleep(0.002)

@@ -23,10 +23,10 @@ def resume(process: subprocess.Popen[Any] | None) -> None:
 
 
 def check_in_a_child(check: Callable[[], bool]) -> None:
-    """Forks a child, and fails unless the check holds there within 20 seconds."""
+    """Forks a child, and fails unless the check holds there within a minute."""
     child = os.fork()
     if child == 0:
-        signal.alarm(20)
+        signal.alarm(60)
         try:
             os._exit(0 if check() else 1)
         finally:

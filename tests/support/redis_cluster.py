@@ -11,6 +11,9 @@ from typing_extensions import Self
 
 SLOTS = 16_384
 
+NEVER = 600_000
+"""Milliseconds of silence after which a node counts as dead, however slow the machine is."""
+
 
 class RedisClusterServers:
     """Three masters, and with `replicas` one of each. Use it in a `with` statement.
@@ -46,7 +49,16 @@ class RedisClusterServers:
         for master, replica in zip(clients, replicas, strict=False):
             replica.execute_command("CLUSTER REPLICATE", master.cluster("myid"))
         wait_until(lambda: all(has_replicas(node, 1) for node in self.nodes if replicas), "a replica does not follow")
+        for client in clients:
+            client.config_set("cluster-node-timeout", NEVER)
         return self
+
+    def fail_over(self, number: int) -> None:
+        """Ends a master as a crash would, and has its replica take over."""
+        self.nodes[number].kill()
+        with redis.Redis(port=self.replicas[number].port) as replica:
+            replica.execute_command("CLUSTER FAILOVER", "TAKEOVER")
+            wait_until(lambda: replica.info("replication")["role"] == "master", "the replica does not take over")
 
     def __exit__(self, *exc_info: object) -> None:
         self._started.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import redis
 from support.servers import WITH_REPLICAS, RedisServer, has_replicas, wait_until
@@ -26,8 +26,9 @@ class SentinelServer(RedisServer):
             "bind 127.0.0.1",
             f"dir {self.folder}",
             f"sentinel monitor {NAME} 127.0.0.1 {self.master.port} 1",
-            f"sentinel down-after-milliseconds {NAME} 500",
-            f"sentinel failover-timeout {NAME} 5000",
+            # However slow the machine is, no server counts as dead before the test says so.
+            f"sentinel down-after-milliseconds {NAME} 600000",
+            f"sentinel failover-timeout {NAME} 600000",
         ]
         config.write_text("\n".join(lines) + "\n")
         return [str(config)]
@@ -55,3 +56,19 @@ class RedisSentinelServers:
 
     def __exit__(self, *exc_info: object) -> None:
         self._started.close()
+
+    def fail_over(self) -> None:
+        """Ends the master as a crash would, and has the Sentinel promote a replica."""
+        self.master.kill()
+        with redis.Redis(port=self.sentinel.port) as sentinel:
+
+            def is_promoted() -> bool:
+                found = sentinel.sentinel_master(NAME)
+                if found["port"] != self.master.port:
+                    return True
+                if "failover_in_progress" not in found["flags"]:
+                    with suppress(redis.ResponseError):  # no replica has answered lately
+                        sentinel.execute_command("SENTINEL FAILOVER", NAME)
+                return False
+
+            wait_until(is_promoted, "no replica is promoted")

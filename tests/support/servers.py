@@ -72,17 +72,33 @@ def _fast_folder() -> str | None:
     return memory if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 << 30 else None
 
 
+_reserved: list[socket.socket] = []
+
+
 def free_port() -> int:
     """Returns a port nobody listens on, nor on a Redis Cluster node's second one, 10000 above.
 
     Below the range of outgoing connections, which could otherwise take it
     while its server is being restarted; and so is the second port of a Redis
-    Cluster's node, 10000 above, which is nobody's first.
+    Cluster's node, 10000 above, which is nobody's first. No test gets it
+    again, nor one in another process, until this process has ended.
     """
     while True:
         port = random.SystemRandom().randrange(10_000, 20_000)
-        if not any(_is_listened_on(one) for one in (port, port + 10_000)):
+        if _is_reserved_by_us(port) and not any(_is_listened_on(one) for one in (port, port + 10_000)):
             return port
+
+
+def _is_reserved_by_us(port: int) -> bool:
+    """Reserves a port's number for this process, unless it is reserved already, by the UDP port of the same number."""
+    number = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        number.bind(("127.0.0.1", port))
+    except OSError:
+        number.close()
+        return False
+    _reserved.append(number)
+    return True
 
 
 def _is_listened_on(port: int) -> bool:
@@ -117,7 +133,7 @@ class Server(ABC):
             self.process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
         guard = ["sh", "-c", _GUARD, "guard", str(self.process.pid), str(self.folder)]
         self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{self.name} did not start:\n{log.read_text(errors='replace')[-2000:]}")
@@ -189,7 +205,8 @@ class RedisServer(Server):
     def _answers(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
             connection.sendall(b"PING\r\n")
-            return not connection.recv(64).startswith(b"-LOADING")
+            reply = connection.recv(64)
+            return bool(reply) and not reply.startswith(b"-LOADING")
         return False
 
 
@@ -227,9 +244,14 @@ class MongoServer(Server):
     def url(self) -> str:
         return f"mongodb://127.0.0.1:{self.port}/" + (f"?replicaSet={self.replica_set}" if self.replica_set else "")
 
-    def command(self, *command: Any) -> Any:
-        """Runs an admin command on this very server, whatever its role, and returns the reply."""
-        options: Any = {"directConnection": True, "serverSelectionTimeoutMS": 1000}
+    def command(self, *command: Any, patience: float = 60) -> Any:
+        """Runs an admin command on this very server, whatever its role, and returns the reply.
+
+        Args:
+            *command: As `Database.command` takes it.
+            patience: Seconds to wait for a server that is not there.
+        """
+        options: Any = {"directConnection": True, "serverSelectionTimeoutMS": patience * 1000}
         with MongoClient("127.0.0.1", self.port, **options) as client:
             return client.admin.command(*command)
 
@@ -243,7 +265,7 @@ class MongoServer(Server):
 
     def _answers(self) -> bool:
         with suppress(ConnectionFailure):
-            return bool(self.command("ping"))
+            return bool(self.command("ping", patience=1))
         return False
 
 
@@ -271,7 +293,8 @@ def elect(*members: MongoServer) -> None:
 
     def is_elected() -> bool:
         for member in members:
-            with suppress(OperationFailure):  # it knows the others not yet, or its oplog ends before theirs
+            # It knows the others not yet, its oplog ends before theirs, or it closes connections as its role changes.
+            with suppress(OperationFailure, ConnectionFailure):
                 member.command({"replSetStepUp": 1})
             if member.is_primary():
                 return True
@@ -280,7 +303,7 @@ def elect(*members: MongoServer) -> None:
     wait_until(is_elected, f"no primary in {members[0].replica_set}")
 
 
-def wait_until(condition: Callable[[], bool], otherwise: str, timeout: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], otherwise: str, timeout: float = 120) -> None:
     """Waits until a condition holds; fails with a message when it does not within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -6,16 +6,24 @@ import asyncio
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 from google.adk.sessions import Session
 from support.dead_servers import BOUND, NAMES, driver_error
-from support.servers import MongoServer
+from support.servers import MongoServer, wait_until
 
 from adk_extra_sessions import ClosedError, MongoSessionService, MongoSessionStore, RedisSessionService, usage
+from adk_extra_sessions.aio import group_commit
 from adk_extra_sessions.aio.service import SessionService
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
+
+
+def busy(service: SessionService) -> set[str]:
+    """Of which pools threads use the store at the moment."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return {names[ident].partition("_")[0] for ident in [*service.store._usage._threads] if ident in names}
 
 
 @pytest.mark.parametrize("dead_port", ["black-hole"], indirect=True)
@@ -24,6 +32,7 @@ def test_closing_refuses_what_has_not_begun_after_a_minute(
     scheme: str, dead_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(usage, "LONGEST", 0.7)  # a little longer than a call, as by default
+    monkeypatch.setattr(group_commit, "BATCH_APPENDS", 10)  # so that together they take much longer
     service: SessionService
     if scheme == "redis":
         service = RedisSessionService(f"redis://127.0.0.1:{dead_port}", socket_timeout=0.05)
@@ -34,7 +43,7 @@ def test_closing_refuses_what_has_not_begun_after_a_minute(
         sessions = [Session(app_name=APP, user_id=USER, id=str(number)) for number in range(600)]
         appends = asyncio.gather(*(service.append_event(one, an_event()) for one in sessions), return_exceptions=True)
         reads = asyncio.gather(*(service.get_session(**NAMES) for _ in range(100)), return_exceptions=True)
-        await asyncio.sleep(0)
+        await asyncio.to_thread(wait_until, lambda: busy(service) >= {"adk-append", "adk-sessions"}, "no call begins")
         await asyncio.wait_for(service.close(), BOUND)
         for errors in await appends, await reads:
             assert {type(error) for error in errors} > {ClosedError}
@@ -45,14 +54,13 @@ def test_closing_refuses_what_has_not_begun_after_a_minute(
 
 @pytest.mark.servers
 def test_closing_does_not_wait_for_a_dead_mongod() -> None:
-    """By default, the driver looks for it for 20 seconds."""
     with MongoServer() as server:
-        store = MongoSessionStore(server.url, "closed")
+        store = MongoSessionStore(server.url, "closed", timeoutMS=200_000)  # for which the driver would look for it
         store.create_session(**NAMES)
         server.kill()
         started = time.monotonic()
         store.close()
-        assert time.monotonic() - started < BOUND / 2
+        assert time.monotonic() - started < BOUND
 
 
 LEAVES = """
@@ -95,6 +103,6 @@ def test_the_interpreter_ends_with_appends_in_the_queue(scheme: str, way: str) -
         black_hole.listen(1000)
         url = f"{scheme}://127.0.0.1:{black_hole.getsockname()[1]}"
         ended = subprocess.run(
-            [sys.executable, "-c", LEAVES, url, way], timeout=60, capture_output=True, text=True, check=False
+            [sys.executable, "-c", LEAVES, url, way], timeout=200, capture_output=True, text=True, check=False
         )
     assert ended.returncode == 7, ended.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import threading
 import time
@@ -15,7 +16,13 @@ import pytest
 from google.adk.sessions import Session
 from support.dumps import holding
 
-from adk_extra_sessions import MongoSessionStore, SessionNotFoundError, SessionStore, StaleSessionError
+from adk_extra_sessions import (
+    InputValidationError,
+    MongoSessionStore,
+    SessionNotFoundError,
+    SessionStore,
+    StaleSessionError,
+)
 from adk_extra_sessions.backends.mongodb.shared_state import SharedStates
 from adk_extra_sessions.backends.redis.split_app_state import SplitAppState
 from adk_extra_sessions.records import SessionKey
@@ -58,7 +65,8 @@ def delete_a_session(store: SessionStore, user: dict[str, str], word: str) -> No
 def let_sessions_expire(store: SessionStore, user: dict[str, str], word: str) -> None:
     session = created(store, user, word, session_id=word, ttl=0.3)
     store.append_many((session, an_event(word * 200)) for _ in range(200))
-    created(store, user, word, session_id=f"{word}-other", expire_time=time.time() + 0.3)
+    with contextlib.suppress(InputValidationError):  # on a slow machine it is past already
+        created(store, user, word, session_id=f"{word}-other", expire_time=time.time() + 0.3)
     time.sleep(0.4)
 
 
@@ -172,9 +180,10 @@ def test_appends_that_race_with_it_leave_nothing(store: SessionStore, word: str,
     if erased == "user":
         neighbour(store, user["app_name"])
     refused: list[Exception] = []
+    stop = threading.Event()
 
     def write(session: Session, started: threading.Event) -> None:
-        for number in range(500):
+        for number in itertools.takewhile(lambda _: not stop.is_set(), itertools.count()):
             try:
                 store.append_event(
                     session, an_event(f"{word} {number}", delta={word: number, f"user:{word}": number, "app:n": number})
@@ -192,13 +201,17 @@ def test_appends_that_race_with_it_leave_nothing(store: SessionStore, word: str,
         for writer in writers:
             writer.start()
         for one in started:
-            one.wait(10)
+            one.wait(60)
         if erased == "user":
             store.delete_user(**user)
         else:
             store.delete_app(app_name=word)
         for writer in writers:
+            writer.join(60)
+        stop.set()
+        for writer in writers:
             writer.join()
+        stop.clear()
         assert [type(error) for error in refused] == [SessionNotFoundError] * 3, refused
         assert holding(store, word) == []
     assert store.delete_user(**user).records == 0

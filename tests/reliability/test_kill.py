@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from operator import ge
 from typing import Any
 
 import pytest
 from google.adk.events import Event
 from google.adk.sessions import Session
-from support.servers import MongoServer, RedisServer, Server, initiate
+from support.servers import MongoServer, RedisServer, Server, initiate, wait_until
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
 from adk_extra_sessions.errors import SessionNotFoundError, StaleSessionError
@@ -39,7 +40,7 @@ def victim(request: pytest.FixtureRequest) -> Iterator[Server]:
 def store_on(server: Server) -> SessionStore:
     if isinstance(server, RedisServer):
         return RedisSessionStore(server.url)
-    return MongoSessionStore(server.url, db_name="victims", timeoutMS=5000)  # type: ignore[attr-defined]
+    return MongoSessionStore(server.url, db_name="victims")  # type: ignore[attr-defined]
 
 
 def write(store: SessionStore, session: Session, stop: threading.Event, acknowledged: list[Event]) -> None:
@@ -79,11 +80,18 @@ def test_nothing_acknowledged_is_lost_or_doubled(victim: Server) -> None:
         threads = [threading.Thread(target=run, args=(number,)) for number in range(WRITERS)]
         for thread in threads:
             thread.start()
+
+        def progress() -> None:
+            wanted = [len(events) + 5 for events in acknowledged]
+            wait_until(
+                lambda: bool(failed) or all(map(ge, map(len, acknowledged), wanted)), "a writer does not get further"
+            )
+
         for _ in range(KILLS):
-            time.sleep(0.7)
+            progress()
             victim.kill()
             victim.start()
-        time.sleep(0.7)
+        progress()
         stop.set()
         for thread in threads:
             thread.join(timeout=120)

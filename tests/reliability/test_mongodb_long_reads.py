@@ -98,7 +98,10 @@ def test_a_read_goes_on_with_the_next_primary() -> None:
         hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
         url = f"mongodb://{hosts}/shop?replicaSet=reads"
         between = Before("getMore", "event_chunks", another_primary)
-        with MongoSessionStore(url) as writing, MongoSessionStore(url, event_listeners=[between]) as store:
+        with (
+            MongoSessionStore(url) as writing,
+            MongoSessionStore(url, event_listeners=[between], timeoutMS=200_000) as store,
+        ):
             session = writing.create_session(**NAMES)
             writing.append_many((session, an_event("x" * 200_000)) for _ in range(130))
             assert store.get_session(**NAMES) == session

@@ -39,10 +39,11 @@ class Members:
     def __attrs_post_init__(self) -> None:
         self.primary = next(server for server in self.servers if server.is_primary())
 
-    def store(self, *options: str, **more: Any) -> MongoSessionStore:
-        """Makes a store; its connections go through the proxy."""
+    def store(self, *options: str, patience: int = 200, **more: Any) -> MongoSessionStore:
+        """Makes a store whose connections go through the proxy, and whose calls wait so many seconds for a primary."""
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.proxy.ports.values())
-        return MongoSessionStore(f"mongodb://{hosts}/shop?{'&'.join(('replicaSet=rollback', *options))}", **more)
+        options = ("replicaSet=rollback", f"timeoutMS={patience * 1000}", *options)
+        return MongoSessionStore(f"mongodb://{hosts}/shop?{'&'.join(options)}", **more)
 
     def hold_replication(self) -> None:
         """Lets the secondaries fetch nothing from here on."""
@@ -144,7 +145,7 @@ def test_a_repeated_delete_waits_for_the_majority_too(members: Members) -> None:
     with members.store() as store:
         session = store.create_session(**NAMES)
         store.append_event(session, an_event())
-        with members.store("timeoutMS=2000") as hasty:
+        with members.store(patience=2) as hasty:
             members.hold_replication()
             for _ in range(2):
                 with pytest.raises(PyMongoError) as caught:
@@ -158,7 +159,11 @@ def test_a_repeated_delete_waits_for_the_majority_too(members: Members) -> None:
 
 @pytest.mark.parametrize("added", [1, 5, 30])
 def test_events_that_were_rolled_back_are_not_loaded_from_memory(members: Members, added: int) -> None:
-    with members.store() as careful, members.store("w=1") as hasty, members.store("cache=1MB") as caching:
+    with (
+        members.store() as careful,
+        members.store("w=1") as hasty,
+        members.store("cache=1MB") as caching,
+    ):
         session = careful.create_session(**NAMES)
         careful.append_many((session, an_event(f"kept {number}")) for number in range(40))
         members.hold_replication()

@@ -88,13 +88,20 @@ def test_deleting_beside_an_append_leaves_nothing_of_the_session(make_store: Cal
         # On MongoDB some of the next events move others to a chunk.
         writer.append_many((session, an_event()) for _ in range(98))
 
-        def append_on(session: Session = session) -> None:
-            for _ in range(10_000):
-                writer.append_event(session, an_event(delta={"key": 1, "user:key": 1}))
+        deletion = threading.Event()
 
-        def delete_soon(seconds: float = chance.random() * 0.02) -> None:
+        def append_on(session: Session = session, deletion: threading.Event = deletion) -> None:
+            while True:
+                late = deletion.is_set()
+                writer.append_event(session, an_event(delta={"key": 1, "user:key": 1}))
+                assert not late
+
+        def delete_soon(seconds: float = chance.random() * 0.02, deletion: threading.Event = deletion) -> None:
             time.sleep(seconds)
-            deleter.delete_session(**ONE)
+            try:
+                deleter.delete_session(**ONE)
+            finally:
+                deletion.set()
 
         appended, deleted = at_once(append_on, delete_soon)
         outcomes.add(type(appended))

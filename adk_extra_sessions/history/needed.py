@@ -8,6 +8,7 @@ agent spoke last.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
 from itertools import islice
 
@@ -35,20 +36,25 @@ def needed(events: Sequence[Event]) -> list[int]:
     calls = Calls.of(events, there)
     left = not_summarised(events, there)
     found = {*left, *_newest_summarised(events, there, set(left)), *_last_words(events, there)}
-    answered = {caller for index in left if events[index].author == "user" for caller in calls.callers.get(index, ())}
-    found |= of_same_invocations(events, there, answered | calls.that_wait())
+    found |= of_same_invocations(events, there, calls.that_wait())
     found |= _ends_of_tasks(events, there, {events[index].isolation_scope for index in left})
-    return sorted(with_counterparts(events, found, calls))
+    return sorted(with_counterparts(events, there, found, calls))
 
 
-def with_counterparts(events: Sequence[Event], found: Iterable[int], calls: Calls) -> set[int]:
+def with_counterparts(events: Sequence[Event], there: Iterable[int], found: Iterable[int], calls: Calls) -> set[int]:
     """Adds to some events the calls that they answer or run for, and the responses to their calls.
+
+    With a user's answer comes the whole turn of the call: an agent without history begins where that turn did.
 
     Args:
         events: The history in order.
+        there: The indexes of those to look at.
         found: The indexes of the events.
         calls: The calls of the history.
     """
+    turns = defaultdict(list)
+    for index in there:
+        turns[events[index].invocation_id or index].append(index)
     complete: set[int] = set()
     waiting = list(found)
     while waiting:
@@ -58,7 +64,8 @@ def with_counterparts(events: Sequence[Event], found: Iterable[int], calls: Call
         complete.add(index)
         event = events[index]
         waiting += calls.responses.get(index, ())
-        waiting += calls.callers.get(index, ())
+        for caller in calls.callers.get(index, ()):
+            waiting += turns[events[caller].invocation_id or caller] if event.author == "user" else [caller]
         # An agent with a task of its own has the id of the call that handed it over as its scope.
         named = [*run_ids(event), *([event.isolation_scope] if event.isolation_scope else [])]
         waiting += [calls.named[one] for one in named if one in calls.named]

@@ -50,7 +50,7 @@ def newest(events: Sequence[Event], earlier: int, wanted: int, *, complete: bool
         return None
     calls = Calls.of(events, there)
     waiting = of_same_invocations(events, there, calls.that_wait())
-    found = with_counterparts(events, {*recent[begin or 0 :], *waiting}, calls)
+    found = with_counterparts(events, there, {*recent[begin or 0 :], *waiting}, calls)
     chosen = [index for index in sorted(found) if not _is_orphan(events[index], index, calls)]
     return Newest(chosen, sorted(waiting))
 

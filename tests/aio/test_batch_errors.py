@@ -87,12 +87,12 @@ async def test_no_thread_to_be_had_is_an_error_and_not_a_wait_for_ever(service: 
     sessions = [service.store.create_session(app_name=APP, user_id=USER) for _ in range(5)]
     with no_new_threads():
         appends = (service.append_event(session, an_event()) for session in sessions)
-        outcomes = await asyncio.wait_for(asyncio.gather(*appends, return_exceptions=True), timeout=20)
+        outcomes = await asyncio.wait_for(asyncio.gather(*appends, return_exceptions=True), timeout=60)
         assert [type(outcome) for outcome in outcomes] == [RuntimeError] * 5
-        await asyncio.wait_for(service.flush(), timeout=20)
+        await asyncio.wait_for(service.flush(), timeout=60)
     assert len(set(map(id, outcomes))) == 5
     for session in sessions:
-        await asyncio.wait_for(service.append_event(session, an_event()), timeout=20)
+        await asyncio.wait_for(service.append_event(session, an_event()), timeout=60)
         assert ids(await stored(service, session)) == ids(session) and len(session.events) == 1
 
 
@@ -132,11 +132,11 @@ async def test_an_event_that_changes_while_it_is_encoded_fails_alone(service: Se
     sessions = [await a_session(service) for _ in range(5)]
     events = [an_event(delta={"cart": growing()}) if number == 2 else an_event() for number in range(5)]
     appends = [service.append_event(session, event) for session, event in zip(sessions, events, strict=True)]
-    outcomes = await asyncio.wait_for(asyncio.gather(*appends, return_exceptions=True), timeout=20)
+    outcomes = await asyncio.wait_for(asyncio.gather(*appends, return_exceptions=True), timeout=60)
     assert isinstance(outcomes.pop(2), StateValueError)
     assert outcomes == [event for event in events if event is not events[2]]
     assert [len(session.events) for session in sessions] == [1, 1, 0, 1, 1]
-    await asyncio.wait_for(service.append_event(sessions[2], an_event()), timeout=20)
+    await asyncio.wait_for(service.append_event(sessions[2], an_event()), timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ async def test_a_session_of_wrong_form_fails_alone(service: SessionService, fiel
     real = sessions[2].id
     setattr(sessions[2], field, wrong)
     appends = (service.append_event(session, an_event(delta={"app:key": 1})) for session in sessions)
-    outcomes = await asyncio.wait_for(asyncio.gather(*appends, return_exceptions=True), timeout=20)
+    outcomes = await asyncio.wait_for(asyncio.gather(*appends, return_exceptions=True), timeout=60)
     assert isinstance(outcomes[2], InputValidationError)
     assert [len(ids(await stored(service, session))) for session in sessions if session is not sessions[2]] == [1] * 4
     found = await service.get_session(app_name=APP, user_id=USER, session_id=real)

@@ -41,7 +41,7 @@ def test_ctrl_c_amid_the_outcomes_leaves_nobody_waiting(service: SessionService)
             loop.run_until_complete(task)
     finally:
         signal.signal(signal.SIGINT, handler)
-    loop.run_until_complete(asyncio.wait_for(task, timeout=20))
+    loop.run_until_complete(asyncio.wait_for(task, timeout=60))
     loop.close()
     for session in sessions:
         assert session.state == {"key": 1} and len(session.events) == 1
@@ -68,7 +68,7 @@ def test_ctrl_c_at_any_line_stops_no_later_append(
     while came:
         with suppress(KeyboardInterrupt):
             came = asyncio.run(append(line))
-        asyncio.run(asyncio.wait_for(service.append_event(session, an_event()), timeout=20))
+        asyncio.run(asyncio.wait_for(service.append_event(session, an_event()), timeout=60))
         line += 1
     assert line > 5 and "InvalidStateError" not in caplog.text
     found = service.store.get_session(app_name=APP, user_id=USER, session_id=session.id)

@@ -191,7 +191,7 @@ async def test_a_cancelled_call_ends_when_its_outcome_is_known(
     service: SessionService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = threading.Event()
-    monkeypatch.setattr(service.store, "delete_session", lambda **_: answer.wait(30))
+    monkeypatch.setattr(service.store, "delete_session", lambda **_: answer.wait(60))
     task = asyncio.ensure_future(service.delete_session(app_name=APP, user_id=USER, session_id="one"))
     await asyncio.sleep(0)
     task.cancel()
@@ -216,7 +216,7 @@ async def test_a_ping_reaches_the_server_or_tells(service: SessionService, monke
 async def test_a_ping_can_be_given_up_at_once(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
     ended = []
-    monkeypatch.setattr(service.store, "ping", lambda: ended.append(answer.wait(10)))
+    monkeypatch.setattr(service.store, "ping", lambda: ended.append(answer.wait(60)))
     try:
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(service.ping(), timeout=0.05)

@@ -7,7 +7,6 @@ import gc
 import os
 import sys
 import threading
-import time
 import weakref
 from functools import partial
 
@@ -28,14 +27,16 @@ def anyio_backend() -> str:
 
 
 class Work:
-    """A blocking call that can be watched."""
+    """A blocking call that can be watched, and held up."""
 
-    def __init__(self, seconds: float = 0.05) -> None:
-        self.seconds = seconds
+    def __init__(self, *, held: bool = False) -> None:
         self.finished = False
+        self.free = threading.Event()
+        if not held:
+            self.free.set()
 
     def __call__(self) -> str:
-        time.sleep(self.seconds)
+        assert self.free.wait(60)
         self.finished = True
         return "done"
 
@@ -62,7 +63,7 @@ async def test_whatever_a_call_raises_comes_back_and_the_pool_goes_on(threads: W
         raise Panic
 
     future = threads.run(panics)
-    await asyncio.wait({future}, timeout=20)
+    await asyncio.wait({future}, timeout=60)
     with pytest.raises(Panic):
         future.result()
     assert threads.unfinished() == []
@@ -72,19 +73,18 @@ async def test_whatever_a_call_raises_comes_back_and_the_pool_goes_on(threads: W
 async def test_a_call_not_begun_can_be_cancelled(threads: WorkerThreads) -> None:
     free = threading.Event()
     begun: list[int] = []
-    held = [threads.run(lambda: free.wait(30)) for _ in range(2)]
+    held = [threads.run(lambda: free.wait(60)) for _ in range(2)]
     threads.run(lambda: begun.append(1)).cancel()
     await asyncio.sleep(0)
     free.set()
     await asyncio.gather(*held)
-    for _ in range(2):
-        await settle(threads.run(int))
-    assert begun == threads.unfinished() == []
+    wait_until(lambda: not threads.unfinished(), "the cancelled call is kept")
+    assert begun == []
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["returns", "fails"])
 def test_a_thread_without_a_call_holds_nothing_of_the_last_one(threads: WorkerThreads, fails: bool) -> None:
-    work = Work(0)
+    work = Work()
     held = weakref.ref(work)
 
     def call(work: Work) -> None:
@@ -95,37 +95,43 @@ def test_a_thread_without_a_call_holds_nothing_of_the_last_one(threads: WorkerTh
     try:
         threads.start(partial(call, work))
         del work
-        wait_until(lambda: held() is None, "it is held", timeout=20)
+        wait_until(lambda: held() is None, "it is held", timeout=60)
     finally:
         gc.enable()
 
 
 async def test_a_cancelled_task_waits_for_the_thread(threads: WorkerThreads) -> None:
-    work = Work()
+    work = Work(held=True)
     task = asyncio.ensure_future(settle(threads.run(work)))
     await asyncio.sleep(0.01)
     for _ in range(3):
         task.cancel()
         await asyncio.sleep(0)
+    work.free.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert work.finished
 
 
 async def test_a_timeout_waits_for_the_thread(threads: WorkerThreads) -> None:
-    work = Work()
+    work = Work(held=True)
+    task = asyncio.ensure_future(asyncio.wait_for(settle(threads.run(work)), timeout=0.01))
+    await asyncio.sleep(0.05)
+    assert not task.done()
+    work.free.set()
     with pytest.raises(asyncio.TimeoutError):
-        await asyncio.wait_for(settle(threads.run(work)), timeout=0.01)
+        await task
     assert work.finished
 
 
 async def test_an_anyio_scope_waits_for_the_thread_without_spinning(
     threads: WorkerThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work, waits = Work(0.3), []
+    work, waits = Work(held=True), []
     loop = asyncio.get_running_loop()
     create_future = loop.create_future
     monkeypatch.setattr(loop, "create_future", lambda: waits.append(1) or create_future())
+    loop.call_later(0.3, work.free.set)
     with anyio.move_on_after(0.01) as scope:
         await settle(threads.run(work))
         await anyio.sleep(1)
@@ -137,13 +143,17 @@ async def test_a_cancelled_failure_is_not_reported_as_lost(threads: WorkerThread
     reported: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
 
+    free = threading.Event()
+
     def fail() -> None:
-        time.sleep(0.03)
+        assert free.wait(60)
         raise ValueError
 
     task = asyncio.ensure_future(settle(threads.run(fail)))
     await asyncio.sleep(0.01)
     task.cancel()
+    await asyncio.sleep(0)
+    free.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     del task
@@ -168,11 +178,11 @@ async def test_calls_one_after_the_other_need_one_thread() -> None:
 
 def test_callers_in_many_threads_start_no_more_than_the_size() -> None:
     threads = WorkerThreads(2, "crowd")
-    free, together = threading.Event(), threading.Barrier(8, timeout=30)
+    free, together = threading.Event(), threading.Barrier(8, timeout=60)
 
     def start() -> None:
         together.wait()
-        threads.start(partial(free.wait, 30))
+        threads.start(partial(free.wait, 60))
 
     callers = [threading.Thread(target=start) for _ in range(8)]
     for caller in callers:
@@ -187,7 +197,7 @@ def test_callers_in_many_threads_start_no_more_than_the_size() -> None:
 def test_a_call_waits_for_none_of_those_that_closing_waits_for() -> None:
     threads = WorkerThreads(1, "closing")
     free, made = threading.Event(), threading.Event()
-    threads.start(partial(free.wait, 30))
+    threads.start(partial(free.wait, 60))
     before = threads._workers
     closing = threading.Thread(target=threads.close)
     closing.start()
@@ -202,7 +212,7 @@ def test_a_call_waits_for_none_of_those_that_closing_waits_for() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 async def test_a_call_waits_for_a_thread_that_is_there_if_no_other_can_start(threads: WorkerThreads) -> None:
     free = threading.Event()
-    held = threads.run(lambda: free.wait(30))
+    held = threads.run(lambda: free.wait(60))
     with no_new_threads():
         queued = threads.run(int)
     free.set()
@@ -213,7 +223,7 @@ async def test_a_call_waits_for_a_thread_that_is_there_if_no_other_can_start(thr
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_a_pool_survives_fork(threads: WorkerThreads) -> None:
     async def once() -> str:
-        return await settle(threads.run(Work(0)))
+        return await settle(threads.run(Work()))
 
     assert asyncio.run(once()) == "done"
     check_in_a_child(lambda: asyncio.run(once()) == "done")

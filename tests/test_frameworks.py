@@ -132,7 +132,7 @@ def test_tasks_of_a_forking_worker_write_into_one_session(worker: None, imported
     items = [f"book {number}" for number in range(10)]
     for item in items:
         assert client.post("/orders/ada/s1", data={"item": item}).status_code == 202
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while len(client.get("/orders/ada/s1").json["shipped"]) < len(items):
         assert time.monotonic() < deadline, client.get("/orders/ada/s1").json
         time.sleep(0.1)
@@ -148,7 +148,7 @@ def test_the_notebook_runs_in_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     nbformat = pytest.importorskip("nbformat")
     monkeypatch.setenv("REDIS_URL", "")
     notebook = nbformat.read(EXAMPLES / "notebook" / "sessions.ipynb", as_version=4)
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    nbclient.NotebookClient(notebook, timeout=120, startup_timeout=240, kernel_name="python3").execute()
     told = [str(output) for cell in notebook.cells for output in cell.get("outputs", ())]
     assert any("greeter How can I help?" in one for one in told)
     assert any("'Hello!', 'Hello, Ada!', 'Are you there?', 'How can I help?'" in one for one in told)

@@ -67,12 +67,12 @@ def test_a_loop_that_is_late_does_not_change_the_order(service: SessionService) 
         task = asyncio.ensure_future(service.append_event(live, first))
         await asyncio.sleep(0)
         busy.set()
-        assert free.wait(30)  # the loop stands still, and the event is stored meanwhile
+        assert free.wait(60)  # the loop stands still, and the event is stored meanwhile
         await task
 
     thread = threading.Thread(target=asyncio.run, args=(late(),))
     thread.start()
-    assert busy.wait(30)
+    assert busy.wait(60)
     asyncio.run(service.append_event(live, second))
     assert ids(live) == [first.id, second.id]
     free.set()
@@ -100,13 +100,15 @@ def test_services_and_stores_that_share_a_live_session(
 
 @pytest.mark.parametrize("module", [appends, live_sessions_module], ids=["appends", "live_sessions"])
 def test_ctrl_c_anywhere_in_an_append_blocks_no_session(store: SessionStore, module: ModuleType) -> None:
+    gc.collect()
+    before = set(live_sessions._orders)  # of other tests
     with ThreadPoolExecutor(1) as other_thread:
         for line in itertools.count():
             live, event = store.create_session(**NAMES), an_event(delta={"key": line, "temp:key": line})
             with suppress(KeyboardInterrupt), ctrl_c_at(module, line) as came:
                 store.append_event(live, event)
-            other_thread.submit(store.append_event, live, event).result(timeout=20)  # the same one, stored once
-            other_thread.submit(store.append_event, live, an_event()).result(timeout=20)
+            other_thread.submit(store.append_event, live, event).result(timeout=60)  # the same one, stored once
+            other_thread.submit(store.append_event, live, an_event()).result(timeout=60)
             assert len(live.events) == 2
             assert live.state.pop("temp:key") == line
             assert_agrees(store, live)
@@ -114,7 +116,7 @@ def test_ctrl_c_anywhere_in_an_append_blocks_no_session(store: SessionStore, mod
                 break
     assert line > 10
     gc.collect()
-    assert not live_sessions._orders
+    assert set(live_sessions._orders) <= before
 
 
 def test_writers_of_the_same_sessions_never_wait_for_each_other(store: SessionStore) -> None:
@@ -134,16 +136,16 @@ def test_ctrl_c_while_waiting_for_another_writer_blocks_no_session(store: Sessio
                 order.lock.release()
                 time.sleep(0.001)
             os.kill(os.getpid(), signal.SIGINT)
-            interrupted.wait(20)
+            interrupted.wait(60)
 
     held, interrupted = threading.Event(), threading.Event()
     with ThreadPoolExecutor(1) as other_thread:
         done = other_thread.submit(interrupt)
-        assert held.wait(20)
+        assert held.wait(60)
         with pytest.raises(KeyboardInterrupt):
             store.append_many([(first, an_event()), (second, an_event())])
         interrupted.set()
-        done.result(timeout=20)
+        done.result(timeout=60)
         assert other_thread.submit(order.lock.acquire, timeout=5).result()
         other_thread.submit(order.lock.release).result()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pkgutil
+import threading
 import uuid
 from collections.abc import Callable
 from importlib import import_module
@@ -20,13 +21,19 @@ NAMES = {"app_name": APP, "user_id": USER}
 SECRET = "4711-sesame"
 
 
+def ours(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What this package has logged in this thread; others may be left of other tests."""
+    here = threading.get_ident()
+    return [one for one in caplog.records if one.name.startswith("adk_extra_sessions") and one.thread == here]
+
+
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> Callable[[int], list[str]]:
     """What was logged at a level, by logger."""
     caplog.set_level(logging.DEBUG, "adk_extra_sessions")
 
     def at(level: int) -> list[str]:
-        own = [one for one in caplog.records if one.name.startswith("adk_extra_sessions") and one.levelno == level]
+        own = [one for one in ours(caplog) if one.levelno == level]
         return [f"{one.name.removeprefix('adk_extra_sessions.')}: {one.getMessage()}" for one in own]
 
     return at
@@ -52,8 +59,7 @@ def test_ordinary_work_says_nothing_above_debug(store: SessionStore, caplog: pyt
     store.get_session(**NAMES, session_id=session.id)
     store.list_sessions(app_name=APP)
     store.delete_session(**NAMES, session_id=session.id)
-    own = [record for record in caplog.records if record.name.startswith("adk_extra_sessions")]
-    assert {record.levelno for record in own} <= {logging.DEBUG}
+    assert {record.levelno for record in ours(caplog)} <= {logging.DEBUG}
     assert SECRET not in caplog.text
 
 

@@ -22,7 +22,9 @@ from google.genai import types
 
 from adk_extra_sessions import InputValidationError, SessionBusyError, TurnPlugin
 from adk_extra_sessions.aio.service import SessionService
+from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.turns import queue
+from adk_extra_sessions.turns.renewal import renewal
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +32,8 @@ pytestmark = pytest.mark.anyio
 AT_ONCE = 0 if hasattr(BasePlugin, "on_run_error_callback") else 30
 
 NAMES = {"app_name": "shop", "user_id": "ada", "session_id": "s1"}
+
+KEY = SessionKey(**NAMES)
 
 
 @pytest.fixture(scope="module", params=["asyncio"])
@@ -92,6 +96,21 @@ def started_by_others(run: Coroutine[Any, Any, list[Event]]) -> asyncio.Task[lis
     return Context().run(asyncio.create_task, run)
 
 
+async def has_begun(service: SessionService) -> bool:
+    """Whether a run has stored the user's message, which it does inside its turn."""
+    session = await service.get_session(**NAMES)
+    return session is not None and bool(session.events)
+
+
+async def cancel_when_begun(service: SessionService, run: asyncio.Task[list[Event]]) -> None:
+    while not await has_begun(service):
+        await asyncio.sleep(0.01)
+        assert not run.done()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+
 async def take_turn(service: SessionService, wait: float) -> None:
     async with service.turn(**NAMES, wait=wait):
         pass
@@ -142,12 +161,8 @@ async def test_a_cancelled_run_gives_the_turn_back_within_a_lease(
 ) -> None:
     monkeypatch.setattr(queue, "LEASE", 1.5)
     await service.create_session(**NAMES)
-    run = asyncio.create_task(say(a_runner(service, Slow(name="slow")), "wait"))
-    await asyncio.sleep(0.3)
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
-    async with service.turn(**NAMES, wait=6):
+    await cancel_when_begun(service, asyncio.create_task(say(a_runner(service, Slow(name="slow")), "wait")))
+    async with service.turn(**NAMES, wait=60):
         pass
 
 
@@ -163,14 +178,14 @@ async def test_a_run_whose_caller_stops_listening_gives_the_turn_back(
     await asyncio.create_task(take_turn(service, AT_ONCE))
 
 
-async def test_each_step_may_have_a_task_of_its_own(service: SessionService, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "LEASE", 1.5)
+async def test_each_step_may_have_a_task_of_its_own(service: SessionService) -> None:
     await service.create_session(**NAMES)
     events = a_runner(service, Slow(name="slow")).run_async(
         user_id="ada", session_id="s1", new_message=types.UserContent("hello")
     )
     await asyncio.create_task(anext(events))  # type: ignore[arg-type]
-    await asyncio.sleep(1)
+    (turn,) = renewal.on(service.store.turns, KEY)
+    await asyncio.to_thread(renewal._renew, turn)  # as the thread that renews turns does every few seconds
     with pytest.raises(SessionBusyError):
         async with service.turn(**NAMES, wait=0):
             pass
@@ -248,11 +263,7 @@ async def test_a_run_that_was_stopped_inside_a_turn_holds_up_no_other_in_it(
     await service.create_session(**NAMES)
     runner = a_runner(service, Slow(name="slow"))
     async with service.turn(**NAMES):
-        run = asyncio.create_task(say(runner, "wait"))
-        await asyncio.sleep(0.3)
-        run.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await run
+        await cancel_when_begun(service, asyncio.create_task(say(runner, "wait")))
         (answer,) = await asyncio.create_task(say(runner, "hello"))
     assert answer.author == "slow"
 

@@ -37,6 +37,22 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(autouse=True)
+def nothing_of_other_tests(server: Server) -> None:
+    """Empties the server: what other tests have left may expire while it is looked at."""
+    if server.name == "redis-server":
+        with Redis(port=server.port) as redis:
+            redis.flushall()
+        return
+    with MongoClient(server.url) as client:  # type: ignore[attr-defined]
+        for name in databases(client):
+            client.drop_database(name)
+
+
+def databases(client: MongoClient[Any]) -> set[str]:
+    return set(client.list_database_names()) - {"admin", "config", "local"}
+
+
 class Expiry:
     """When a key expires. Redis 6.2 has no PEXPIRETIME, so it is known to some milliseconds only."""
 
@@ -65,7 +81,7 @@ def everything(server: Server) -> Any:
             return {key: (redis.dump(key), Expiry.of(redis, key)) for key in redis.scan_iter()}
     with MongoClient(server.url) as client:  # type: ignore[attr-defined]
         held = {}
-        for name in set(client.list_database_names()) - {"admin", "config", "local"}:
+        for name in databases(client):
             for collection in client[name].list_collections():
                 one = client[name][collection["name"]]
                 indexes = [index.to_dict() for index in one.list_indexes()]

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from google.adk.sessions import Session
 from support.conversations import fill_store
-from support.servers import MongoServer, RedisServer, Server
+from support.servers import MongoServer, RedisServer, Server, wait_until
 
+from adk_extra_sessions import SessionStore
 from adk_extra_sessions.doctor import examine
 from adk_extra_sessions.testing.contract.samples import APP, an_event
 from adk_extra_sessions.transfer import (
@@ -58,13 +59,22 @@ def place(server: Server) -> Iterator[StorePlace]:
     """A place with sessions, on a server that the test may kill."""
     if server.process is None:
         server.start()
-    limits = "?timeoutMS=100" if isinstance(server, MongoServer) else "?socket_timeout=0.5&socket_connect_timeout=0.5"
-    name = "dead" if isinstance(server, MongoServer) else ""
-    with open_place(f"{server.url}{name}{limits}") as place:  # type: ignore[attr-defined]
+    # A killed server refuses connections at once; only MongoDB's driver waits for it to come back.
+    name = "dead?serverSelectionTimeoutMS=100" if isinstance(server, MongoServer) else ""
+    with open_place(f"{server.url}{name}") as place:  # type: ignore[attr-defined]
         assert isinstance(place, StorePlace)
+        wait_until(lambda: answers(place.store), "the driver does not find the server")
         if not list(place.keys(APP)):  # Redis loses them when it is killed
             fill_store(place.store, users=[0], lengths={"long": 450, "short": 3})
         yield place
+
+
+def answers(store: SessionStore) -> bool:
+    try:
+        store.ping()
+    except store.backend.driver_error:  # a busy machine takes longer than the driver waits
+        return False
+    return True
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_what_has_begun_is_finished_and_nothing_more_begun(where: str) -> None:
     def work(number: int) -> int:
         begun.append(number)
         if number in (3, 4):
-            both.wait(timeout=10)
+            both.wait(timeout=60)
         if where == "work" and number == 3:
             raise KeyboardInterrupt
         time.sleep(0.05)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from google.adk.sessions import Session
-from pymongo import monitoring
+from support.sent_commands import SentCommands
 
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.backends.mongodb import limits
@@ -18,30 +18,20 @@ from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, tex
 SESSIONS = 24
 
 
-class Counted(monitoring.CommandListener):
-    """Counts what a client sends."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def started(self, event: monitoring.CommandStartedEvent) -> None:
-        self.names.append(event.command_name)
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
-    def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+@pytest.fixture
+def listener() -> SentCommands:
+    return SentCommands()
 
 
 @pytest.fixture
-def sent() -> list[str]:
+def sent(listener: SentCommands) -> list[str]:
     """What the store of this test has sent, where there is a server."""
-    return []
+    return listener.names
 
 
 @pytest.fixture
-def watched(store: MongoSessionStore, server: Any, sent: list[str]) -> Iterator[MongoSessionStore]:
+def watched(store: MongoSessionStore, server: Any, listener: SentCommands) -> Iterator[MongoSessionStore]:
     """A store whose messages can be counted."""
-    listener = Counted()
-    listener.names = sent
     with MongoSessionStore(server.url, db_name=store.db_name, event_listeners=[listener]) as made:
         yield made
 

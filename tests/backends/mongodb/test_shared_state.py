@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,9 +18,7 @@ from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 MANY = 40_000
-
-SECONDS = 30.0
-"""What a change of that many keys may take on a busy machine; one by one it takes the server longer."""
+"""Keys that the server sets within a store's timeout only if it does not set them one by one."""
 
 
 def shared(store: MongoSessionStore, scope: str) -> dict[str, Any]:
@@ -68,11 +65,9 @@ def test_many_small_deltas_are_refused_when_their_document_is_full(store: MongoS
 def test_a_delta_of_many_keys_is_applied_soon(server: Any, store: MongoSessionStore, scope: str) -> None:
     prefix = "" if scope == "own" else f"{scope}:"
     session = store.create_session(**NAMES, state={f"{prefix}before": 1, f"{prefix}3": "old"})
-    begun = time.monotonic()
     for value in (1, 2):
         store.append_event(session, an_event(delta={f"{prefix}{number}": value for number in range(MANY)}))
         assert store.get_session(**NAMES).state == session.state
-    assert time.monotonic() - begun < SECONDS
     assert len(session.state) == MANY + 1
     store.append_event(session, an_event(delta={f"{prefix}3": 3}))
     assert store.get_session(**NAMES).state[f"{prefix}3"] == 3

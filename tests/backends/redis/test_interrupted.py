@@ -11,6 +11,7 @@ import pytest
 import redis
 from redis import client as redis_client
 from support.ctrl_c import ctrl_c_at
+from support.processes import pause, resume
 from support.servers import RedisServer
 
 from adk_extra_sessions import RedisSessionStore
@@ -60,16 +61,20 @@ def test_a_signal_handlers_own_exception_interrupts_too(redis_server: RedisServe
 
     before = signal.signal(signal.SIGALRM, handler)
     try:
-        with (
-            RedisSessionStore(redis_server.url, prefix=uuid.uuid4().hex) as store,
-            redis.Redis.from_url(redis_server.url) as admin,
-        ):
+        with RedisSessionStore(redis_server.url, prefix=uuid.uuid4().hex) as store:
             two = store.create_session(**NAMES, session_id="two")
             store.create_session(**NAMES, session_id="one")
-            admin.client_pause(400)
-            signal.setitimer(signal.ITIMER_REAL, 0.1)
-            with pytest.raises(SoftTimeLimit):
+
+            def interrupted() -> None:
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
                 store.get_session(**NAMES, session_id="one")
+
+            pause(redis_server.process)
+            try:
+                with pytest.raises(SoftTimeLimit):
+                    interrupted()
+            finally:
+                resume(redis_server.process)
             assert store.get_session(**NAMES, session_id="two") == two
     finally:
         signal.signal(signal.SIGALRM, before)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import redis
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, RedisError
+from support.refused_port import refused_port
 from support.servers import RedisServer
 
 from adk_extra_sessions import RedisSessionStore
@@ -153,10 +154,11 @@ def test_a_replica_can_be_read(own_server: RedisServer, admin: redis.Redis) -> N
         store.create_session(app_name=APP, user_id="gone", session_id="expired")
         admin.delete(*admin.keys("*:s:expired"))
         admin.delete(*admin.keys("*/gone}:i"))
-        admin.replicaof("127.0.0.1", str(own_server.port + 1))
-        with pytest.raises(ReadOnlyError):
-            store.create_session(**NAMES)
-        _readable(store)()
+        with refused_port() as nobodys:
+            admin.replicaof("127.0.0.1", str(nobodys))
+            with pytest.raises(ReadOnlyError):
+                store.create_session(**NAMES)
+            _readable(store)()
 
 
 def _readable(store: RedisSessionStore) -> Callable[[], None]:

@@ -132,14 +132,14 @@ def test_any_client_will_do(store: RedisSessionStore) -> None:
 
 
 def test_refresh_on_read_renews_expiry(make_store: Callable[..., RedisSessionStore]) -> None:
-    store = make_store(ttl=100, refresh_on_read=True)
+    store = make_store(ttl="10h", refresh_on_read=True)
     session = store.create_session(**NAMES)
     store.append_event(session, an_event())
     keys = [f"{store.prefix}:{{{APP}/{USER}}}:{kind}".encode() for kind in (f"s:{session.id}", f"e:{session.id}", "i")]
     for key in keys:
-        store.client.pexpire(key, 5_000)
+        store.client.pexpire(key, 3_600_000)
     store.get_session(**NAMES)
-    assert all(store.client.pttl(key) > 90_000 for key in keys)
+    assert all(store.client.pttl(key) > 35_000_000 for key in keys)
     others = [key for key in store.client.keys(f"{store.prefix}*") if key not in keys]
     assert all(store.client.pttl(key) == -1 for key in others)
 
@@ -159,10 +159,10 @@ def test_a_reader_shortens_nobodys_expiry(make_store: Callable[..., RedisSession
     brief.get_session(**NAMES)
     keys = list(kept.client.scan_iter(match=f"{kept.prefix}*"))
     assert all(kept.client.pttl(key) == -1 for key in keys)
-    make_store(ttl=100).append_event(session, an_event())
+    make_store(ttl="10h").append_event(session, an_event())
     brief.get_session(**NAMES)
     left = [kept.client.pttl(key) for key in keys]
-    assert sum(one > 99_000 for one in left) == 3 and all(one > 99_000 or one == -1 for one in left)
+    assert sum(one > 35_000_000 for one in left) == 3 and all(one > 35_000_000 or one == -1 for one in left)
 
 
 def test_index_entries_of_expired_sessions_are_dropped(store: RedisSessionStore) -> None:

@@ -33,6 +33,9 @@ SWITCHES = [
     "host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]
 
+# The buttons above the conversation: the agent's, and that of its sessions.
+SELECTORS = (By.CSS_SELECTOR, "button.selector-button")
+
 
 class Page:
     """The page of `adk web`.
@@ -53,6 +56,7 @@ class Page:
         """Opens the page with the agent chosen, and no session."""
         self._browser.get(f"{self._server.url}/dev-ui/?app={APP}&userId={USER}")
         self._wait.until(lambda browser: browser.find_elements(By.TAG_NAME, "textarea"))
+        self._wait.until(lambda browser: len(browser.find_elements(*SELECTORS)) > 1)
 
     def say(self, text: str, answer: str) -> None:
         """Types a message, and waits for the answer."""
@@ -71,15 +75,21 @@ class Page:
         return [line for row in rows for line in row.text.splitlines()]
 
     def session_id(self) -> str:
+        self._wait.until(lambda browser: "session" in parse_qs(urlsplit(browser.current_url).query))
         return parse_qs(urlsplit(self._browser.current_url).query)["session"][0]
 
     def open_from_list(self, session_id: str) -> None:
         """Opens a session by clicking on it in the list."""
-        self._browser.find_elements(By.CSS_SELECTOR, "button.selector-button")[1].click()
+        self._browser.find_elements(*SELECTORS)[1].click()
         entry = (By.XPATH, f"//*[contains(text(), '{session_id}')]")
         self._wait.until(lambda browser: browser.find_elements(*entry))
         self.save_screenshot("list")
-        self._browser.find_element(*entry).click()
+
+        def click(browser: Chrome) -> bool:  # again where the page has just drawn the list anew
+            browser.find_element(*entry).click()
+            return True
+
+        self._wait.until(click)
 
     def save_screenshot(self, name: str) -> None:
         self._browser.save_screenshot(str(self._screenshots / f"{name}.png"))

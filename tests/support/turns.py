@@ -7,17 +7,38 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from support.servers import wait_until
 
 from adk_extra_sessions import (
     SessionBusyError,
     SessionStore,
 )
 from adk_extra_sessions.records import SessionKey
+from adk_extra_sessions.turns.queue import TurnQueue
 
 NAMES = {"app_name": "shop", "user_id": "ada", "session_id": "s1"}
 
 
 KEY = SessionKey(**NAMES)
+
+
+def queue_of(store: SessionStore) -> TurnQueue:
+    """Returns who has the turn, and who waits for it."""
+    return TurnQueue.loads(store.turns.read(KEY)[0])
+
+
+def wait_for_renewals(store: SessionStore, count: int) -> None:
+    """Waits until a turn, held all the time, has been renewed so often."""
+    first = queue_of(store)
+    times = {first.renewed}
+
+    def is_renewed() -> bool:
+        now = queue_of(store)
+        assert now.holder == first.holder is not None
+        times.add(now.renewed)
+        return len(times) > count
+
+    wait_until(is_renewed, "the turn is not renewed")
 
 
 def elsewhere(call: Callable[[], Any]) -> Any:

@@ -75,7 +75,7 @@ async def test_a_blocking_turn_that_would_stop_its_holders_loop_is_refused(servi
 
     async with service.turn(**NAMES):
         with pytest.raises(InputValidationError, match="blocks the loop"):
-            await asyncio.create_task(block(2))
+            await asyncio.create_task(block(60))
         with pytest.raises(SessionBusyError):
             await asyncio.create_task(block(0))
     await block(0)

@@ -47,7 +47,7 @@ def dying(
         yield RedisSessionStore(client=client, prefix=storage["prefix"])
         client.close()
         return
-    url = f"mongodb://{address}/?directConnection=true&serverMonitoringMode=poll&socketTimeoutMS=10000"
+    url = f"mongodb://{address}/?directConnection=true&serverMonitoringMode=poll&socketTimeoutMS=60000"
     with MongoSessionStore(url, db_name=storage["db_name"]) as made:
         yield made
 

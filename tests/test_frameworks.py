@@ -123,6 +123,10 @@ def worker(redis_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     with subprocess.Popen([*command, "worker", "--concurrency", "2"], stderr=subprocess.DEVNULL) as process:
         yield
         process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
     with redis.Redis.from_url(redis_server.url) as client:
         client.delete("celery", "_kombu.binding.celery")
 

@@ -21,17 +21,17 @@ NAMES: Any = {"app_name": "app", "user_id": "user"}
 
 @pytest.mark.parametrize("many", [False, True], ids=["one command", "a pipeline"])
 def test_an_interrupted_command_leaves_its_reply_to_no_other(redis_server: RedisServer, many: bool) -> None:
-    with (
-        RedisSessionStore(redis_server.url, prefix=uuid.uuid4().hex) as store,
-        redis.Redis.from_url(redis_server.url) as admin,
-    ):
+    with RedisSessionStore(redis_server.url, prefix=uuid.uuid4().hex) as store:
         one, two = (store.create_session(**NAMES, session_id=name, state={"of": name}) for name in ("one", "two"))
-        admin.client_pause(300)  # so that the reply comes after the interruption
-        with suppress(KeyboardInterrupt), ctrl_c_at(redis_client, 0, ("parse_response",)) as came:
-            if many:
-                store.backend.client.pipeline(transaction=False).ping().ping().execute()
-            else:
-                store.get_session(**NAMES, session_id="one")
+        pause(redis_server.process)  # so that the reply comes after the interruption
+        try:
+            with suppress(KeyboardInterrupt), ctrl_c_at(redis_client, 0, ("parse_response",)) as came:
+                if many:
+                    store.backend.client.pipeline(transaction=False).ping().ping().execute()
+                else:
+                    store.get_session(**NAMES, session_id="one")
+        finally:
+            resume(redis_server.process)
         assert came.is_set()
         assert store.get_session(**NAMES, session_id="two") == two
         assert store.get_session(**NAMES, session_id="one") == one

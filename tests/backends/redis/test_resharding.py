@@ -34,7 +34,7 @@ def half_moved(cluster: redis.RedisCluster, slot: int, first: list[str]) -> Iter
     source.redis_connection.cluster("setslot", slot, "MIGRATING", ids[target.name])
 
     def move(keys: list[Any]) -> None:
-        source.redis_connection.migrate(target.host, target.port, keys, 0, 5000)
+        source.redis_connection.migrate(target.host, target.port, keys, 0, 60_000)
 
     try:
         move(first)
@@ -42,7 +42,8 @@ def half_moved(cluster: redis.RedisCluster, slot: int, first: list[str]) -> Iter
     finally:
         while keys := source.redis_connection.cluster("getkeysinslot", slot, 100):
             move(keys)
-        for node in (target, source):
+        # All others too, instead of at some time: what they had heard before would take the slot from its new owner.
+        for node in sorted(cluster.get_primaries(), key=lambda node: node.name != target.name):  # type: ignore[no-untyped-call]
             node.redis_connection.cluster("setslot", slot, "NODE", ids[target.name])
 
 

@@ -19,15 +19,15 @@ def explain(error: Exception, arguments: Iterable[str] = ()) -> tuple[int, str]:
         error: The error that ended a command.
         arguments: The command line, whose passwords are removed from the message.
     """
-    if isinstance(error, CorruptRecordError):
-        return DAMAGED, hidden(" ".join(str(error).split()), arguments)
-    ours = isinstance(error, (ConfigurationError, InputValidationError, SessionFileError))
+    damaged = isinstance(error, CorruptRecordError)
+    ours = damaged or isinstance(error, (ConfigurationError, InputValidationError, SessionFileError))
     of_a_file = isinstance(error, OSError) and error.filename is not None
     if isinstance(error, OSError) and of_a_file:
         text = f"{error.filename}: {error.strerror}"
     else:
         text = str(error) if ours else f"{type(error).__name__}: {error}"
-    return (WRONG if ours or of_a_file else REFUSED), hidden(" ".join(text.split()), arguments)
+    code = DAMAGED if damaged else WRONG if ours or of_a_file else REFUSED
+    return code, hidden(" ".join(text.split()), arguments)
 
 
 def hidden(text: str, arguments: Iterable[str]) -> str:

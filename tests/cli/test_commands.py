@@ -247,6 +247,14 @@ def test_doctor_names_what_cannot_be_read(run: Run, url: str, store: SessionStor
     assert "1 sessions with 450 events can be read" in ran.out
 
 
+def test_show_names_a_session_that_cannot_be_read(run: Run, url: str, store: SessionStore) -> None:
+    fill_store(store, users=[0], lengths={"short": 3})
+    damage(store, "short")
+    ran = run("show", url, APP, "u:0", "short")
+    assert (ran.code, "garbage" in ran.out + ran.err) == (1, False)
+    assert ran.err.startswith("Error: Session 'short' of user 'u:0' in app 'app'")
+
+
 def test_a_session_that_cannot_be_read_stops_no_copy(run: Run, url: str, other_url: str, store: SessionStore) -> None:
     fill_store(store, users=[0], lengths={"short": 3, "long": 450})
     damage(store, "short")

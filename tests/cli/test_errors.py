@@ -70,6 +70,7 @@ def test_a_password_in_a_drivers_message_is_hidden(argument: str, monkeypatch: p
 def test_a_message_is_one_short_line() -> None:
     assert hidden("No server, Timeout: 4s, Topology Description: <...>", []) == "No server, Timeout: 4s"
     assert explain(RuntimeError("two\nlines"))[1] == "RuntimeError: two lines"
+    assert explain(ConnectionResetError("no more"))[1] == "ConnectionResetError: no more"
     assert len(explain(RuntimeError("x" * 10_000))[1]) < 600
 
 

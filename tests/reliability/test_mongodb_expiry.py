@@ -28,6 +28,13 @@ LARGE = "x" * (limits.BODY_BYTES + 1)
 SECONDS: dict[str | None, float] = {None: float("inf"), "1m": 60, "1h": 3600}
 
 
+@pytest.fixture
+def short_tails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a session of a few events has chunks."""
+    monkeypatch.setattr(limits, "TAIL_EVENTS", 12)
+    monkeypatch.setattr(limits, "KEPT_EVENTS", 4)
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[MongoServer]:
     """A mongod whose TTL monitor sleeps: what is due is seen by its date."""
@@ -116,6 +123,7 @@ CASES = [
     [*((case, "") for case in CASES), (CASES[0], LARGE), (CASES[3], LARGE)],
     ids=lambda value: "large" if value == LARGE else str(value or ""),
 )
+@pytest.mark.usefixtures("short_tails")
 def test_two_writers_in_any_interleaving(writers: Writers, case: tuple[str | None, ...], large: str) -> None:
     maker, a, b = writers[case[0], 0].store, writers[case[1], 0], writers[case[2], 1]
     said = ("a", f"b{large}")
@@ -135,6 +143,7 @@ def test_two_writers_in_any_interleaving(writers: Writers, case: tuple[str | Non
 
 
 @pytest.mark.parametrize("case", CASES[::3], ids=str)
+@pytest.mark.usefixtures("short_tails")
 def test_of_two_holders_one_is_refused_in_any_interleaving(holders: Writers, case: tuple[str | None, ...]) -> None:
     maker, a, b = holders[case[0], 0].store, holders[case[1], 0], holders[case[2], 1]
     kept = a_session_with_chunks(maker)
@@ -163,6 +172,7 @@ def test_an_append_that_the_server_refuses_leaves_expiry_as_it_was(writers: Writ
     check(maker, SECONDS[before], "refused")
 
 
+@pytest.mark.usefixtures("short_tails")
 def test_many_sessions_in_one_batch(writers: Writers) -> None:
     """Where tails are full, room is made for all at once; each session keeps its own expiry."""
     hour, never = writers["1h", 0].store, writers[None, 0].store

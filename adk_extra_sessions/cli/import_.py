@@ -6,7 +6,7 @@ import click
 
 from adk_extra_sessions.cli.opening import opened
 from adk_extra_sessions.cli.options import selection
-from adk_extra_sessions.cli.output import clean, console
+from adk_extra_sessions.cli.output import console
 from adk_extra_sessions.cli.tally import Tally
 from adk_extra_sessions.errors import SessionFileError
 from adk_extra_sessions.transfer import copy_items, files, plan_items, read_items, verify_items
@@ -53,7 +53,7 @@ def command(
                 if not tally.sessions:
                     raise
                 well = False
-                console(stderr=True).print(clean(f"Error: {error}"))
+                console(stderr=True).print(f"Error: {error}")
             well = well and tally.well
     if not well:
         ctx.exit(1)

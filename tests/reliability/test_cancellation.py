@@ -116,13 +116,14 @@ def test_a_thousand_cancelled_appends(
     asyncio.run(once())
     threads, clients = threading.active_count(), connections()
     asyncio.run(cancel_at_random(service, random.SystemRandom().randrange(1 << 32)))
-    assert threading.active_count() <= threads + READ_THREADS
-    assert connections() <= clients + READ_THREADS + 1  # pymongo measures round trips on one that it opens later
+    # Pymongo measures round trips by a thread and a connection that it opens later.
+    assert threading.active_count() <= threads + READ_THREADS + 1
+    assert connections() <= clients + READ_THREADS + 1
     asyncio.run(service.close())
     left = set(threading.enumerate()) - others  # another test's may still be ending
     assert not [thread.name for thread in left if thread.name.startswith("adk-")]
     if backend != "rediscluster":  # its client was given, and keeps its connections
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while connections() > clients_before:
             assert time.monotonic() < deadline, "connections are left"
             time.sleep(0.05)

@@ -19,7 +19,6 @@ from support.redis_cluster import RedisClusterServers
 from support.servers import MongoServer, RedisServer
 
 from adk_extra_sessions import MongoSessionService, MongoSessionStore, RedisSessionService, RedisSessionStore
-from adk_extra_sessions.backends.mongodb import shared_state
 from adk_extra_sessions.errors import AlreadyExistsError, NotReplicatedError
 from adk_extra_sessions.testing.contract import (
     DetailsContract,
@@ -236,7 +235,6 @@ def test_a_reader_without_the_right_to_write_reads_everything(
         with pytest.raises(ConnectionError):
             store.append_event(session, an_event("last", delta={"user:a": 2}))
         monkeypatch.undo()
-    monkeypatch.setattr(shared_state, "RESCUE_AFTER", -1.0, raising=False)
     for ttl in (None, "1h"):
         with MongoSessionStore(url_of("reader"), ttl=ttl) as reading:
             found = reading.get_session(**NAMES)
@@ -252,14 +250,13 @@ def test_a_reader_without_the_right_to_write_reads_everything(
 def test_reading_survives_a_server_that_refuses_writes(
     guarded: MongoServer, url_of: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with MongoSessionStore(url_of("adk")) as store:
+    with MongoSessionStore(url_of("adk"), timeoutMS=200_000) as store:
         session = store.create_session(**NAMES, state={"user:a": 1})
         apply = type(store.backend.shared).apply
         monkeypatch.setattr(type(store.backend.shared), "apply", lambda *arguments, **named: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.append_event(session, an_event(delta={"user:a": 2}))
         monkeypatch.setattr(type(store.backend.shared), "apply", apply)
-        monkeypatch.setattr(shared_state, "RESCUE_AFTER", -1.0, raising=False)
         with administrator(guarded) as admin:
             admin.admin.command({"fsync": 1, "lock": True})
             try:
@@ -267,6 +264,6 @@ def test_reading_survives_a_server_that_refuses_writes(
                 found = store.get_session(**NAMES)
                 assert found is not None and found.state == {"user:a": 2}
                 assert [one.state for one in store.list_sessions(app_name=APP).sessions] == [{"user:a": 2}]
-                assert time.monotonic() - started < 3
+                assert time.monotonic() - started < 100  # a write would wait for the driver's limit
             finally:
                 admin.admin.command({"fsyncUnlock": 1})

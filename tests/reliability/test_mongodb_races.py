@@ -142,7 +142,7 @@ def test_two_processes_make_indexes_at_once(server: Any, storage: dict[str, Any]
                 assert indexes["adk_chunks_ttl"]["expireAfterSeconds"] == 0
                 assert "adk_chunks_by_time" in indexes
                 client.drop_database(database)
-            assert [process.communicate(timeout=60)[1] for process in processes] == [""] * len(ttls)
+            assert [process.communicate(timeout=120)[1] for process in processes] == [""] * len(ttls)
         finally:
             for process in processes:
                 process.kill()

@@ -121,7 +121,7 @@ def test_a_writer_dies_and_undoes_nothing(
         store.append_event(session, an_event(delta={"app:x": 0}))  # Redis knows the scripts from now on
     path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     command = [sys.executable, "-c", DYING, server.url, place, str(len(MOMENTS))]
-    subprocess.run(command, check=True, timeout=120, env={**os.environ, "PYTHONPATH": path})
+    subprocess.run(command, check=True, timeout=270, env={**os.environ, "PYTHONPATH": path})
     stored = []
     for moment in MOMENTS:
         app = f"app{moment}"

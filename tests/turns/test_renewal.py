@@ -65,6 +65,7 @@ def test_the_turns_of_a_store_are_renewed_by_one_thread_that_ends_after_them(
 def test_a_turn_that_no_thread_can_renew_is_refused_and_the_next_one_is_renewed(
     store: SessionStore, renewing: Threads
 ) -> None:
+    store.ping()  # its driver has its own threads from now on
     with no_new_threads(), pytest.raises(RuntimeError), store.turn(**NAMES):
         pass
     with store.turn(**NAMES, wait=0):

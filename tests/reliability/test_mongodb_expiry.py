@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from google.adk.sessions import Session
-from pymongo import MongoClient
 from support.held_writers import Writer, interleaved
 from support.servers import MongoServer, wait_until
 
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.backends.mongodb import limits
 from adk_extra_sessions.backends.mongodb.expiry import NEVER
-from adk_extra_sessions.errors import EventTooLargeError, StaleSessionError
+from adk_extra_sessions.errors import EventTooLargeError, SessionNotFoundError, StaleSessionError
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, texts
 
 pytestmark = pytest.mark.servers
@@ -25,7 +25,8 @@ ONE: dict[str, Any] = {"app_name": APP, "user_id": USER, "session_id": "one"}
 
 LARGE = "x" * (limits.BODY_BYTES + 1)
 
-SECONDS: dict[str | None, float] = {None: float("inf"), "1m": 60, "1h": 3600}
+SECONDS: dict[str | None, float] = {None: float("inf"), "10m": 600, "10h": 36_000}
+"""By ttl. None of them passes during a test, however slow the machine is."""
 
 
 @pytest.fixture
@@ -101,19 +102,19 @@ def check(store: MongoSessionStore, last: float, where: str, session_id: str = "
         assert head["expires_at"] == head["chunks_expire_at"] == NEVER == min(dates), where
         return
     ttl = timedelta(seconds=last)
-    assert abs(head["expires_at"] - store.backend.expiry.now() - ttl) < timedelta(seconds=30)
+    assert abs(head["expires_at"] - store.backend.expiry.now() - ttl) < timedelta(seconds=250)
     assert min(dates) >= head["expires_at"] + ttl * 0.49, where
     assert max(dates) <= head["expires_at"] + ttl * 2.01, where
 
 
 CASES = [
-    (None, "1h", None),
-    (None, "1m", "1h"),
-    ("1m", "1h", "1m"),
-    ("1m", None, "1m"),
-    ("1m", "1m", None),
-    ("1h", None, "1m"),
-    ("1h", "1m", "1h"),
+    (None, "10h", None),
+    (None, "10m", "10h"),
+    ("10m", "10h", "10m"),
+    ("10m", None, "10m"),
+    ("10m", "10m", None),
+    ("10h", None, "10m"),
+    ("10h", "10m", "10h"),
 ]
 """The ttl of the session's maker, and those of two writers."""
 
@@ -160,7 +161,7 @@ def test_of_two_holders_one_is_refused_in_any_interleaving(holders: Writers, cas
         check(maker, SECONDS[[a, b][refused.index(False)].ttl], where)
 
 
-@pytest.mark.parametrize("before", ["1m", "1h"])
+@pytest.mark.parametrize("before", ["10m", "10h"])
 def test_an_append_that_the_server_refuses_leaves_expiry_as_it_was(writers: Writers, before: str) -> None:
     maker, other = writers[before, 0].store, writers[None, 0].store
     a_session_with_chunks(maker)
@@ -175,7 +176,7 @@ def test_an_append_that_the_server_refuses_leaves_expiry_as_it_was(writers: Writ
 @pytest.mark.usefixtures("short_tails")
 def test_many_sessions_in_one_batch(writers: Writers) -> None:
     """Where tails are full, room is made for all at once; each session keeps its own expiry."""
-    hour, never = writers["1h", 0].store, writers[None, 0].store
+    hour, never = writers["10h", 0].store, writers[None, 0].store
     for name in ("sessions", "event_chunks"):
         hour.backend.database[name].delete_many({})
     sessions = [hour.create_session(app_name=APP, user_id=USER, session_id=f"s{number}") for number in range(6)]
@@ -187,7 +188,7 @@ def test_many_sessions_in_one_batch(writers: Writers) -> None:
     for session in sessions:
         found = hour.get_session(app_name=APP, user_id=USER, session_id=session.id)
         assert found is not None and texts(found) == texts(session)
-        check(hour, SECONDS["1h"], session.id, session.id)
+        check(hour, SECONDS["10h"], session.id, session.id)
 
 
 @pytest.fixture(scope="module")
@@ -197,46 +198,86 @@ def removing() -> Iterator[MongoServer]:
         yield one
 
 
-@pytest.mark.parametrize("last", ["2s", "1s"])
-def test_stores_of_different_ttls_write_in_turn(removing: MongoServer, last: str) -> None:
-    name = f"turn-{last}"
-    stores = {ttl: MongoSessionStore(removing.url, db_name=name, ttl=ttl) for ttl in ("2s", None, "1h", last)}
+class TooSlow(Exception):
+    """The machine took so long that a session has expired before it was written to again."""
+
+
+@pytest.mark.parametrize("last", [1, 0.5])
+def test_stores_of_different_ttls_write_in_turn(removing: MongoServer, last: float) -> None:
+    for short in (2, 8, 32):
+        with suppress(TooSlow):
+            write_in_turn(removing, short, short * last)
+            return
+    pytest.fail("even half a minute is too short")
+
+
+def write_in_turn(server: MongoServer, short: float, last: float) -> None:
+    """Stores write to a session in turn, the least of their ttls `short`, and then one of ttl `last`, in seconds."""
+    name = f"turn-{short}-{last}".replace(".", "-")
+    stores = {ttl: MongoSessionStore(server.url, db_name=name, ttl=ttl) for ttl in (short, None, 3600, last)}
+    stores[short].ensure_indexes()
+    said, expires = list[str](), time.monotonic() + short
+
+    def write(ttl: float | None, *new: str) -> None:
+        nonlocal expires
+        found = stores[ttl].get_session(**ONE)
+        if found is None and time.monotonic() > expires:
+            raise TooSlow
+        assert found is not None and texts(found) == said
+        began = time.monotonic()
+        outcomes = stores[ttl].append_many((found, an_event(text)) for text in new)
+        if time.monotonic() > expires and any(isinstance(one, SessionNotFoundError) for one in outcomes):
+            raise TooSlow
+        assert not any(isinstance(one, Exception) for one in outcomes)
+        said.extend(new)
+        expires = began + (ttl or float("inf"))
+
     try:
-        session = stores["2s"].create_session(**ONE)
-        said = [LARGE, *(str(number) for number in range(130))]
-        stores["2s"].append_many((session, an_event(text)) for text in said)
+        stores[short].create_session(**ONE)
+        write(short, LARGE, *map(str, range(130)))
         assert stores[None].backend.chunks.count_documents({}) > 2
         began = time.monotonic()
-        while time.monotonic() - began < 8:
-            for ttl in ("2s", None, "1h"):
-                found = stores[ttl].get_session(**ONE)
-                assert found is not None and texts(found) == said
-                said.append(f"{ttl} {len(said)}" if len(said) % 20 else f"{LARGE} {len(said)}")
-                stores[ttl].append_event(found, an_event(said[-1]))
+        while time.monotonic() - began < 4 * short:
+            for ttl in (short, None, 3600):
+                write(ttl, f"{ttl} {len(said)}" if len(said) % 20 else f"{LARGE} {len(said)}")
                 time.sleep(0.25)
-        found = stores["1h"].get_session(**ONE)
-        assert found is not None and texts(found) == said
-        stores[last].append_event(found, an_event("last"))
-        time.sleep(float(last[0]))
+        write(last, "last")
+        time.sleep(last)
         assert all(store.get_session(**ONE) is None for store in stores.values())
         collections = stores[None].backend.sessions, stores[None].backend.chunks
-        wait_until(lambda: not any(one.count_documents({}) for one in collections), "something stays", timeout=15)
+        wait_until(lambda: not any(one.count_documents({}) for one in collections), "something stays")
     finally:
+        stores[None].client.drop_database(name)
         for store in stores.values():
             store.close()
-        with MongoClient(removing.url) as client:
-            client.drop_database(name)
 
 
 def test_a_ttl_that_is_given_up_lets_nothing_go(removing: MongoServer) -> None:
     """Sessions of a store with a ttl, written to once by one without: they stay, whole."""
+    for ttl in (1, 4, 16):
+        with suppress(TooSlow):
+            give_up(removing, ttl)
+            return
+    pytest.fail("even a quarter of a minute is too short")
+
+
+def give_up(server: MongoServer, ttl: float) -> None:
     with (
-        MongoSessionStore(removing.url, db_name="given-up", ttl="1s") as expiring,
-        MongoSessionStore(removing.url, db_name="given-up") as staying,
+        MongoSessionStore(server.url, db_name="given-up", ttl=ttl) as expiring,
+        MongoSessionStore(server.url, db_name="given-up") as staying,
     ):
+        expiring.ensure_indexes()
+        expiring.delete_session(**ONE)
+        began = time.monotonic()
         session = expiring.create_session(**ONE)
         expiring.append_many((session, an_event(text)) for text in [LARGE, *map(str, range(130))])
-        staying.append_event(session, an_event("stays"))
-        time.sleep(5)
+        try:
+            staying.append_event(session, an_event("stays"))
+        except SessionNotFoundError:
+            if time.monotonic() - began > ttl:
+                raise TooSlow from None
+            raise
+        time.sleep(5 * ttl)
         found = expiring.get_session(**ONE)  # a reader's own ttl means nothing
         assert found is not None and texts(found) == texts(session)
+        assert len(found.events) == 132

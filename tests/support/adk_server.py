@@ -43,7 +43,7 @@ class AdkServer(Server):
 
     def client(self) -> httpx.Client:
         """Returns an HTTP client on it."""
-        return httpx.Client(base_url=self.url, trust_env=False, timeout=60)
+        return httpx.Client(base_url=self.url, trust_env=False, timeout=120)
 
     def _program(self) -> str:
         return sys.executable

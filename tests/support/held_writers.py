@@ -35,7 +35,7 @@ class Pause(monitoring.CommandListener):
         self._left -= 1
         if self._left == -1:
             self.held.set()
-            assert self._go.wait(60)
+            assert self._go.wait(120)
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
     def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
@@ -54,7 +54,12 @@ class Writer:
         self.ttl = ttl
         self.pause = Pause()
         self.store = MongoSessionStore(
-            server.url, db_name=db_name, ttl=ttl, on_stale=on_stale, event_listeners=[self.pause]
+            server.url,
+            db_name=db_name,
+            ttl=ttl,
+            on_stale=on_stale,
+            event_listeners=[self.pause],
+            timeoutMS=200_000,  # it is held up meanwhile
         )
         self.store.ensure_indexes()
         self.thread = threading.Thread()
@@ -78,13 +83,13 @@ class Writer:
 
         self.thread = threading.Thread(target=append)
         self.thread.start()
-        assert self.pause.held.wait(60)
+        assert self.pause.held.wait(120)
         return self.thread.is_alive() and self.outcome is None
 
     def end(self) -> Any:
         """Lets it go on to the end; returns its event or error."""
         self.pause.let_go()
-        self.thread.join(60)
+        self.thread.join(120)
         assert not self.thread.is_alive()
         return self.outcome
 

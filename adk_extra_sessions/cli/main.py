@@ -36,8 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return commands.main(given, prog_name="adk-sessions", standalone_mode=False) or 0
-    except click.exceptions.Exit as end:
-        return end.exit_code
     except click.ClickException as error:
         said = io.StringIO()
         error.show(said)

@@ -117,16 +117,19 @@ def test_the_overview_of_commands_needs_no_adk() -> None:
     assert "doctor" in ran.stdout
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
+@pytest.mark.parametrize(("lines", "options"), [(1, ["--limit", "0"]), (0, ["--limit", "1", "--json"])], ids=str)
+def test_a_reader_that_goes_away_is_no_error(lines: int, options: list[str]) -> None:
     fill = (
         "from adk_extra_sessions import RedisSessionStore as S; s = S('fakeredis://x')\n"
         "from adk_extra_sessions.cli import opening; opening.QUIET = 3600  # however slow the machine is\n"
-        "for n in range(3000): s.create_session(app_name='app', user_id='u', session_id='s' * 2000 + str(n))"
+        "for n in range(300): s.create_session(app_name='app', user_id='u', session_id='s' * 2000 + str(n))"
     )
-    command = in_a_process("ls", "fakeredis://x", "app", "--limit", "0", before=fill)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = in_a_process("ls", "fakeredis://x", "app", *options, before=fill)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=buffered) as process:
         assert process.stdout is not None and process.stderr is not None
-        process.stdout.readline()
+        for _ in range(lines):
+            process.stdout.readline()
         process.stdout.close()
         process.wait(timeout=200)
-        assert process.stderr.read() == ""
+        assert (process.returncode, process.stderr.read()) == (1, "")

@@ -26,13 +26,14 @@ from support.dumps import holding
 from support.every_message_checks import Violation
 from support.every_message_meanwhile import MEANWHILE
 from support.every_message_scenes import FULL, OPERATIONS
-from support.every_message_stage import BROKEN, Stage
+from support.every_message_stage import BROKEN, LIMIT, Stage
 from support.message_proxy import INTERRUPTIONS, Fault, MessageProxy
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionNotFoundError, SessionStore
 from adk_extra_sessions.doctor import Level, examine
 from adk_extra_sessions.records import SessionKey
 from adk_extra_sessions.testing.contract.samples import an_event
+from adk_extra_sessions.turns import turn
 
 DRAWS = int(os.environ.get("ADK_EXTRA_SESSIONS_EXAMPLES", "4"))
 
@@ -59,22 +60,25 @@ def make_far(
     """Makes stores behind the proxy."""
     # The drivers look at once for a server they have lost.
     monkeypatch.setattr("pymongo.common.MIN_HEARTBEAT_INTERVAL", 0.005)
+    monkeypatch.setattr(turn, "PROMPT", 600.0)  # on a slow machine a server that can be reached takes longer, too
     address = f"127.0.0.1:{next(iter(proxy.ports.values()))}"
     made: list[Any] = []
 
     def make(*, brief: bool = False, **options: Any) -> SessionStore:
         if backend == "rediscluster":
             nodes = redis.RedisCluster.from_url(
-                f"redis://{address}", address_remap=lambda node: (node[0], proxy.ports.get(node[1], node[1]))
+                f"redis://{address}",
+                address_remap=lambda node: (node[0], proxy.ports.get(node[1], node[1])),
+                socket_timeout=LIMIT,
             )
             made.append(RedisSessionStore(client=nodes, prefix=storage["prefix"], **options))
         elif backend == "redis":
-            retry = Retry(NoBackoff(), 3)
-            made.append(RedisSessionStore(f"redis://{address}", prefix=storage["prefix"], retry=retry, **options))
+            options |= {"retry": Retry(NoBackoff(), 3), "socket_timeout": LIMIT}
+            made.append(RedisSessionStore(f"redis://{address}", prefix=storage["prefix"], **options))
         else:
             url = f"mongodb://{address}/?directConnection=true&serverMonitoringMode=poll"
-            # With its default timeout pymongo tries again for 20 seconds; with this one, once.
-            options |= {"socketTimeoutMS": 10_000} if brief else {}
+            # With the usual timeout pymongo tries again for so long; with the other, once.
+            options["socketTimeoutMS" if brief else "timeoutMS"] = LIMIT * 1000
             made.append(MongoSessionStore(url, db_name=storage["db_name"], **options))
         return made[-1]
 
@@ -287,7 +291,7 @@ def test_whatever_happens_once_at_any_message_of_a_turn_it_is_given_back(
     far, near, names = make_far(), make_store(), {"app_name": "app", "user_id": "user", "session_id": "s"}
     for number in itertools.count(-1):
         proxy.expect(Fault("", answered=False, interrupts=interrupts) if number > 0 else None, number)
-        with suppress(KeyboardInterrupt), far.turn(**names, wait=5):
+        with suppress(KeyboardInterrupt), far.turn(**names, wait=60):
             pass
         proxy.heal()
         if number > proxy.count:

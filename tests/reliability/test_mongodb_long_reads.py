@@ -70,7 +70,7 @@ def test_a_read_goes_on(proxy: ReplyLosingProxy, what: str, way: str) -> None:
         between = After("find", collection, end_all_cursors)
     else:
         between = Before("getMore", collection, proxy.break_connections)
-    with MongoSessionStore(f"mongodb://127.0.0.1:{port}/shop", event_listeners=[between]) as store:
+    with MongoSessionStore(f"mongodb://127.0.0.1:{port}/shop", event_listeners=[between], timeoutMS=200_000) as store:
         found = read(store)
         assert not between.left
         assert found == read(store)
@@ -79,7 +79,7 @@ def test_a_read_goes_on(proxy: ReplyLosingProxy, what: str, way: str) -> None:
 def test_a_read_that_never_gets_further_ends(proxy: ReplyLosingProxy) -> None:
     (port,) = proxy.ports.values()
     between = Before("getMore", "event_chunks", *[proxy.break_connections] * 100)
-    with MongoSessionStore(f"mongodb://127.0.0.1:{port}/shop", event_listeners=[between]) as store:
+    with MongoSessionStore(f"mongodb://127.0.0.1:{port}/shop", event_listeners=[between], timeoutMS=200_000) as store:
         with pytest.raises(AutoReconnect, match="get_session on "):
             store.get_session(**{**NAMES, "session_id": "large"})
         assert len(between.left) == 97

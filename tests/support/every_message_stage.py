@@ -17,8 +17,11 @@ from support.message_proxy import INTERRUPTIONS, Fault, MessageProxy
 
 from adk_extra_sessions import MongoSessionStore, SessionStore
 
-PATIENCE = 15
-"""Seconds that no operation may take: less than any driver's timeouts after one another."""
+PATIENCE = 100
+"""Seconds that no operation may take, however slow the machine is."""
+
+LIMIT = 150
+"""Seconds that the drivers wait: longer, so that whoever waits for what never comes is found out."""
 
 BROKEN = (RedisConnectionError, AutoReconnect)
 

@@ -141,7 +141,7 @@ class MessageProxy:
             self._call(fault.after)
         if fault.interrupts and not self._wants_no_reply(request):
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
-            self._over.wait(timeout=30)
+            self._over.wait(timeout=60)
         return reply
 
     def _answer(self, server: socket.socket, request: bytes, read: Callable[[], bytes]) -> bytes:

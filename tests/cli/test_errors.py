@@ -126,10 +126,15 @@ def test_a_reader_that_goes_away_is_no_error(lines: int, options: list[str]) -> 
     )
     command = in_a_process("ls", "fakeredis://x", "app", *options, before=fill)
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=buffered) as process:
-        assert process.stdout is not None and process.stderr is not None
-        for _ in range(lines):
-            process.stdout.readline()
-        process.stdout.close()
-        process.wait(timeout=200)
-        assert (process.returncode, process.stderr.read()) == (1, "")
+    read, write = os.pipe()
+    with os.fdopen(read) as reader:
+        if not lines:
+            reader.close()  # before it starts, so that it cannot have ended by then
+        with subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE, text=True, env=buffered) as process:
+            os.close(write)
+            for _ in range(lines):
+                reader.readline()
+            reader.close()
+            assert process.stderr is not None
+            process.wait(timeout=200)
+            assert (process.returncode, process.stderr.read()) == (1, "")

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from functools import partial
 from typing import Any
 
 import anyio
@@ -106,12 +107,14 @@ async def holding_async(
         renewal.discard(turn)
         await _leave(run, turn.leave_after_error)
         raise
+    # The garbage collector ends an abandoned run inside the call that it interrupts, with that call's timeout.
+    entered = copy_context()
     try:
         with _inside(turn) if abandoned is None else nullcontext():
             yield turn
     except BaseException:
         if _stop_renewing(turn):
-            await _leave(run, turn.leave_after_error)
+            await _leave(run, partial(entered.run, turn.leave_after_error))
         raise
     if _stop_renewing(turn) and not await _leave(run, turn.leave_quietly):
         raise TurnLostError(key.session_id, key.user_id)

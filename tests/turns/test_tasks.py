@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import time
+from collections.abc import AsyncIterator
 from typing import Any
 
+import pymongo
 import pytest
 from support.servers import wait_until
 from support.turns import KEY, NAMES, refused_elsewhere
@@ -46,6 +49,23 @@ async def test_a_cancelled_waiter_leaves_and_a_cancelled_holder_gives_back(servi
     holding.cancel()
     with pytest.raises(asyncio.CancelledError):
         await holding
+    async with service.turn(**NAMES, wait=0):
+        pass
+
+
+async def test_a_run_that_is_given_up_inside_another_call_gives_the_turn_back(service: Any) -> None:
+    """As the garbage collector does it, for one that nobody listens to any more: inside whatever it interrupts."""
+
+    async def run() -> AsyncIterator[None]:
+        async with service.turn(**NAMES):
+            yield
+
+    running = run()
+    await anext(running)
+    with pymongo.timeout(0.001):  # somebody's call, whose time is over
+        time.sleep(0.01)
+        ending = asyncio.create_task(running.aclose())  # type: ignore[attr-defined]
+    await ending
     async with service.turn(**NAMES, wait=0):
         pass
 

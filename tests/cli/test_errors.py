@@ -42,6 +42,7 @@ def in_a_process(*arguments: str, before: str = "") -> list[str]:
         (["show", "sqlite:////no/such/file.db", "app", "user", "one"], 2, "File '/no/such/file.db' does not exist"),
         (["rm", "sqlite:////no/such/file.db", "app", "user", "one"], 2, "File '/no/such/file.db' does not exist"),
         (["copy", "memory://", "fakeredis://a"], 2, "--app"),
+        (["ls", "redis://127.0.0.1:{port}", "app", "--label", "=x"], 2, "--label"),
         (["import", "/no/such/file", "fakeredis://a"], 2, "/no/such/file: No such file"),
         (["import", os.devnull, "fakeredis://a"], 2, "Not a file of exported sessions"),
         (["export", "redis://127.0.0.1:{port}", "/no/such/folder/file"], 2, "/no/such/folder/file: No such file"),

@@ -15,10 +15,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Creates a console that writes text literally; outside a terminal, lines are never wrapped."""
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else 10_000
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True, width=width)
+    """Creates a console that writes text literally, and breaks no line."""
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def clean(text: str) -> str:
@@ -40,6 +38,6 @@ def local_time(seconds: float) -> str:
 
 
 def write_json(value: object) -> None:
-    """Writes a value as JSON to standard output; what has no JSON form becomes a string."""
-    text = json.dumps(to_jsonable_python(value, serialize_unknown=True, inf_nan_mode="constants"), indent=2)
+    """Writes a value as JSON to standard output."""
+    text = json.dumps(to_jsonable_python(value), indent=2)
     sys.stdout.write(f"{text}\n")

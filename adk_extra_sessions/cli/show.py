@@ -61,11 +61,12 @@ def command(
 
 
 def _write_json(found: StreamedSession) -> None:
-    """Writes ADK's own JSON of the session, event by event."""
-    head = found.session.model_dump_json(exclude={"events"}, by_alias=False).removesuffix("}")
+    """Writes ADK's own JSON of the session, event by event; what has no JSON form becomes a string."""
+    head = found.session.model_dump_json(exclude={"events"}, by_alias=False, fallback=str).removesuffix("}")
     sys.stdout.write(f'{ascii_json(head)},"events":[')
     for number, event in enumerate(found.events):
-        sys.stdout.write(("," if number else "") + "\n" + ascii_json(event.model_dump_json(exclude_none=True)))
+        line = event.model_dump_json(exclude_none=True, fallback=str)
+        sys.stdout.write(("," if number else "") + "\n" + ascii_json(line))
     sys.stdout.write("\n]}\n")
 
 
@@ -81,9 +82,7 @@ def _print(found: StreamedSession) -> None:
     if session.state:
         out.print(Text("\nstate", "bold"))
         for key, value in session.state.items():
-            out.print(
-                Text(clean(f"  {key} = {to_json(value, inf_nan_mode='constants', serialize_unknown=True).decode()}"))
-            )
+            out.print(Text(clean(f"  {key} = {to_json(value, serialize_unknown=True).decode()}")))
 
 
 def _details(session: AdkSession) -> Iterator[str]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import FAKES
 from google.adk.events import Event, EventActions
-from google.adk.sessions import Session
+from google.adk.sessions import InMemorySessionService, Session
 from google.genai import types
 from support.conversations import LENGTHS, fill_store
 
@@ -126,6 +130,19 @@ def test_show_json_is_the_session(run: Run, url: str, store: SessionStore) -> No
     live = a_conversation(store)
     shown = Session.model_validate_json(run("show", url, APP, "ada", "one", "--json").out)
     assert shown.model_dump() == live.model_dump()
+
+
+def test_show_writes_what_has_no_json_form(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = InMemorySessionService()
+    state = {"large": float("inf"), "thing": threading.Lock}
+    live = asyncio.run(service.create_session(app_name=APP, user_id="ada", session_id="one", state=state))
+    asyncio.run(service.append_event(live, an_event(delta={"other": threading.Lock})))
+    monkeypatch.setitem(sys.modules, "things", SimpleNamespace(service=lambda: service))
+    shown = run("show", "things:service", APP, "ada", "one").out
+    assert "  large = Infinity\n" in shown and "  thing = " in shown
+    found = json.loads(run("show", "things:service", APP, "ada", "one", "--json").out)
+    assert found["state"]["thing"] == str(threading.Lock)
+    assert found["events"][0]["actions"]["state_delta"] == {"other": str(threading.Lock)}
 
 
 def test_copy_verify_and_dry_run(run: Run, url: str, other_url: str, filled: SessionStore) -> None:

@@ -8,7 +8,7 @@ import attrs
 import click
 from rich.text import Text
 
-from adk_extra_sessions.cli.errors import hidden
+from adk_extra_sessions.cli.errors import one_line
 from adk_extra_sessions.cli.opening import first_contact
 from adk_extra_sessions.cli.options import as_json
 from adk_extra_sessions.cli.output import clean, console, write_json
@@ -30,7 +30,7 @@ def command(ctx: click.Context, url: str, quick: bool, json: bool) -> None:
     found: list[Finding] = []
     with Work("reading") as work:
         for finding in _findings(url, quick, work):
-            finding = attrs.evolve(finding, text=hidden(" ".join(clean(finding.text).split()), [url]))
+            finding = attrs.evolve(finding, text=one_line(finding.text, [url]))
             found.append(finding)
             if not json:
                 with work.hidden():

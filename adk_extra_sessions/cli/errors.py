@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from adk_extra_sessions.cli.main import DAMAGED, REFUSED, WRONG
+from adk_extra_sessions.cli.output import clean
 from adk_extra_sessions.cli.secrets import without_secrets
 from adk_extra_sessions.errors import ConfigurationError, CorruptRecordError, InputValidationError, SessionFileError
 
@@ -27,10 +28,16 @@ def explain(error: Exception, arguments: Iterable[str] = ()) -> tuple[int, str]:
     else:
         text = str(error) if ours else f"{type(error).__name__}: {error}"
     code = DAMAGED if damaged else WRONG if ours or of_a_file else REFUSED
-    return code, hidden(" ".join(text.split()), arguments)
+    return code, one_line(text, arguments)
 
 
-def hidden(text: str, arguments: Iterable[str]) -> str:
-    """Returns a message without the passwords in a command line, and shortened."""
-    text = without_secrets(text.partition(", Topology Description:")[0], arguments)
+def one_line(text: str, arguments: Iterable[str]) -> str:
+    """Returns a message in one line that is not too long, without control characters and passwords.
+
+    Args:
+        text: The message.
+        arguments: The command line, whose passwords are removed.
+    """
+    text = clean(" ".join(text.partition(", Topology Description:")[0].split()))
+    text = without_secrets(text, arguments)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

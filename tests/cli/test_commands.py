@@ -264,6 +264,16 @@ def test_doctor_names_what_cannot_be_read(run: Run, url: str, store: SessionStor
     assert "1 sessions with 450 events can be read" in ran.out
 
 
+def test_a_name_reaches_the_terminal_from_doctor_without_control_characters(
+    run: Run, url: str, store: SessionStore
+) -> None:
+    fill_store(store, users=[0], lengths={"short\x1b[31m": 3})
+    damage(store, "short\x1b[31m")
+    ran = run("doctor", url)
+    assert (ran.code, "\x1b" in ran.out + ran.err) == (1, False)
+    assert "adk-sessions rm URL app u:0 'short\ufffd[31m'" in ran.out
+
+
 def test_show_names_a_session_that_cannot_be_read(run: Run, url: str, store: SessionStore) -> None:
     fill_store(store, users=[0], lengths={"short": 3})
     damage(store, "short")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import socketserver
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 from support.refused_port import refused_port
 
 from adk_extra_sessions import ConfigurationError
-from adk_extra_sessions.cli.errors import explain, hidden
+from adk_extra_sessions.cli.errors import explain, one_line
 from adk_extra_sessions.cli.main import main
 
 Run = Callable[..., "object"]
@@ -69,11 +72,36 @@ def test_exit_codes(run: Run, arguments: list[str], code: int, reason: str) -> N
 @pytest.mark.parametrize("argument", ["mongodb://user:p%40ss:word@host/db", "env:SOME_URL"])
 def test_a_password_in_a_drivers_message_is_hidden(argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_URL", "mongodb://user:p%40ss:word@host/db")
-    assert hidden("cannot use p%40ss:word or p@ss:word at host", ["ls", argument]) == "cannot use *** or *** at host"
+    assert one_line("cannot use p%40ss:word or p@ss:word at host", ["ls", argument]) == "cannot use *** or *** at host"
+
+
+@pytest.mark.parametrize("command", ["ls", "doctor"])
+def test_what_a_server_says_is_shown_without_passwords_and_control_characters(run: Run, command: str) -> None:
+    with a_redis_server_that_only_says(b"-ERR hunter2! is not\x1b[31m welcome\r\n") as port:
+        ran = run(command, f"redis://ada:{SECRET}@127.0.0.1:{port}")
+    assert ran.code == (1 if command == "doctor" else 3)
+    assert "*** is not\ufffd[31m welcome" in ran.out + ran.err
+    assert "hunter2" not in ran.out + ran.err and "\x1b" not in ran.out + ran.err
+
+
+@contextmanager
+def a_redis_server_that_only_says(reply: bytes) -> Iterator[int]:
+    """Answers every request so; returns its port."""
+
+    class Answer(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(ConnectionError):
+                while self.request.recv(10_000):
+                    self.request.sendall(reply)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield server.server_address[1]
+        server.shutdown()
 
 
 def test_a_message_is_one_short_line() -> None:
-    assert hidden("No server, Timeout: 4s, Topology Description: <...>", []) == "No server, Timeout: 4s"
+    assert one_line("No server, Timeout: 4s, Topology Description: <...>", []) == "No server, Timeout: 4s"
     assert explain(RuntimeError("two\nlines"))[1] == "RuntimeError: two lines"
     assert explain(ConnectionResetError("no more"))[1] == "ConnectionResetError: no more"
     assert len(explain(RuntimeError("x" * 10_000))[1]) < 600

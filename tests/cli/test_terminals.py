@@ -8,6 +8,7 @@ import pty
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -56,6 +57,8 @@ def test_ids_can_be_copied_from_a_narrow_terminal() -> None:
         os.close(theirs)
         said = read_all(ours)
     os.close(ours)
+    rows = said.splitlines()[1:]
+    assert len(rows) == 2 and b"\x1b" not in b"".join(rows)
     assert LONG.encode() in said and USER.encode() in said
     assert "…".encode() not in said
 
@@ -88,6 +91,16 @@ def test_a_server_that_says_nothing_is_reported_in_seconds(
     assert tries == 1 if scheme == "redis" else "Timeout: 2.0s" in ran.err + ran.out
     assert f"Waiting for an answer from {scheme}://***@127.0.0.1" in ran.err
     assert "hunter2" not in ran.err + ran.out
+
+
+def test_nobody_waits_for_a_server_that_has_answered(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "QUIET", 3600)
+    before = {*threading.enumerate()}
+    assert run("ls", "fakeredis://x").code == 0
+    timers = [one for one in threading.enumerate() if isinstance(one, threading.Timer) and one not in before]
+    for timer in timers:
+        timer.join(20)
+        assert not timer.is_alive()
 
 
 def connections(silent: socket.socket) -> int:

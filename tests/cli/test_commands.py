@@ -19,6 +19,7 @@ from google.genai import types
 from support.conversations import LENGTHS, fill_store
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
+from adk_extra_sessions.cli import progress
 from adk_extra_sessions.testing.contract.samples import APP, an_event
 
 Run = Callable[..., "object"]
@@ -45,6 +46,7 @@ def test_ls(run: Run, url: str, store: SessionStore) -> None:
     assert "newest 1 of 3 sessions" in ran.err
     ran = run("ls", url, APP, "u0", "--json")
     assert [one["session_id"] for one in json.loads(ran.out)] == ["middle", "old"]
+    assert run("ls", url, APP, "u0", "--json", "--limit", "0").out == ran.out
     ran = run("ls", url, APP, "--users", "--json")
     assert json.loads(ran.out)[0] == {"app_name": APP, "user_id": "u1", "sessions": 1, "last_update_time": 1.2e9}
     assert run("ls", url, "no such app").err.strip() == "No sessions found."
@@ -177,6 +179,25 @@ def test_a_dry_run_creates_no_database(run: Run, url: str, filled: SessionStore,
         ran = run(*command, f"sqlite:///{database}", "--dry-run")
         assert (ran.code, database.exists()) == (2, False)
         assert str(database) in ran.err
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+@pytest.mark.parametrize("seconds", [0, 3600])
+def test_progress_is_shown_every_few_seconds(
+    run: Run, url: str, other_url: str, filled: SessionStore, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", seconds)
+    ran = run("copy", url, other_url)
+    assert (f"copied: 1 of {EVERY}, " in ran.err) == (seconds == 0)
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # it does not depend on the store
+def test_a_user_who_has_only_state_is_copied(run: Run, url: str, other_url: str, store: SessionStore) -> None:
+    session = store.create_session(app_name=APP, user_id="ada", session_id="one", state={"user:plan": "gold"})
+    store.delete_session(app_name=APP, user_id="ada", session_id=session.id)
+    assert run("copy", url, other_url, "--app", APP, "--user", "ada").code == 0
+    with RedisSessionStore(other_url) as other:
+        assert other.get_user_state(app_name=APP, user_id="ada") == {"plan": "gold"}
 
 
 def test_copy_tells_what_differs(run: Run, url: str, other_url: str, filled: SessionStore) -> None:

@@ -19,6 +19,7 @@ import pytest
 from support.conversations import fill_store
 
 from adk_extra_sessions import SessionStore
+from adk_extra_sessions.cli.main import main
 from adk_extra_sessions.testing.contract.samples import APP
 from adk_extra_sessions.transfer import open_place, plan_items
 
@@ -83,13 +84,36 @@ def test_a_copy_is_completed_when_it_is_run_again(run: Run, place_url: str, how:
     assert 0 < met.count("the same") < 100
     if how is signal.SIGINT:
         assert process.returncode == 130
-        assert "Finishing the sessions in progress" in said
+        assert "Finishing the sessions in progress" in said and "copied " in said
         assert said.splitlines()[-1] == "Interrupted."
         assert "Traceback" not in said
         assert met.count("continued") == 0
     ran = run("copy", QUICK, place_url, "--app", "app", "--verify")
     assert ran.code == 0
     assert "compared 100 sessions (100 the same)" in ran.err
+
+
+def test_a_second_ctrl_c_ends_a_command_at_once(tmp_path: Path) -> None:
+    with running("export", "support.slow_source:stuck", str(tmp_path / "all.jsonl"), "--app", "app") as process:
+        assert process.stderr is not None
+        for expected in ("stuck", "press Ctrl-C again to stop at once"):
+            while expected not in process.stderr.readline():
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+        assert process.wait(200) == 130
+
+
+def test_ctrl_c_is_as_before_after_a_command(run: Run) -> None:
+    assert run("copy", QUICK, "fakeredis://x", "--app", "app").code == 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_command_runs_in_any_thread() -> None:
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(main(["ls", "fakeredis://x"])))
+    thread.start()
+    thread.join(200)
+    assert codes == [0]
 
 
 def test_an_interrupted_export_leaves_no_file(run: Run, tmp_path: Path) -> None:

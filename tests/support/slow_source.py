@@ -1,8 +1,9 @@
-"""Session services with a hundred sessions: `slow` takes its time to read each, `quick` does not."""
+"""Session services with a hundred sessions: `slow` to read, `quick`, and `stuck`, which cannot be read to the end."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 from google.adk.events import Event
@@ -13,6 +14,8 @@ class Slow(InMemorySessionService):
     pause = 1.0
 
     async def get_session(self, **names: Any) -> Session | None:
+        if self.pause > 60:
+            sys.stderr.write("stuck\n")
         await asyncio.sleep(self.pause)
         return await super().get_session(**names)
 
@@ -31,4 +34,11 @@ async def quick() -> Slow:
     """Makes one with the same sessions."""
     service = await slow()
     service.pause = 0
+    return service
+
+
+async def stuck() -> Slow:
+    """Makes one that says so when it is read, and goes no further."""
+    service = await slow()
+    service.pause = 3600
     return service

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from attrs import frozen
 from conftest import BACKENDS
+from support.conversations import fill_store
 
+from adk_extra_sessions import SessionStore
 from adk_extra_sessions.cli import opening
 from adk_extra_sessions.cli.main import main
 
@@ -54,6 +56,13 @@ def url(storage: dict[str, Any]) -> str:
         return f"{storage['redis_url']}?prefix={storage['prefix']}"
     head, _, query = storage["mongo_url"].partition("?")
     return f"{head.removesuffix('/')}/{storage['db_name']}" + (f"?{query}" if query else "")
+
+
+@pytest.fixture
+def filled(store: SessionStore) -> SessionStore:
+    """A store in which two users have sessions of all kinds."""
+    fill_store(store)
+    return store
 
 
 @pytest.fixture

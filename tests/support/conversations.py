@@ -18,6 +18,9 @@ from adk_extra_sessions.transfer import Place, Result, stream_session
 LENGTHS = {"empty": 0, "short": 3, "long": 450, "a/b c{d}.$é": 60}
 """Sessions by id: how many events each has. 450 are more than any place reads at once."""
 
+SESSIONS = 2 * len(LENGTHS)
+"""Of the two users who have them."""
+
 TIMES = (1000.5, 1002.25, 1001.125)
 """Times of the events, less their numbers. One of them goes back."""
 

@@ -69,6 +69,7 @@ def test_show_shows_details(run: Run, url: str, filled: SessionStore) -> None:
     )
     said = run("show", url, APP, "ada", "ada1").out
     assert "\na\ufffd[31m\ufffd[b]:smile:\nlabels even=False\ncreated " in said and ", expires " in said
+    assert "  a\ufffd[31m\ufffd[b]:smile:  " in run("ls", url, APP, "ada").out
     assert json.loads(run("show", url, APP, "ada", "ada1", "--json").out)["labels"] == {"even": "False"}
 
 

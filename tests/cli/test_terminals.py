@@ -159,6 +159,7 @@ def test_the_bar_of_doctor_is_never_in_the_same_line_as_a_finding() -> None:
     os.close(ours)
     assert process.returncode == 0
     assert b"reading" in said
+    assert said.count(b"\x1b[?25h") == said.count(b"\x1b[?25l") > 0  # the cursor is shown as often as hidden
     shown = [line.rpartition("\x1b[2K")[2] for line in said.decode().splitlines()]
     assert any("server: answers in" in line for line in shown)
     assert not any("reading" in line and ": " in line for line in shown), shown

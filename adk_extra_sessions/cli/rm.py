@@ -47,13 +47,11 @@ def command(
     many = older_than is not None or keep_last is not None or bool(labels)
     if names and (many or apps or users or dry_run):
         raise click.UsageError("Give one session's APP USER SESSION, or options that choose many; not both.")
-    if not names and not many:
+    if not many and len(names) != 3:
         raise click.UsageError("Give APP USER SESSION, or --older-than, --keep-last or --label to choose many.")
     with opened(url, must_exist=True) as place:
         if many:
             ctx.exit(_delete_many(place, _Choice(apps, users, _moment(older_than), keep_last, labels), dry_run, yes))
-        if len(names) != 3:
-            raise click.UsageError("One session needs all three names: APP USER SESSION.")
         ctx.exit(_delete_one(place, SessionKey.of(*names), yes))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import sys
 import threading
@@ -165,6 +166,19 @@ def test_rm_deletes_what_is_left_of_a_session(run: Run, url: str, store: RedisSe
     ran = run("rm", url, APP, "ada", "one", "--yes")
     assert (ran.code, store.client.exists(keys.events)) == (1, 0)
     assert "Anything left of it has been deleted." in ran.err
+
+
+@pytest.mark.parametrize("backend", ["fakeredis"])  # the contract of deletions is checked on all
+def test_rm_deletes_a_session_that_cannot_be_read(
+    run: Run, url: str, store: RedisSessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_conversation(store)
+    keys = SessionKeys.of(store.prefix, SessionKey(APP, "ada", "one"))
+    store.client.hset(keys.session, "revision", "garbage")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    ran = run("rm", url, APP, "ada", "one")
+    assert (ran.code, store.client.exists(keys.session, keys.events)) == (0, 0)
+    assert "cannot be read. Delete it?" in ran.err and "garbage" not in ran.err
 
 
 def test_doctor(run: Run, url: str, filled: SessionStore, backend: str) -> None:

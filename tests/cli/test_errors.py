@@ -45,6 +45,8 @@ def in_a_process(*arguments: str, before: str = "") -> list[str]:
         (["show", "sqlite:////no/such/file.db", "app", "user", "one"], 2, "File '/no/such/file.db' does not exist"),
         (["rm", "sqlite:////no/such/file.db", "app", "user", "one"], 2, "File '/no/such/file.db' does not exist"),
         (["ls", "fakeredis://a", "app", "--users", "--label", "a=b"], 2, "--label selects sessions"),
+        (["rm", "redis://127.0.0.1:{port}"], 2, "Give APP USER SESSION, or --older-than"),
+        (["rm", "redis://127.0.0.1:{port}", "app", "user"], 2, "Give APP USER SESSION, or --older-than"),
         (["copy", "memory://", "fakeredis://a"], 2, "--app"),
         (["ls", "redis://127.0.0.1:{port}", "app", "--label", "=x"], 2, "--label"),
         (["import", "/no/such/file", "fakeredis://a"], 2, "/no/such/file: No such file"),

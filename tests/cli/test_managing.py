@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -134,6 +135,25 @@ def test_rm_asks_before_it_deletes_many(
     assert "4 of 10 sessions" in ran.err + asked[0]
     assert run("rm", url, "--older-than", "25d").code == 0
     assert len(left(filled)) == 6
+
+
+def test_rm_deletes_as_many_as_it_asked_about(
+    run: Run, url: str, filled: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = filled.create_session(app_name=APP, user_id="ada", session_id="about to be old")
+    filled.append_event(live, an_event(at=time.time() - 25 * DAY + 1))
+
+    prompts: list[str] = []
+
+    def answer(prompt: str) -> str:
+        prompts.append(prompt)
+        time.sleep(1.2)
+        return "y"
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", answer)
+    ran = run("rm", url, "--older-than", "25d")
+    (asked,) = re.findall(r"Delete (\d+) of 11 sessions\?", ran.err + prompts[0])
+    assert f"Deleted {asked} sessions" in ran.err and len(left(filled)) == 11 - int(asked)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from support.refused_port import refused_port
+from support.ports import refused_port
 
 from adk_extra_sessions import MongoSessionStore, RedisSessionStore, SessionStore
 from adk_extra_sessions.backends.redis import doctor as redis_doctor

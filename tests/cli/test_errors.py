@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
-from support.refused_port import refused_port
+from support.ports import refused_port
 
 from adk_extra_sessions import ConfigurationError
 from adk_extra_sessions.cli.errors import explain, one_line

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import pytest
 import redis
-from support.refused_port import refused_port
+from support.ports import refused_port
 
 from adk_extra_sessions import RedisSessionStore
 from adk_extra_sessions.cli import opening

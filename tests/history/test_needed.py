@@ -1,102 +1,15 @@
-"""What ADK sends the model is the same with what `needed` leaves of a history as with all of it.
-
-Random histories; ADK_EXTRA_SESSIONS_EXAMPLES=2000 runs as many, and others each time.
-"""
+"""What is needed of a history, for ADK to send the model the same as with all of it: case by case."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
-from google.adk.events import Event
 from google.adk.events.event_actions import EventActions
 from google.genai import types
-from support.adk_requests import sent
-from support.random_histories import AGENTS, SEEDS, RandomHistory
-
-from adk_extra_sessions.history.needed import needed
-from adk_extra_sessions.history.outline import Outline
-from adk_extra_sessions.history.rewinds import is_rewind, live
-
-
-def assert_same_request(whole: Sequence[Event], part: Sequence[Event], contents_of: str = "default") -> None:
-    """Checks it for every agent, branch and isolation scope that the history has."""
-    there = [whole[index] for index in live(whole)]
-    scopes = {event.isolation_scope for event in there if event.isolation_scope}
-    if contents_of == "none":  # such an agent responds in a task only to what was just said there
-        scopes &= {whole[-1].isolation_scope}
-    without = "Summary " if contents_of == "none" else None  # it may be sent one that a longer one contains
-    for branch in [*sorted({event.branch for event in there if event.branch}), None]:
-        for scope in [None, *sorted(scopes)]:
-            for agent in AGENTS:
-                view = {"branch": branch, "scope": scope, "contents_of": contents_of}
-                one, other = (sent(events, agent, **view) for events in (part, whole))
-                assert without_text(one, without) == without_text(other, without), (agent, view)
-
-
-def without_text(contents: Any, start: str | None) -> Any:
-    """Leaves out the contents whose text begins so."""
-    if start is None or isinstance(contents, str):
-        return contents
-    return [one for one in contents if not str(one["parts"][0].get("text")).startswith(start)]
-
-
-def chosen(events: Sequence[Event]) -> list[Event]:
-    return [events[index] for index in needed(events)]
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_model_is_sent_the_same_as_with_the_whole_history(seed: int) -> None:
-    history = RandomHistory(random.Random(seed))
-    history.grow(25)
-    part = chosen(history.events)
-    assert_same_request(history.events, part)
-    said = history.user_event()
-    assert_same_request([*history.events, said], [*part, said])
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_an_agent_without_history_is_sent_the_same(seed: int) -> None:
-    # Without rewinds: ADK lets the turn of such an agent begin with one that was taken back.
-    history = RandomHistory(random.Random(seed), rewinds=False)
-    history.reused_ids = history.unsteady_clock = False
-    history.grow(25)
-    part = chosen(history.events)
-    # With an answer that a summary replaces, ADK begins where the turn of its call did, however old that is.
-    replaced = [one for one in history.events if is_answer(one) and one not in part]
-    whole = [one for one in history.events if one not in replaced]
-    for event in (history.user_event(), *(answer for _, answer in history.answers())):
-        assert_same_request([*whole, event], [*part, event], "none")
-
-
-def is_answer(event: Event) -> bool:
-    return event.author == "user" and bool(event.get_function_responses())
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_every_call_that_waits_can_be_answered(seed: int) -> None:
-    history = RandomHistory(random.Random(seed))
-    history.grow(25)
-    part = chosen(history.events)
-    for _, answer in history.answers():
-        assert_same_request([*history.events, answer], [*part, answer])
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_an_outline_made_earlier_leads_to_the_same_request(seed: int) -> None:
-    history = RandomHistory(random.Random(seed))
-    history.grow(12)
-    upto = len(history.events)
-    outline = Outline.of(needed(history.events), upto, 0)
-    history.grow(12)
-    if any(is_rewind(event) for event in history.events[upto:]):
-        return  # the whole history is read
-    kept = [position for first, last in outline.kept for position in range(first, last + 1)]
-    loaded = [history.events[position] for position in [*kept, *range(outline.start, len(history.events))]]
-    assert_same_request(history.events, chosen(loaded))
+from support.random_histories import AGENTS, RandomHistory
+from support.same_request import assert_same_request, chosen
 
 
 @pytest.mark.parametrize("ends", ["finished", "aborted"])
@@ -321,12 +234,3 @@ def test_the_first_call_with_the_id_of_a_task_stays() -> None:
     summarised(history)
     history._say("helper", "What colour?", invocation_id="Paint", isolation_scope="task")
     assert_same_request(history.events, chosen(history.events))
-
-
-def test_most_of_what_summaries_replace_is_left_out() -> None:
-    sizes = []
-    for seed in SEEDS:
-        history = RandomHistory(random.Random(seed))
-        history.grow(60)
-        sizes.append(len(needed(history.events)) / len(history.events))
-    assert sum(sizes) / len(sizes) < 0.6

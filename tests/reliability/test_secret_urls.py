@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.servers import free_port
+from support.ports import free_port
 
 from adk_extra_sessions import (
     ConfigurationError,

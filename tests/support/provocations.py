@@ -12,7 +12,7 @@ import pytest
 from google.adk.events.event_actions import EventActions
 from google.adk.sessions import Session
 from pymongo import MongoClient
-from support.servers import free_port
+from support.ports import refused_port
 
 from adk_extra_sessions import (
     MongoSessionService,
@@ -192,8 +192,8 @@ def fail_on_the_server(provoke: Provoked, store: SessionStore, monkeypatch: pyte
 
 def fail_to_connect(provoke: Provoked, store: Any) -> None:
     """Nobody there, somebody who never answers, and a wrong password."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        places = {"refused": f"127.0.0.1:{free_port()}", "silent": f"127.0.0.1:{silent.getsockname()[1]}"}
+    with socket.create_server(("127.0.0.1", 0)) as silent, refused_port() as refused:
+        places = {"refused": f"127.0.0.1:{refused}", "silent": f"127.0.0.1:{silent.getsockname()[1]}"}
         is_redis = isinstance(store, RedisSessionStore)
         url = store._arguments["redis_url" if is_redis else "mongo_url"] or ""
         if "@" in url:

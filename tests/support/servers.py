@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -22,6 +21,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure
 from redis import Redis
+from support.ports import free_port
 from typing_extensions import Self
 
 # For each server: the variable that overrides PATH, the wheel that has one,
@@ -70,40 +70,6 @@ def _fast_folder() -> str | None:
     """Returns a folder in memory, where a server need not wait for a disk; None where there is none, or little room."""
     memory = "/dev/shm"
     return memory if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 << 30 else None
-
-
-_reserved: list[socket.socket] = []
-
-
-def free_port() -> int:
-    """Returns a port nobody listens on, nor on a Redis Cluster node's second one, 10000 above.
-
-    Below the range of outgoing connections, which could otherwise take it
-    while its server is being restarted; and so is the second port of a Redis
-    Cluster's node, 10000 above, which is nobody's first. No test gets it
-    again, nor one in another process, until this process has ended.
-    """
-    while True:
-        port = random.SystemRandom().randrange(10_000, 20_000)
-        if _is_reserved_by_us(port) and not any(_is_listened_on(one) for one in (port, port + 10_000)):
-            return port
-
-
-def _is_reserved_by_us(port: int) -> bool:
-    """Reserves a port's number for this process, unless it is reserved already, by the UDP port of the same number."""
-    number = socket.socket(type=socket.SOCK_DGRAM)
-    try:
-        number.bind(("127.0.0.1", port))
-    except OSError:
-        number.close()
-        return False
-    _reserved.append(number)
-    return True
-
-
-def _is_listened_on(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Server(ABC):

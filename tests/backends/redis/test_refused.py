@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, RedisError
-from support.refused_port import refused_port
+from support.ports import refused_port
 from support.servers import RedisServer
 
 from adk_extra_sessions import RedisSessionStore

@@ -52,6 +52,7 @@ class Calls:
         callers: For each event with responses, those that called.
         responses: For each event with calls, those with the responses.
         waiting: By id and scope, the newest call of a long-running tool that the user has not answered yet.
+        turns: For each event, those of its invocation; itself alone if it has none.
     """
 
     made: defaultdict[tuple[str, str | None], dict[str | None, int]] = field(factory=lambda: defaultdict(dict))
@@ -59,6 +60,7 @@ class Calls:
     callers: defaultdict[int, set[int]] = field(factory=lambda: defaultdict(set))
     responses: defaultdict[int, set[int]] = field(factory=lambda: defaultdict(set))
     waiting: dict[tuple[str, str | None], int] = field(factory=dict)
+    turns: dict[int, list[int]] = field(factory=dict)
 
     @classmethod
     def of(cls, events: Sequence[Event], chosen: Iterable[int]) -> Calls:
@@ -69,7 +71,11 @@ class Calls:
             chosen: The indexes of those to look at, ascending.
         """
         calls = cls()
+        by_invocation: defaultdict[str | int, list[int]] = defaultdict(list)
         for index in chosen:
+            turn = by_invocation[events[index].invocation_id or index]
+            turn.append(index)
+            calls.turns[index] = turn
             calls._add(index, events[index])
         return calls
 
@@ -91,3 +97,7 @@ class Calls:
         """Returns the events with calls that wait, and with newer calls of the same ids."""
         newer = {index for one in self.waiting for index in self.made.get(one, {}).values()}
         return newer.union(self.waiting.values())
+
+    def turns_that_wait(self) -> set[int]:
+        """Returns all events of the turns of the calls that wait."""
+        return {index for one in self.that_wait() for index in self.turns[one]}

@@ -8,7 +8,6 @@ agent spoke last.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
 from itertools import islice
 
@@ -36,25 +35,21 @@ def needed(events: Sequence[Event]) -> list[int]:
     calls = Calls.of(events, there)
     left = not_summarised(events, there)
     found = {*left, *_newest_summarised(events, there, set(left)), *_last_words(events, there)}
-    found |= of_same_invocations(events, there, calls.that_wait())
+    found |= calls.turns_that_wait()
     found |= _ends_of_tasks(events, there, {events[index].isolation_scope for index in left})
-    return sorted(with_counterparts(events, there, found, calls))
+    return sorted(with_counterparts(events, found, calls))
 
 
-def with_counterparts(events: Sequence[Event], there: Iterable[int], found: Iterable[int], calls: Calls) -> set[int]:
+def with_counterparts(events: Sequence[Event], found: Iterable[int], calls: Calls) -> set[int]:
     """Adds to some events the calls that they answer or run for, and the responses to their calls.
 
     With a user's answer comes the whole turn of the call: an agent without history begins where that turn did.
 
     Args:
         events: The history in order.
-        there: The indexes of those to look at.
         found: The indexes of the events.
         calls: The calls of the history.
     """
-    turns = defaultdict(list)
-    for index in there:
-        turns[events[index].invocation_id or index].append(index)
     complete: set[int] = set()
     waiting = list(found)
     while waiting:
@@ -65,7 +60,7 @@ def with_counterparts(events: Sequence[Event], there: Iterable[int], found: Iter
         event = events[index]
         waiting += calls.responses.get(index, ())
         for caller in calls.callers.get(index, ()):
-            waiting += turns[events[caller].invocation_id or caller] if event.author == "user" else [caller]
+            waiting += calls.turns[caller] if event.author == "user" else [caller]
         # An agent with a task of its own has the id of the call that handed it over as its scope.
         named = [*run_ids(event), *([event.isolation_scope] if event.isolation_scope else [])]
         waiting += [calls.named[one] for one in named if one in calls.named]
@@ -97,19 +92,6 @@ def _last_words(events: Sequence[Event], there: Sequence[int]) -> Iterable[int]:
         if event.interaction_id:
             last[event.author, "interaction"] = index
     return last.values()
-
-
-def of_same_invocations(events: Sequence[Event], there: Iterable[int], chosen: Iterable[int]) -> set[int]:
-    """Adds to some events all others of their invocations.
-
-    Args:
-        events: The history in order.
-        there: The indexes of those to look at.
-        chosen: The indexes of the events.
-    """
-    chosen = set(chosen)
-    invocations = {events[index].invocation_id for index in chosen} - {""}
-    return chosen | {index for index in there if invocations and events[index].invocation_id in invocations}
 
 
 def _ends_of_tasks(events: Sequence[Event], there: Sequence[int], scopes: Iterable[str | None]) -> set[int]:

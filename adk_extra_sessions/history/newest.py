@@ -8,7 +8,7 @@ from attrs import frozen
 from google.adk.events import Event
 
 from adk_extra_sessions.history.calls import Calls, response_ids
-from adk_extra_sessions.history.needed import of_same_invocations, with_counterparts
+from adk_extra_sessions.history.needed import with_counterparts
 from adk_extra_sessions.history.rewinds import live
 from adk_extra_sessions.history.summaries import is_summary
 
@@ -49,8 +49,8 @@ def newest(events: Sequence[Event], earlier: int, wanted: int, *, complete: bool
     if begin is None and not complete:
         return None
     calls = Calls.of(events, there)
-    waiting = of_same_invocations(events, there, calls.that_wait())
-    found = with_counterparts(events, there, {*recent[begin or 0 :], *waiting}, calls)
+    waiting = calls.turns_that_wait()
+    found = with_counterparts(events, {*recent[begin or 0 :], *waiting}, calls)
     chosen = [index for index in sorted(found) if not _is_orphan(events[index], index, calls)]
     return Newest(chosen, sorted(waiting))
 

@@ -149,7 +149,9 @@ def test_the_overview_of_commands_needs_no_adk() -> None:
     assert "doctor" in ran.stdout
 
 
-@pytest.mark.parametrize(("lines", "options"), [(1, ["--limit", "0"]), (0, ["--limit", "1", "--json"])], ids=str)
+@pytest.mark.parametrize(
+    ("lines", "options"), [(1, ["--limit", "0"]), (0, ["--limit", "1"]), (0, ["--limit", "1", "--json"])], ids=str
+)
 def test_a_reader_that_goes_away_is_no_error(lines: int, options: list[str]) -> None:
     fill = (
         "from adk_extra_sessions import RedisSessionStore as S; s = S('fakeredis://x')\n"

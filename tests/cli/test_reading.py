@@ -44,7 +44,7 @@ def nothing_of_other_tests(server: Server) -> None:
         with Redis(port=server.port) as redis:
             redis.flushall()
         return
-    with MongoClient(server.url) as client:  # type: ignore[attr-defined]
+    with MongoClient(server.url) as client:
         for name in databases(client):
             client.drop_database(name)
 
@@ -79,7 +79,7 @@ def everything(server: Server) -> Any:
     if server.name == "redis-server":
         with Redis(port=server.port) as redis:
             return {key: (redis.dump(key), Expiry.of(redis, key)) for key in redis.scan_iter()}
-    with MongoClient(server.url) as client:  # type: ignore[attr-defined]
+    with MongoClient(server.url) as client:
         held = {}
         for name in databases(client):
             for collection in client[name].list_collections():

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import pytest
 import redis
-from support.ports import refused_port
+from support.ports import connections, refused_port
 
 from adk_extra_sessions import RedisSessionStore
 from adk_extra_sessions.cli import opening
@@ -93,25 +93,13 @@ def test_a_server_that_says_nothing_is_reported_in_seconds(
     assert "hunter2" not in ran.err + ran.out
 
 
-def test_nobody_waits_for_a_server_that_has_answered(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "QUIET", 3600)
+def test_nobody_waits_for_a_server_that_has_answered(run: Run) -> None:
     before = {*threading.enumerate()}
     assert run("ls", "fakeredis://x").code == 0
     timers = [one for one in threading.enumerate() if isinstance(one, threading.Timer) and one not in before]
     for timer in timers:
         timer.join(20)
         assert not timer.is_alive()
-
-
-def connections(silent: socket.socket) -> int:
-    """Counts the connections to a server that accepts none of them."""
-    silent.settimeout(0)
-    count = 0
-    with suppress(BlockingIOError):
-        while True:
-            silent.accept()[0].close()
-            count += 1
-    return count
 
 
 @pytest.mark.parametrize("option", ["serverSelectionTimeoutMS", "timeoutMS"])

@@ -40,7 +40,7 @@ def victim(request: pytest.FixtureRequest) -> Iterator[Server]:
 def store_on(server: Server) -> SessionStore:
     if isinstance(server, RedisServer):
         return RedisSessionStore(server.url)
-    return MongoSessionStore(server.url, db_name="victims")  # type: ignore[attr-defined]
+    return MongoSessionStore(server.url, db_name="victims")
 
 
 def write(store: SessionStore, session: Session, stop: threading.Event, acknowledged: list[Event]) -> None:

@@ -1,4 +1,4 @@
-"""Ports for the servers of tests, and one at which there is none."""
+"""Ports for the servers of tests, one at which there is none, and one that accepts nobody."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 import socket
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 RESERVED = 300
 """How many of the last ports of a process are kept from all others."""
@@ -34,6 +34,17 @@ def refused_port() -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield int(taken.getsockname()[1])
+
+
+def connections(silent: socket.socket) -> int:
+    """Counts, and ends, the connections to a server that has accepted none of them."""
+    silent.settimeout(0)
+    count = 0
+    with suppress(BlockingIOError):
+        while True:
+            silent.accept()[0].close()
+            count += 1
+    return count
 
 
 def _reserve(port: int) -> bool:

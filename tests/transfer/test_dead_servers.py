@@ -61,7 +61,7 @@ def place(server: Server) -> Iterator[StorePlace]:
         server.start()
     # A killed server refuses connections at once; only MongoDB's driver waits for it to come back.
     name = "dead?serverSelectionTimeoutMS=100" if isinstance(server, MongoServer) else ""
-    with open_place(f"{server.url}{name}") as place:  # type: ignore[attr-defined]
+    with open_place(f"{server.url}{name}") as place:
         assert isinstance(place, StorePlace)
         wait_until(lambda: answers(place.store), "the driver does not find the server")
         if not list(place.keys(APP)):  # Redis loses them when it is killed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pymongo
@@ -56,7 +56,7 @@ async def test_a_cancelled_waiter_leaves_and_a_cancelled_holder_gives_back(servi
 async def test_a_run_that_is_given_up_inside_another_call_gives_the_turn_back(service: Any) -> None:
     """As the garbage collector does it, for one that nobody listens to any more: inside whatever it interrupts."""
 
-    async def run() -> AsyncIterator[None]:
+    async def run() -> AsyncGenerator[None, None]:
         async with service.turn(**NAMES):
             yield
 
@@ -64,7 +64,7 @@ async def test_a_run_that_is_given_up_inside_another_call_gives_the_turn_back(se
     await anext(running)
     with pymongo.timeout(0.001):  # somebody's call, whose time is over
         time.sleep(0.01)
-        ending = asyncio.create_task(running.aclose())  # type: ignore[attr-defined]
+        ending = asyncio.create_task(running.aclose())
     await ending
     async with service.turn(**NAMES, wait=0):
         pass

@@ -6,7 +6,6 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from support.dead_servers import (
     patiently_async,
     service_on,
 )
+from support.ports import connections
 from support.processes import pause, resume
 from support.redis_cluster import RedisClusterServers
 from support.servers import MongoServer, Server, wait_until
@@ -72,17 +72,11 @@ def test_a_list_on_redis_waits_for_a_dead_server_as_often_as_other_reads() -> No
     with socket.socket() as black_hole:
         black_hole.bind(("127.0.0.1", 0))
         black_hole.listen(100)
-        black_hole.setblocking(False)
 
         def connections_of(call: Callable[..., Any], **names: str) -> int:
             with pytest.raises(redis.TimeoutError):
                 call(**names)
-            count = 0
-            with suppress(BlockingIOError):
-                while True:
-                    black_hole.accept()[0].close()
-                    count += 1
-            return count
+            return connections(black_hole)
 
         with RedisSessionStore(f"redis://127.0.0.1:{black_hole.getsockname()[1]}", socket_timeout=0.1) as store:
             usual = connections_of(store.get_session, **NAMES)

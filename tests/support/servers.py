@@ -225,6 +225,13 @@ class MongoServer(Server):
         """Whether it is the primary of its replica set."""
         return bool(self.command("hello")["isWritablePrimary"])
 
+    def is_synced(self) -> bool:
+        """Whether it is the primary of its replica set, or a secondary that has done its initial sync."""
+        with suppress(ConnectionFailure):  # it closes connections as its role changes
+            hello = self.command("hello")
+            return bool(hello["isWritablePrimary"] or hello["secondary"])
+        return False
+
     def _command(self) -> list[str]:
         place = ["--port", str(self.port), "--bind_ip", "127.0.0.1", "--dbpath", str(self.folder), "--nounixsocket"]
         return [*place, "--replSet", self.replica_set] if self.replica_set else place
@@ -236,7 +243,10 @@ class MongoServer(Server):
 
 
 def initiate(*members: MongoServer, options: Sequence[dict[str, Any]] = (), **settings: Any) -> None:
-    """Makes a replica set of started servers and waits for its primary; to be done once for each set.
+    """Makes a replica set of started servers; to be done once for each set.
+
+    Waits for its primary, and until every other member has its copy of the data:
+    until then, no other can stand in for a member that dies.
 
     Args:
         *members: Its servers.
@@ -252,6 +262,8 @@ def initiate(*members: MongoServer, options: Sequence[dict[str, Any]] = (), **se
     config = {"_id": members[0].replica_set, "members": hosts, "settings": settings}
     members[0].command("replSetInitiate", config)
     elect(*members)
+    for member in members:
+        wait_until(member.is_synced, f"no copy of the data at {member.url}")
 
 
 def elect(*members: MongoServer) -> None:
@@ -262,8 +274,8 @@ def elect(*members: MongoServer) -> None:
             # It knows the others not yet, its oplog ends before theirs, or it closes connections as its role changes.
             with suppress(OperationFailure, ConnectionFailure):
                 member.command({"replSetStepUp": 1})
-            if member.is_primary():
-                return True
+                if member.is_primary():
+                    return True
         return False
 
     wait_until(is_elected, f"no primary in {members[0].replica_set}")

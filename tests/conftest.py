@@ -142,7 +142,7 @@ def mongod_server() -> Iterator[MongoServer]:
 def replicaset_server() -> Iterator[MongoServer]:
     """A replica set of one for all tests."""
     # It syncs often, for a replica set drops a database only after that, and each test has a database.
-    with MongoServer("--journalCommitInterval", "10", replica_set="tests") as server:
+    with MongoServer("--journalCommitInterval", "25", replica_set="tests") as server:
         initiate(server)
         yield server
 

@@ -129,8 +129,8 @@ def test_a_command_runs_in_any_thread() -> None:
 def test_an_interrupted_export_leaves_no_file(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "all.jsonl"
     with running("export", SLOW, str(path), "--app", "app") as process:
-        wait_for(lambda: any(part.stat().st_size for part in tmp_path.iterdir()))
-        process.send_signal(signal.SIGINT)
+        wait_for(lambda: any(tmp_path.iterdir()))
+        press_ctrl_c(process)
         _, said = process.communicate(timeout=60)
     assert (process.returncode, said.splitlines()[-1]) == (130, "Interrupted.")
     assert list(tmp_path.iterdir()) == []

@@ -53,6 +53,11 @@ def test_redis(told: dict[str, Any], expected: list[tuple[Level, str]]) -> None:
     assert worst(redis_doctor.findings(Told(**{**HEALTHY, **told}))) == expected
 
 
+def test_valkey() -> None:
+    told = {**HEALTHY, "redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "9.1.2"}
+    assert "Valkey 9.1.2" in [one.text for one in redis_doctor.findings(Told(**told))]
+
+
 @pytest.mark.parametrize("store", ["redis", "mongodb"])
 def test_a_server_that_does_not_answer(store: str) -> None:
     with refused_port() as port:

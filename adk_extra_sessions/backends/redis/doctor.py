@@ -25,7 +25,7 @@ def findings(client: Any) -> Iterator[Finding]:
     except ResponseError as error:
         yield Finding(Level.NOTE, "server", f"INFO failed: {error}", "Allow this user to run INFO.")
         return
-    yield _version(str(info.get("redis_version", "")))
+    yield _version(info)
     if "used_memory" in info:
         yield _memory(int(info["used_memory"]), int(info.get("maxmemory", 0)))
     if "maxmemory_policy" in info:
@@ -40,7 +40,10 @@ def _info(client: Any) -> Mapping[str, Any]:
     return dict(client.info())
 
 
-def _version(version: str) -> Finding:
+def _version(info: Mapping[str, Any]) -> Finding:
+    if "valkey_version" in info:  # the first was as new as Redis 7.2
+        return Finding(Level.OK, "version", f"Valkey {info['valkey_version']}")
+    version = str(info.get("redis_version", ""))
     numbers = tuple(map(int, re.findall(r"\d+", version)[:3]))
     if not numbers or numbers >= OLDEST:
         return Finding(Level.OK, "version", f"Redis {version}")

@@ -119,6 +119,18 @@ def test_the_newest_answer_of_the_user_stays() -> None:
     assert_same_request(history.events, chosen(history.events), "none")
 
 
+@pytest.mark.parametrize("name", ["adk_request_input", "adk_request_credential"])
+def test_what_adk_asks_the_user_for_waits_for_an_answer_though_it_is_not_marked(name: str) -> None:
+    """Events of older versions of ADK have no `long_running_tool_ids` for these calls."""
+    history = conversation(0)
+    history._call("root", ["asked"], name=name, invocation_id="begin")
+    asked = history.events[-1]
+    for _ in range(5):
+        history._text()
+    history.events.append(history.summary(1000.0, history.now, None))
+    assert asked in chosen(history.events)
+
+
 def test_the_turn_of_a_call_that_was_answered_stays_with_the_answer() -> None:
     """An agent without history begins where that turn did, also when the user answers another call."""
     history = conversation(2)

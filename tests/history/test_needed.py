@@ -131,6 +131,19 @@ def test_what_adk_asks_the_user_for_waits_for_an_answer_though_it_is_not_marked(
     assert asked in chosen(history.events)
 
 
+@pytest.mark.parametrize("branch", [None, "root.other"])
+def test_a_newer_call_with_the_id_of_one_that_waits_stays(branch: str | None) -> None:
+    """ADK takes what the user answers next for a response to it."""
+    history = conversation(0)
+    history._call("root", ["call"], long_running=True, invocation_id="first")
+    history._call("other", ["call"], invocation_id="second", branch=branch)
+    for _ in range(5):
+        history._text()
+    history.events.append(history.summary(1000.0, history.now, None))
+    answer = history.user_event(history.response(["call"], "ready"))
+    assert_same_request([*history.events, answer], [*chosen(history.events), answer])
+
+
 def test_the_turn_of_a_call_that_was_answered_stays_with_the_answer() -> None:
     """An agent without history begins where that turn did, also when the user answers another call."""
     history = conversation(2)

@@ -98,7 +98,7 @@ MONGO_FOREIGN: dict[str, Damage] = {
 
 @pytest.fixture
 def filled(store: SessionStore) -> SessionStore:
-    fill_store(store, users=[0], lengths={"other": 3, "long": 200})
+    fill_store(store, users=[0], lengths={"other": 3, "long": 450})
     live = store.get_session(app_name=APP, user_id="u:0", session_id="long")
     assert live is not None
     store.append_event(live, an_event("x" * 400_000, at=2000.0))
@@ -156,7 +156,7 @@ def test_what_is_foreign_is_found_and_ends_nothing(filled: SessionStore, damage:
     assert all(one.remedy for one in found)
     if isinstance(filled, MongoSessionStore):
         assert [one for one in found if "does not belong to adk-extra-sessions" in one.text] == found
-        assert "2 sessions with 274 events can be read" in " ".join(one.text for one in examine(filled))
+        assert "2 sessions with 524 events can be read" in " ".join(one.text for one in examine(filled))
 
 
 def test_a_session_deleted_meanwhile_is_no_problem(filled: SessionStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 from pymongo import MongoClient, ReadPreference
 from support.failover_writers import check, write_through
-from support.servers import NO_ELECTIONS, SMALL_MEMBER, MongoServer, elect, initiate
+from support.servers import NO_ELECTIONS, SMALL_MEMBER, MongoServer, fail_over, initiate
 
 from adk_extra_sessions import MongoSessionService, MongoSessionStore
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event, ids
@@ -37,15 +37,10 @@ def test_another_member_takes_over_and_nothing_acknowledged_is_lost(started: Exi
     servers = members(started, 3)
     initiate(*servers, **NO_ELECTIONS)
 
-    def kill_primary() -> None:
-        primary = next(server for server in servers if server.is_primary())
-        primary.kill()
-        elect(*(server for server in servers if server is not primary))
-
     async def main() -> None:
         hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
         service = MongoSessionService(f"mongodb://{hosts}/shop?replicaSet=failover")
-        writers = await write_through(service, kill_primary)
+        writers = await write_through(service, lambda: fail_over(*servers))
         assert sum(writer.lost for writer in writers) == 0
         await check(service, writers)
         await service.close()

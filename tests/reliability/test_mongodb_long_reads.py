@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect
 from support.before import After, Before
 from support.proxy import ReplyLosingProxy
-from support.servers import NO_ELECTIONS, SMALL_MEMBER, MongoServer, elect, initiate
+from support.servers import NO_ELECTIONS, SMALL_MEMBER, MongoServer, fail_over, initiate
 
 from adk_extra_sessions import MongoSessionStore
 from adk_extra_sessions.testing.contract.samples import APP, USER, an_event
@@ -90,14 +90,9 @@ def test_a_read_goes_on_with_the_next_primary() -> None:
         servers = [stack.enter_context(MongoServer(*SMALL_MEMBER, replica_set="reads")) for _ in range(3)]
         initiate(*servers, **NO_ELECTIONS)
 
-        def another_primary() -> None:
-            primary = next(server for server in servers if server.is_primary())
-            primary.kill()
-            elect(*(server for server in servers if server is not primary))
-
         hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
         url = f"mongodb://{hosts}/shop?replicaSet=reads"
-        between = Before("getMore", "event_chunks", another_primary)
+        between = Before("getMore", "event_chunks", lambda: fail_over(*servers))
         with (
             MongoSessionStore(url) as writing,
             MongoSessionStore(url, event_listeners=[between], timeoutMS=200_000) as store,

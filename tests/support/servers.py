@@ -282,6 +282,13 @@ def elect(*members: MongoServer) -> None:
     wait_until(is_elected, f"no primary in {members[0].replica_set}")
 
 
+def fail_over(*members: MongoServer) -> None:
+    """Ends the primary as a crash would, and makes another member primary."""
+    primary = next(member for member in members if member.is_primary())
+    primary.kill()
+    elect(*(member for member in members if member is not primary))
+
+
 def wait_until(condition: Callable[[], bool], otherwise: str, timeout: float = 120) -> None:
     """Waits until a condition holds; fails with a message when it does not within `timeout` seconds."""
     deadline = time.monotonic() + timeout

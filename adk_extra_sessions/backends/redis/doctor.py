@@ -41,7 +41,7 @@ def _info(client: Any) -> Mapping[str, Any]:
 
 
 def _version(info: Mapping[str, Any]) -> Finding:
-    if "valkey_version" in info:  # the first was as new as Redis 7.2
+    if "valkey_version" in info:  # all versions are newer than `OLDEST`
         return Finding(Level.OK, "version", f"Valkey {info['valkey_version']}")
     version = str(info.get("redis_version", ""))
     numbers = tuple(map(int, re.findall(r"\d+", version)[:3]))

@@ -36,8 +36,8 @@ LARGE = 1 << 20
 """Bytes of an argument, as many as the smallest `proto-max-bulk-len` allows: a server may refuse it."""
 
 _REPORTED: dict[str, type[ResponseError]] = {
-    "The user executing the script can't": NoPermissionError,  # Redis 7.0
-    "ACL failure in script": NoPermissionError,  # Redis 7.2, and Valkey
+    "The user executing the script can't": NoPermissionError,  # up to Redis 7.0
+    "ACL failure in script": NoPermissionError,  # newer, and Valkey
     "OOM command not allowed": OutOfMemoryError,
     "READONLY You can't write": ReadOnlyError,
 }
